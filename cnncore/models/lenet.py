@@ -1,0 +1,84 @@
+"""LeNet: the network of 1998 and its modern form.
+
+LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), 1998.
+"""
+
+from .. import Input, Model, layers
+from .blocks import classifier, decay
+
+
+def LeNet(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.0, weight_decay=0.0,
+          name="lenet"):
+    """The form of LeNet used in tutorials today: 3x3 convolutions of 32 and 64 channels, each with ReLU and 2x2 max-pooling,
+    a dense layer of 128, a classifier.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (height, width, channels) of an image, default (28, 28, 1); height and width at least 4.
+    classes : int
+        Number of classes, default 10.
+    classifier_activation : str or None
+        Activation of the last layer, default "softmax"; None returns logits.
+    dropout : float
+        Fraction of the 128 hidden units dropped in training, default 0 (no dropout layer).
+    weight_decay : float
+        The gradient of each kernel gets weight_decay * kernel, default 0.
+    name : str
+        Name of the model.
+
+    Returns
+    -------
+    Model
+        (batch, height, width, channels) -> (batch, classes); 421,642 parameters by default.
+    """
+    inputs = Input(shape=input_shape, name="image")
+    x = inputs
+    for i, filters in enumerate((32, 64), start=1):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
+                          kernel_regularizer=decay(weight_decay), name=f"conv{i}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(128, activation="relu", kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay),
+                     name="dense")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
+
+
+def LeNet5(input_shape=(32, 32, 1), classes=10, classifier_activation="softmax", activation="tanh", weight_decay=0.0,
+           name="lenet5"):
+    """LeNet-5 of 1998: 5x5 convolutions of 6 and 16 channels with 2x2 average pooling, then dense layers of 120 and 84.
+
+    As in most reproductions, the second convolution sees all six channels (the paper's table connects a part of them), pooling
+    has no trainable scale, and the output is a softmax in place of the radial basis functions.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (height, width, channels) of an image, default (32, 32, 1): a 28x28 digit with a border of 2; at least 16x16.
+    classes : int
+        Number of classes, default 10.
+    classifier_activation : str or None
+        Activation of the last layer, default "softmax"; None returns logits.
+    activation : str
+        Activation of the hidden layers, default "tanh" as in the paper.
+    weight_decay : float
+        The gradient of each kernel gets weight_decay * kernel, default 0.
+    name : str
+        Name of the model.
+
+    Returns
+    -------
+    Model
+        (batch, height, width, channels) -> (batch, classes); 61,706 parameters by default.
+    """
+    inputs = Input(shape=input_shape, name="image")
+    x = inputs
+    for i, filters in enumerate((6, 16), start=1):
+        x = layers.Conv2D(filters, 5, activation=activation, kernel_regularizer=decay(weight_decay), name=f"conv{i}")(x)
+        x = layers.AveragePooling2D(2, name=f"pool{i}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for i, units in enumerate((120, 84), start=1):
+        x = layers.Dense(units, activation=activation, kernel_regularizer=decay(weight_decay), name=f"dense{i}")(x)
+    return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
