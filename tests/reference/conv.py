@@ -1,0 +1,100 @@
+"""Convolutions: a sum over kernel taps of matrix products, and its two adjoints.
+
+Letters: n image, h w input pixel, p q output pixel, i j kernel tap, c input channel, o output channel, g group, m channel multiplier.
+Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j d, c] w[i,j,c,o].
+"""
+import numpy as np
+
+from .activation import activate
+from .window import Window, f64
+
+
+def _grouped(x, groups):
+    """(..., channels) as (..., groups, channels/groups): a group's channels are adjacent."""
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+
+
+def conv2d(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y = act(conv(x, w) + bias + residual), and the biased moments of y over n, p, q. Returns (y, mean, var)."""
+    x, w, window = f64(x), f64(w), Window(**geometry)
+    g = window.groups
+    out_h, out_w = window.out_size(*x.shape[1:3])
+    kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)                    # i j c g o
+    y = np.zeros((x.shape[0], out_h, out_w, g, w.shape[3] // g))
+    for i, j, view in window.taps(window.pad(x), out_h, out_w):
+        y += np.einsum("npqgc,cgo->npqgo", _grouped(view, g), kernel[i, j])
+    y = y.reshape(*y.shape[:3], -1)
+    if bias is not None:
+        y = y + f64(bias)
+    if residual is not None:
+        y = y + f64(residual)
+    y = activate(y, activation=activation, alpha=alpha, max_value=max_value)
+    return y, y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
+
+
+def conv2d_backward_input(grad_y, w, residual=None, *, in_h, in_w, **geometry):
+    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and o, of grad_y[n,p,q,o] w[i,j,c,o]; + residual."""
+    grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
+    g = window.groups
+    n, out_h, out_w, _ = grad_y.shape
+    kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)
+    padded = window.pad(np.zeros((n, in_h, in_w, w.shape[2] * g)))
+    for i, j, view in window.taps(padded, out_h, out_w):                     # view writes into padded
+        view += np.einsum("npqgo,cgo->npqgc", _grouped(grad_y, g), kernel[i, j]).reshape(view.shape)
+    grad_x = window.crop(padded).copy()
+    return grad_x if residual is None else grad_x + f64(residual)
+
+
+def conv2d_backward_weight(x, grad_y, **geometry):
+    """grad_w[i,j,c,o] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q,o]; grad_bias[o] = sum_{n,p,q} grad_y. Returns both."""
+    x, grad_y, window = f64(x), f64(grad_y), Window(**geometry)
+    g = window.groups
+    n, out_h, out_w, out_channels = grad_y.shape
+    grad_w = np.zeros((window.kernel_h, window.kernel_w, x.shape[3] // g, out_channels))
+    for i, j, view in window.taps(window.pad(x), out_h, out_w):
+        tap = np.einsum("npqgc,npqgo->cgo", _grouped(view, g), _grouped(grad_y, g))
+        grad_w[i, j] = tap.reshape(grad_w.shape[2:])
+    return grad_w, grad_y.sum(axis=(0, 1, 2))
+
+
+def conv2d_transpose(x, w, bias=None, *, out_h, out_w, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y = act(adjoint of the convolution with w(kh,kw,o,i) applied to x + bias): conv2d_backward_input with x as grad_y."""
+    y = conv2d_backward_input(x, w, in_h=out_h, in_w=out_w, **geometry)
+    if bias is not None:
+        y = y + f64(bias)
+    return activate(y, activation=activation, alpha=alpha, max_value=max_value)
+
+
+def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y[n,p,q, c M + m] = act(sum_{i,j} x[n, p s - pad + i d, ..., c] w[i,j,c,m] + bias[c M + m])."""
+    x, w, window = f64(x), f64(w), Window(**geometry)
+    out_h, out_w = window.out_size(*x.shape[1:3])
+    y = np.zeros((x.shape[0], out_h, out_w, *w.shape[2:]))
+    for i, j, view in window.taps(window.pad(x), out_h, out_w):
+        y += view[..., None] * w[i, j]
+    y = y.reshape(*y.shape[:3], -1)
+    if bias is not None:
+        y = y + f64(bias)
+    return activate(y, activation=activation, alpha=alpha, max_value=max_value)
+
+
+def depthwise_conv2d_backward_input(grad_y, w, *, in_h, in_w, **geometry):
+    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and m, of grad_y[n,p,q, c M + m] w[i,j,c,m]."""
+    grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
+    n, out_h, out_w, _ = grad_y.shape
+    grad_y = grad_y.reshape(n, out_h, out_w, *w.shape[2:])
+    padded = window.pad(np.zeros((n, in_h, in_w, w.shape[2])))
+    for i, j, view in window.taps(padded, out_h, out_w):
+        view += (grad_y * w[i, j]).sum(axis=-1)
+    return window.crop(padded).copy()
+
+
+def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):
+    """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y. Returns both."""
+    x, grad_y, window = f64(x), f64(grad_y), Window(**geometry)
+    n, out_h, out_w, channels = grad_y.shape
+    split = grad_y.reshape(n, out_h, out_w, x.shape[3], multiplier)
+    grad_w = np.zeros((window.kernel_h, window.kernel_w, x.shape[3], multiplier))
+    for i, j, view in window.taps(window.pad(x), out_h, out_w):
+        grad_w[i, j] = (view[..., None] * split).sum(axis=(0, 1, 2))
+    return grad_w, grad_y.sum(axis=(0, 1, 2)).reshape(channels)
