@@ -1,0 +1,445 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The only bridge to C: the table of operations, programs, memory, threads and instruction sets.
+
+Everything here takes and gives plain Python objects and NumPy arrays; sentences of errors come from C.
+"""
+import os
+
+import numpy as np
+
+from cpython.exc cimport PyErr_Occurred
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() nogil
+
+cdef extern from "cnncore.h" nogil:
+    enum: CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
+    enum: CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE, CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE, CNN_REUSE_MEMORY
+    enum: CNN_INT, CNN_FLOAT
+    const char *CNN_VERSION
+    ctypedef struct cnn_error:
+        char text[512]
+    ctypedef struct cnn_tensor:
+        int32_t storage, dtype, rank
+        int64_t dims[4]
+        int64_t offset
+    ctypedef struct cnn_attr_def:
+        const char *name
+        int type
+        double default_value, min, max
+    ctypedef struct cnn_program:
+        pass
+    ctypedef struct cnn_op_info:
+        int op, section
+        const char *kernel
+        double flops, bytes
+        int64_t workspace_bytes, packed_bytes
+        int n_inputs, n_outputs
+        const int32_t *inputs
+        const int32_t *outputs
+        const double *attributes
+    ctypedef struct cnn_run:
+        void **bases
+        int threads, sections
+        uint64_t seed, step
+        int (*cancelled)(void *context) noexcept nogil
+        void *context
+        double *seconds
+    int cnn_op_count()
+    const char *cnn_op_name(int)
+    const char *cnn_op_summary(int)
+    const char *cnn_op_inputs(int)
+    const char *cnn_op_outputs(int)
+    const cnn_attr_def *cnn_op_attributes(int)
+    int cnn_op_infer(int, const cnn_tensor **, int, const double *, cnn_tensor *, int, cnn_error *)
+    cnn_program *cnn_program_new()
+    void cnn_program_free(cnn_program *)
+    int cnn_program_tensor(cnn_program *, int, int, int, const int64_t *, int64_t, cnn_error *)
+    int cnn_program_op(cnn_program *, int, int, const int32_t *, int, const double *, int32_t *, int, cnn_error *)
+    int cnn_program_keep(cnn_program *, int, cnn_error *)
+    int cnn_program_plan(cnn_program *, int, int, cnn_error *)
+    int64_t cnn_program_arena_bytes(const cnn_program *, int)
+    int64_t cnn_program_prepared_bytes(const cnn_program *)
+    int cnn_program_op_count(const cnn_program *)
+    int cnn_program_tensor_count(const cnn_program *)
+    const cnn_tensor *cnn_program_get_tensor(const cnn_program *, int)
+    int cnn_program_op_info(const cnn_program *, int, cnn_op_info *)
+    int cnn_program_run(const cnn_program *, const cnn_run *, cnn_error *)
+    void *cnn_alloc(size_t)
+    void cnn_free(void *)
+    int64_t cnn_allocations()
+    int cnn_has_openmp()
+    int cnn_get_threads()
+    int cnn_set_threads(int)
+    int cnn_isa_count()
+    const char *cnn_isa_name(int)
+    int cnn_isa_available(int)
+    int cnn_isa_in_use()
+    int cnn_set_isa(int)
+    const char *cnn_compiler()
+    double cnn_measure_peak(int, double)
+
+VERSION = CNN_VERSION.decode()
+MAX_RANK, MAX_STORAGES, MAX_THREADS, ALIGNMENT = CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
+ARENA, PREPARED, FIRST_FREE = CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE
+PREPARE, COMPUTE, UPDATE = CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE
+UNWANTED, ABSENT = -2, -1
+
+DTYPES = ("float32", "uint8", "int32")
+_dtype_number = {name: i for i, name in enumerate(DTYPES)}
+_dtype_bytes = (4, 1, 4)
+
+
+# ---- the operations ----
+
+class Operation:
+    """One row of the table of operations: its number, name, summary, operand names and attributes."""
+    __slots__ = ("number", "name", "summary", "inputs", "outputs", "attributes", "positions", "defaults")
+
+    def __init__(self, int number):
+        self.number = number
+        self.name = cnn_op_name(number).decode()
+        self.summary = cnn_op_summary(number).decode()
+        self.inputs = tuple(cnn_op_inputs(number).decode().split())
+        self.outputs = tuple(cnn_op_outputs(number).decode().split())
+        self.attributes = {}
+        cdef const cnn_attr_def *a = cnn_op_attributes(number)
+        while a.name != NULL:
+            self.attributes[a.name.decode()] = ("int" if a.type == CNN_INT else "float", a.default_value)
+            a += 1
+        self.positions = {name: i for i, name in enumerate(self.attributes)}
+        self.defaults = tuple(default for _, default in self.attributes.values())
+
+    def values(self, attributes):
+        """All attribute values in the table's order, defaults filled in. Raises ValueError for an unknown name."""
+        if not attributes:
+            return self.defaults
+        values = list(self.defaults)
+        for name, value in attributes.items():
+            position = self.positions.get(name)
+            if position is None:
+                raise ValueError(f"{self.name}: there is no attribute {name!r}; it has {', '.join(self.attributes) or 'none'}")
+            values[position] = float(value)
+        return tuple(values)
+
+
+OPERATIONS = {op.name: op for op in (Operation(i) for i in range(cnn_op_count()))}
+_by_number = tuple(OPERATIONS.values())
+
+
+def op_table():
+    """The operations: name -> {"summary", "inputs", "outputs", "attributes": {name: (type, default)}}."""
+    return {op.name: {"summary": op.summary, "inputs": op.inputs, "outputs": op.outputs, "attributes": dict(op.attributes)}
+            for op in OPERATIONS.values()}
+
+
+cdef int fill_tensor(cnn_tensor *t, dtype, shape) except -1:
+    cdef int i, rank = len(shape)
+    if rank > CNN_MAX_RANK:
+        raise ValueError(f"a tensor has at most {CNN_MAX_RANK} dimensions, got shape {tuple(shape)}")
+    memset(t, 0, sizeof(cnn_tensor))
+    t.dtype = _dtype_number[dtype]
+    t.rank = rank
+    for i in range(rank):
+        t.dims[i] = shape[i]
+    return 0
+
+
+cdef tuple shape_of(const cnn_tensor *t):
+    return tuple([t.dims[i] for i in range(t.rank)])
+
+
+cdef struct operands:
+    double *attributes
+    cnn_tensor *tensors
+    const cnn_tensor **inputs
+
+
+def infer(operation, inputs, attributes, int n_outputs):
+    """The (dtype, shape) of every output; None for an output that does not exist for these inputs.
+
+    operation: an Operation; inputs: (dtype, shape) pairs or None; attributes: values in the table's order.
+    """
+    cdef int n = len(inputs), i
+    cdef cnn_error error
+    cdef cnn_tensor *tensors = <cnn_tensor *>malloc((n + n_outputs + 1) * sizeof(cnn_tensor))
+    cdef const cnn_tensor **pointers = <const cnn_tensor **>malloc((n + 1) * sizeof(void *))
+    cdef double *values = <double *>malloc((len(attributes) + 1) * sizeof(double))
+    try:
+        if tensors == NULL or pointers == NULL or values == NULL:
+            raise MemoryError()
+        for i in range(n):
+            pointers[i] = NULL
+            if inputs[i] is not None:
+                fill_tensor(&tensors[i], inputs[i][0], inputs[i][1])
+                pointers[i] = &tensors[i]
+        for i in range(len(attributes)):
+            values[i] = attributes[i]
+        if cnn_op_infer(operation.number, pointers, n, values, tensors + n, n_outputs, &error):
+            raise ValueError(error.text.decode())
+        return [(DTYPES[tensors[n + i].dtype], shape_of(&tensors[n + i])) if tensors[n + i].rank else None for i in range(n_outputs)]
+    finally:
+        free(tensors)
+        free(pointers)
+        free(values)
+
+
+# ---- memory ----
+
+cdef class Memory:
+    """Aligned, zeroed memory of the library's, as a writable buffer of bytes. Raises MemoryError."""
+    cdef void *data
+    cdef readonly Py_ssize_t nbytes
+    cdef Py_ssize_t shape[1]
+    cdef Py_ssize_t strides[1]
+
+    def __cinit__(self, Py_ssize_t nbytes):
+        if nbytes < 0:
+            raise ValueError("a number of bytes must not be negative")
+        self.data = cnn_alloc(nbytes)
+        if self.data == NULL:
+            raise MemoryError(f"{nbytes:,} bytes are not to be had")
+        self.nbytes = nbytes
+        self.shape[0] = nbytes
+        self.strides[0] = 1
+
+    def __dealloc__(self):
+        cnn_free(self.data)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        view.buf, view.obj, view.len, view.itemsize, view.readonly, view.ndim = self.data, self, self.nbytes, 1, 0, 1
+        view.format, view.shape, view.strides, view.suboffsets, view.internal = b"B", self.shape, self.strides, NULL, NULL
+
+    @property
+    def address(self):
+        return <uintptr_t>self.data
+
+
+def aligned_zeros(shape, dtype=np.float32):
+    """A zeroed NumPy array in aligned memory of the library's."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(Memory(max(1, count * dtype.itemsize)), dtype, count).reshape(shape)
+
+
+def allocations():
+    """How many times the library has taken memory since it was loaded."""
+    return cnn_allocations()
+
+
+# ---- programs ----
+
+cdef int interrupted(void *context) noexcept nogil:
+    """Called now and then between operations: has Ctrl-C been pressed?"""
+    with gil:
+        return PyErr_CheckSignals() != 0
+
+cdef int pass_on_exception() except -1:
+    return -1 if PyErr_Occurred() else 0
+
+
+cdef class Program:
+    """A program of the engine; see cnncore.h for the life of one."""
+    cdef cnn_program *p
+    cdef readonly bint planned
+
+    def __cinit__(self):
+        self.p = cnn_program_new()
+        if self.p == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        cnn_program_free(self.p)
+
+    def tensor(self, int storage, dtype, shape, int64_t offset=0):
+        """Declares a tensor in a storage of the caller's; returns its number."""
+        cdef cnn_error error
+        cdef cnn_tensor t
+        fill_tensor(&t, dtype, shape)
+        number = cnn_program_tensor(self.p, storage, t.dtype, t.rank, t.dims, offset, &error)
+        if number < 0:
+            raise ValueError(error.text.decode())
+        return number
+
+    def op(self, operation, int section, inputs, attributes, outputs):
+        """Appends an operation; returns the numbers of its outputs. inputs: tensor numbers (ABSENT for none); attributes: values in the
+        table's order; outputs: ABSENT for a new tensor, UNWANTED, or the number of a declared tensor."""
+        cdef int n_in = len(inputs), n_out = len(outputs), n_attr = len(attributes), i
+        cdef cnn_error error
+        cdef int32_t *ids = <int32_t *>malloc((n_in + n_out + 1) * sizeof(int32_t) + (n_attr + 1) * sizeof(double) + 8)
+        if ids == NULL:
+            raise MemoryError()
+        cdef double *values = <double *>((<uintptr_t>(ids + n_in + n_out) + 7) // 8 * 8)
+        try:
+            for i in range(n_in):
+                ids[i] = inputs[i]
+            for i in range(n_out):
+                ids[n_in + i] = outputs[i]
+            for i in range(n_attr):
+                values[i] = attributes[i]
+            if cnn_program_op(self.p, operation.number, section, ids, n_in, values, ids + n_in, n_out, &error) < 0:
+                raise ValueError(error.text.decode())
+            return [ids[n_in + i] for i in range(n_out)]
+        finally:
+            free(ids)
+
+    def keep(self, int tensor):
+        """Keeps a tensor of the arena readable after the run."""
+        cdef cnn_error error
+        if cnn_program_keep(self.p, tensor, &error):
+            raise ValueError(error.text.decode())
+
+    def plan(self, int isa=-1, bint reuse_memory=True):
+        """Chooses kernels and lays out memory; after it the program can be run."""
+        cdef cnn_error error
+        if cnn_program_plan(self.p, isa, CNN_REUSE_MEMORY if reuse_memory else 0, &error):
+            raise ValueError(error.text.decode())
+        self.planned = True
+
+    def arena_bytes(self, int threads):
+        return cnn_program_arena_bytes(self.p, threads)
+
+    @property
+    def prepared_bytes(self):
+        return cnn_program_prepared_bytes(self.p)
+
+    def tensor_info(self, int tensor):
+        """(storage, dtype, shape, offset in bytes)."""
+        cdef const cnn_tensor *t = cnn_program_get_tensor(self.p, tensor)
+        if t == NULL:
+            raise IndexError(tensor)
+        return t.storage, DTYPES[t.dtype], shape_of(t), t.offset
+
+    def operations(self):
+        """What the plan made of every operation, as dictionaries."""
+        cdef cnn_op_info info
+        rows = []
+        for i in range(cnn_program_op_count(self.p)):
+            if cnn_program_op_info(self.p, i, &info):
+                raise ValueError("the program is not planned yet")
+            op = _by_number[info.op]
+            rows.append({
+                "op": op.name, "section": info.section, "kernel": info.kernel.decode(), "flops": info.flops, "bytes": info.bytes,
+                "workspace_bytes": info.workspace_bytes, "packed_bytes": info.packed_bytes,
+                "inputs": [info.inputs[j] for j in range(info.n_inputs)], "outputs": [info.outputs[j] for j in range(info.n_outputs)],
+                "attributes": {name: info.attributes[j] for j, name in enumerate(op.attributes)}})
+        return rows
+
+    def run(self, const uint64_t[::1] bases, int threads=0, int sections=CNN_COMPUTE, uint64_t seed=0, uint64_t step=0,
+            double[::1] seconds=None):
+        """Runs without the GIL. bases: MAX_STORAGES addresses. seconds: None, or one slot per operation and one for packing, added to.
+        Ctrl-C stops the run before the update section."""
+        if bases.shape[0] != CNN_MAX_STORAGES:
+            raise ValueError(f"bases must have {CNN_MAX_STORAGES} addresses")
+        if seconds is not None and seconds.shape[0] != cnn_program_op_count(self.p) + 1:
+            raise ValueError("seconds must have one slot per operation and one for packing")
+        cdef cnn_error error
+        cdef cnn_run r
+        r.bases, r.threads, r.sections, r.seed, r.step = <void **>&bases[0], threads, sections, seed, step
+        r.cancelled, r.context, r.seconds = interrupted, NULL, NULL if seconds is None else &seconds[0]
+        cdef int status
+        with nogil:
+            status = cnn_program_run(self.p, &r, &error)
+        if status == 1:
+            pass_on_exception()
+        if status:
+            raise ValueError(error.text.decode())
+
+
+def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0):
+    """Runs one operation on NumPy arrays: for tests and experiments.
+
+    inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells which outputs are
+    wanted (None: all that exist). Returns the wanted outputs; what works in place returns new arrays and leaves the inputs as they were.
+    """
+    op = OPERATIONS.get(name)
+    if op is None:
+        raise ValueError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}")
+    arrays = [None if a is None else np.array(a, order="C", copy=True) for a in inputs]
+    for a in arrays:
+        if a is not None and a.dtype.name not in _dtype_number:
+            raise ValueError(f"{name}: arrays must be {', '.join(DTYPES)}, got {a.dtype.name}")
+    values = op.values(attributes)
+    described = [None if a is None else (a.dtype.name, a.shape) for a in arrays]
+    wanted = outputs if outputs is not None else (True,) * len(op.outputs)
+    inferred = infer(op, described, values, len(wanted))
+    program = Program()
+    bases = np.zeros(MAX_STORAGES, np.uint64)
+    ids = []
+    for i, a in enumerate(arrays):
+        ids.append(ABSENT if a is None else program.tensor(FIRST_FREE + i, a.dtype.name, a.shape))
+        bases[FIRST_FREE + i] = 0 if a is None else a.ctypes.data
+    in_place = [i for i, n in enumerate(op.inputs) if n.strip("[]") in [o.strip("[]") for o in op.outputs] and i < len(ids) and ids[i] >= 0]
+    results, targets = [], []
+    updates = bool(set(n.strip("[]") for n in op.inputs) & set(n.strip("[]") for n in op.outputs))
+    for i, want in enumerate(wanted):
+        names = [n.strip("[]") for n in op.inputs]
+        own = op.outputs[i].strip("[]") if i < len(op.outputs) else ""
+        if updates and own in names:
+            position = names.index(own)
+            present = position < len(ids) and ids[position] >= 0
+            targets.append(ids[position] if present else UNWANTED)
+            results.append(arrays[position] if present else None)
+        elif want and inferred[i] is not None:
+            result = np.zeros(inferred[i][1], inferred[i][0])
+            storage = FIRST_FREE + len(arrays) + i
+            targets.append(program.tensor(storage, inferred[i][0], inferred[i][1]))
+            bases[storage] = result.ctypes.data
+            results.append(result)
+        else:
+            targets.append(UNWANTED)
+            results.append(None)
+    if op.name == "reshape":
+        return [arrays[0].reshape(inferred[0][1])]
+    program.op(op, COMPUTE, ids, values, targets)
+    program.plan(-1 if isa is None else isa_number(isa))
+    arena, prepared = Memory(max(64, program.arena_bytes(threads))), Memory(max(64, program.prepared_bytes))
+    bases[ARENA], bases[PREPARED] = arena.address, prepared.address
+    program.run(bases, threads, CNN_PREPARE | CNN_COMPUTE, seed, step)
+    return [r for r in results if r is not None]
+
+
+# ---- threads and instruction sets ----
+
+def has_openmp():
+    return bool(cnn_has_openmp())
+
+def get_threads():
+    return cnn_get_threads()
+
+def set_threads(int threads):
+    if cnn_set_threads(threads):
+        raise ValueError(f"threads must be 1 to {CNN_MAX_THREADS}, or 0 for the default, got {threads}")
+
+def built_isas():
+    return tuple(cnn_isa_name(i).decode() for i in range(cnn_isa_count()))
+
+def available_isas():
+    return tuple(cnn_isa_name(i).decode() for i in range(cnn_isa_count()) if cnn_isa_available(i))
+
+def isa_number(name):
+    """The number of an available instruction set; ValueError names the available ones."""
+    for i in range(cnn_isa_count()):
+        if cnn_isa_name(i).decode() == name and cnn_isa_available(i):
+            return i
+    raise ValueError(f"instruction set {name!r} is not available; this build on this processor has {', '.join(available_isas())}")
+
+def get_isa():
+    return cnn_isa_name(cnn_isa_in_use()).decode()
+
+def set_isa(name):
+    cnn_set_isa(isa_number(name))
+
+def compiler():
+    return cnn_compiler().decode()
+
+def measure_peak(isa=None, seconds=0.2):
+    """Floating-point operations per second that one thread reaches in a loop of multiply-adds."""
+    cdef int number = cnn_isa_in_use() if isa is None else isa_number(isa)
+    cdef double s = seconds, peak
+    with nogil:
+        peak = cnn_measure_peak(number, s)
+    return peak

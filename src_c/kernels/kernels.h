@@ -1,0 +1,16 @@
+/* The kernel table: every leaf function, once per instruction set. A leaf is single-threaded, allocates nothing, cannot fail and knows no
+ * tensors, only pointers and counts. Each family has its own header with a struct of function pointers and its own .c file that fills
+ * the struct; table.c gathers the families of one instruction set. Operations reach the table through cnn_call.kernels. */
+#ifndef CNN_KERNELS_KERNELS_H
+#define CNN_KERNELS_KERNELS_H
+
+#include "elementwise.h"
+
+typedef struct cnn_kernels {
+    const char *isa;                  /* "avx2" */
+    int vector;                       /* floats in a vector */
+    const cnn_elementwise_kernels *elementwise;
+    double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
+} cnn_kernels;
+
+#endif

@@ -1,0 +1,121 @@
+/* SIMD vectors of float, one source for every instruction set. Files in kernels/ are compiled once per set with one of CNN_ISA_AVX512,
+ * CNN_ISA_AVX2, CNN_ISA_NEON or CNN_ISA_GENERIC defined; they see VL, the number of floats in a vector, and the operations below.
+ * Arithmetic (+ - * /) and comparisons work on vectors as on numbers; a comparison gives a mask for vselect. */
+#ifndef CNN_KERNELS_VEC_H
+#define CNN_KERNELS_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(CNN_ISA_AVX512)
+#include <immintrin.h>
+#define VL 16
+#define CNN_ISA_SUFFIX avx512
+#elif defined(CNN_ISA_AVX2)
+#include <immintrin.h>
+#define VL 8
+#define CNN_ISA_SUFFIX avx2
+#elif defined(CNN_ISA_NEON)
+#include <arm_neon.h>
+#define VL 4
+#define CNN_ISA_SUFFIX neon
+#elif defined(CNN_ISA_GENERIC)
+#define VL 4
+#define CNN_ISA_SUFFIX generic
+#else
+#error "compile this file once per instruction set, with CNN_ISA_... defined (see setup.py)"
+#endif
+
+/* KERNEL(name) is the name of this instruction set's copy: name_avx2, ... */
+#define CNN_PASTE_(name, suffix) name##_##suffix
+#define CNN_PASTE(name, suffix) CNN_PASTE_(name, suffix)
+#define KERNEL(name) CNN_PASTE(name, CNN_ISA_SUFFIX)
+
+#define VINLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(VL * 4)));
+typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef int32_t vi_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+VINLINE vf vload(const float *p) { return (vf)*(const vf_unaligned *)p; }
+VINLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = (vf_unaligned)v; }
+VINLINE vf vset(float value) { return value - (vf){0}; }
+VINLINE vf vzero(void) { return (vf){0}; }
+VINLINE vi viset(int32_t value) { return value - (vi){0}; }
+VINLINE vi vbits(vf v) { return (vi)v; }
+VINLINE vf vfrom_bits(vi v) { return (vf)v; }
+
+/* yes where the mask is set, else no. Masks are vectors of 0 and -1, as comparisons give. */
+VINLINE vf vselect(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
+
+#if defined(CNN_ISA_AVX512)
+VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }     /* a * b + c */
+VINLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }                        /* a > b ? a : b, so b where either is NaN */
+VINLINE vf vmin(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }                        /* a < b ? a : b */
+VINLINE vf vsqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
+VINLINE vf vround(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+VINLINE vi vto_int(vf a) { return (vi)_mm512_cvttps_epi32((__m512)a); }                                /* towards zero */
+VINLINE vf vfrom_int(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
+VINLINE vf vload_n(const float *p, ptrdiff_t n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }   /* the first n < VL, then zeros */
+VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif defined(CNN_ISA_AVX2)
+VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+VINLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+VINLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+VINLINE vf vsqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
+VINLINE vf vround(vf a) { return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+VINLINE vi vto_int(vf a) { return (vi)_mm256_cvttps_epi32((__m256)a); }
+VINLINE vf vfrom_int(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
+VINLINE __m256i vmask_n(ptrdiff_t n) {
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(ones + 8 - n));
+}
+VINLINE vf vload_n(const float *p, ptrdiff_t n) { return (vf)_mm256_maskload_ps(p, vmask_n(n)); }
+VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm256_maskstore_ps(p, vmask_n(n), (__m256)v); }
+#else
+#if defined(CNN_ISA_NEON)
+VINLINE vf vfma(vf a, vf b, vf c) { return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+VINLINE vf vsqrt(vf a) { return (vf)vsqrtq_f32((float32x4_t)a); }
+VINLINE vf vround(vf a) { return (vf)vrndnq_f32((float32x4_t)a); }
+#else
+VINLINE vf vfma(vf a, vf b, vf c) { return a * b + c; }        /* two roundings: the portable set has no fused multiply-add */
+VINLINE vf vsqrt(vf a) { for (int i = 0; i < VL; i++) a[i] = __builtin_sqrtf(a[i]); return a; }
+VINLINE vf vround(vf a) {                                      /* to even; adding 1.5 * 2^23 rounds |a| < 2^22, larger floats are clamped by the callers */
+    vf big = vset(12582912.0f);
+    return (a + big) - big;
+}
+#endif
+VINLINE vf vmax(vf a, vf b) { return vselect(a > b, a, b); }
+VINLINE vf vmin(vf a, vf b) { return vselect(a < b, a, b); }
+VINLINE vi vto_int(vf a) { return __builtin_convertvector(a, vi); }
+VINLINE vf vfrom_int(vi a) { return __builtin_convertvector(a, vf); }
+VINLINE vf vload_n(const float *p, ptrdiff_t n) { vf v = vzero(); memcpy(&v, p, (size_t)n * 4); return v; }
+VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4); }
+#endif
+
+/* Sums of the lanes, in a fixed order. */
+VINLINE float vsum(vf v) {
+    float lane[VL];
+    memcpy(lane, &v, sizeof lane);
+    for (int width = VL / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) lane[i] += lane[i + width];
+    return lane[0];
+}
+VINLINE double vsum_double(vf v) {
+    float lane[VL];
+    double sum = 0;
+    memcpy(lane, &v, sizeof lane);
+    for (int i = 0; i < VL; i++) sum += lane[i];
+    return sum;
+}
+VINLINE float vmax_lane(vf v) {
+    float lane[VL], best;
+    memcpy(lane, &v, sizeof lane);
+    best = lane[0];
+    for (int i = 1; i < VL; i++) if (lane[i] > best) best = lane[i];
+    return best;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* What a program is made of; shared by program.c (building), plan.c (kernels and memory) and run.c. */
+#ifndef CNN_RUNTIME_PROGRAM_H
+#define CNN_RUNTIME_PROGRAM_H
+
+#include "op.h"
+
+enum { CNN_UNWANTED = -2, CNN_ABSENT = -1 };     /* instead of a tensor's number */
+
+typedef struct cnn_node {
+    const cnn_op *op;
+    int section, n_in, n_out;
+    int32_t *ids;                                /* n_in inputs, then n_out outputs */
+    double *attr;
+    const cnn_tensor **operands;                 /* the tensors of ids, NULL where absent; set by the plan */
+    cnn_call call;                               /* set by the plan */
+    cnn_choice choice;
+    int64_t workspace_offset, packed_offset;     /* bytes in the arena, in the prepared storage */
+} cnn_node;
+
+struct cnn_program {
+    cnn_tensor *tensors;
+    int32_t *keep;                               /* per tensor: 1 where it must survive the run */
+    int64_t n_tensors, tensor_capacity, keep_capacity;
+    cnn_node *nodes;
+    int64_t n_nodes, node_capacity;
+    int planned;
+    int64_t arena_bytes, prepared_bytes, thread_bytes;
+};
+
+static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return node->ids + node->n_in; }
+
+int cnn_check_shape(const cnn_tensor *tensor, cnn_error *error);
+
+#endif

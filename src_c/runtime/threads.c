@@ -1,0 +1,136 @@
+/* Teams of threads over OpenMP, and how many threads there are. */
+#define _GNU_SOURCE
+#include "threads.h"
+#include "../include/cnncore.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#define CNN_PAUSE() _mm_pause()
+#else
+#define CNN_PAUSE() ((void)0)
+#endif
+
+/* A sense-reversing barrier: the last thread to arrive opens the next phase. Each on its own cache line. */
+struct cnn_team {
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) atomic_uint phase;
+    int threads;
+};
+
+enum { SPINS = 4000 };    /* about 40 us of waiting before the processor is yielded: longer than any balanced operation waits */
+
+void cnn_team_barrier(cnn_team *team, int thread) {
+    (void)thread;
+    if (team->threads == 1) return;
+    unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == team->threads - 1) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
+        return;
+    }
+    for (int spin = 0; atomic_load_explicit(&team->phase, memory_order_acquire) == phase; spin++) {
+        if (spin < SPINS) CNN_PAUSE();
+        else sched_yield();
+    }
+}
+
+#ifdef _OPENMP
+/* After fork() the child has none of the OpenMP runtime's threads, and the runtime does not know: it would wait for them for ever.
+ * The child therefore works on one thread. */
+static int forked = 0;
+static void in_child(void) { forked = 1; }
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void watch_fork(void) { pthread_atfork(NULL, NULL, in_child); }
+#endif
+
+void cnn_team_run(int threads, cnn_team_function function, void *context) {
+#ifdef _OPENMP
+    pthread_once(&once, watch_fork);
+    if (forked) threads = 1;
+    if (threads > 1) {
+        cnn_team team = {.threads = 0};
+        #pragma omp parallel num_threads(threads)
+        {
+            #pragma omp single
+            team.threads = omp_get_num_threads();     /* the implied barrier publishes it */
+            function(context, &team, omp_get_thread_num(), team.threads);
+        }
+        return;
+    }
+#else
+    (void)threads;
+#endif
+    cnn_team alone = {.threads = 1};
+    function(context, &alone, 0, 1);
+}
+
+int cnn_has_openmp(void) {
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* Processors granted by the container's quota; a large number where there is none. */
+static int quota(void) {
+    long long limit = -1, period = 100000;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");                     /* version 2: "max 100000" or "150000 100000" */
+    if (file) {
+        if (fscanf(file, "%lld %lld", &limit, &period) != 2) limit = -1;
+        fclose(file);
+    } else if ((file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r"))) {   /* version 1 */
+        if (fscanf(file, "%lld", &limit) != 1) limit = -1;
+        fclose(file);
+        if ((file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r"))) {
+            if (fscanf(file, "%lld", &period) != 1) period = 100000;
+            fclose(file);
+        }
+    }
+    if (limit <= 0 || period <= 0) return CNN_MAX_THREADS;
+    long long processors = (limit + period - 1) / period;
+    return processors < CNN_MAX_THREADS ? (int)processors : CNN_MAX_THREADS;
+}
+
+static int default_threads(void) {
+#ifndef _OPENMP
+    return 1;
+#else
+    const char *text = getenv("CNNCORE_NUM_THREADS");
+    if (text) {
+        char *end;
+        long value = strtol(text, &end, 10);
+        if (end != text && *end == 0 && value >= 1 && value <= CNN_MAX_THREADS) return (int)value;    /* anything else is reported by the Python layer */
+    }
+    int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) processors = CPU_COUNT(&set);
+#endif
+    int limit = quota();
+    if (processors > limit) processors = limit;
+    return processors < 1 ? 1 : processors > CNN_MAX_THREADS ? CNN_MAX_THREADS : processors;
+#endif
+}
+
+static int threads_in_use = 0;
+
+int cnn_get_threads(void) {
+    if (threads_in_use == 0) threads_in_use = default_threads();
+    return threads_in_use;
+}
+
+int cnn_set_threads(int threads) {
+    if (threads < 0 || threads > CNN_MAX_THREADS) return -1;
+    threads_in_use = threads;
+    return 0;
+}
