@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import reference
-from reference.activation import FROM_OUTPUT, NAMES, RELU
+from reference.activations import FROM_OUTPUT, NAMES, RELU
 from reference.loss import IGNORE_NONE
 
 CHANNELS = (1, 3, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100)      # equal to, a divisor of, below and above the tiles

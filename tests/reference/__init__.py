@@ -6,7 +6,7 @@ with the engine. `run` calls one by name.
 """
 import numpy as np
 
-from .activation import activation, activation_backward, softmax, softmax_backward
+from .activations import activation, activation_backward, softmax, softmax_backward
 from .conv import (conv2d, conv2d_backward_input, conv2d_backward_weight, conv2d_transpose, depthwise_conv2d,
                    depthwise_conv2d_backward_input, depthwise_conv2d_backward_weight)
 from .dense import dense, dense_backward_input, dense_backward_weight

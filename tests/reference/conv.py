@@ -5,7 +5,7 @@ Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j 
 """
 import numpy as np
 
-from .activation import activate
+from .activations import activate
 from .window import Window, f64
 
 

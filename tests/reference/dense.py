@@ -1,7 +1,7 @@
 """Fully connected layers."""
 import numpy as np
 
-from .activation import activate
+from .activations import activate
 from .window import f64
 
 

@@ -1,7 +1,7 @@
 """Losses, penalties and metrics. k is the size of the last axis; a loss has one value for each position of the others."""
 import numpy as np
 
-from .activation import sigmoid, softmax
+from .activations import sigmoid, softmax
 from .window import f64
 
 IGNORE_NONE = -2 ** 31                                                       # the operation's value of ignore_class for "none"

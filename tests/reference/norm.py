@@ -1,7 +1,7 @@
 """Batch normalisation (Ioffe and Szegedy 2015), its folding into a convolution, and moving averages."""
 import numpy as np
 
-from .activation import activate, derivative_from_output
+from .activations import activate, derivative_from_output
 from .window import f64
 
 
