@@ -342,12 +342,15 @@ def smooth_case(rule, index):
     inputs = [x if x is None or x.dtype.kind == "i" else x.astype(np.float64) for x in case.inputs]
     if rule.startswith("activation"):
         inputs[0] = np.clip(inputs[0], -8, 8)                                # beyond that 1 - y is lost in y's last digits
+    if rule == "categorical_cross_entropy":
+        inputs[0] = np.clip(inputs[0], 0.01, 0.99)                           # the third derivative of log p is 2 / p^3
     return case, inputs, attributes
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_gradient_against_central_differences(rule):
-    """<g, (f(x + e d) - f(x - e d)) / 2e> = <grad, d> for random directions d, e = 1e-6: error O(e^2) + O(2^-52 |f| / e)."""
+    """<g, (f(x + e d) - f(x - e d)) / 2e> = <grad, d> for random directions d; the error is e^2 f''' / 6 + 2^-52 |f| / e."""
+    step = 1e-6
     function, gradient = RULES[rule]
     checked = 0
     for index in range(12):
@@ -361,7 +364,7 @@ def test_gradient_against_central_differences(rule):
                 continue
             assert grad.shape == value.shape, f"{case} input {slot}"
             for _ in range(2):
-                d, step = rng.standard_normal(value.shape), 1e-6
+                d = rng.standard_normal(value.shape)
                 moved = [[x if k != slot else x + sign * step * d for k, x in enumerate(inputs)] for sign in (1, -1)]
                 change = (function(moved[0], attributes) - function(moved[1], attributes)) / (2 * step)
                 size = np.abs(g * y).sum() + np.abs(grad * d).sum() + 1.0
@@ -391,8 +394,8 @@ def nhwc(tensor):
     return np.moveaxis(tensor.detach().numpy(), 1, -1)
 
 
-def close(actual, expected, what):
-    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-11, err_msg=str(what))
+def close(actual, expected, what, rtol=1e-10):
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-11, err_msg=str(what))
 
 
 def torch_conv(a, torch, groups, multiplier=None):
@@ -509,15 +512,17 @@ def test_relu_variants_against_torch():
 
 
 def check_activation(torch, function, attributes):
+    """Values and slopes at 500 points; torch rounds hard_sigmoid's 1/6 to float32 even in float64."""
+    rtol = 2.0 ** -24 if attributes["activation"] == act.HARD_SIGMOID else 1e-10
     values = np.random.default_rng(0).normal(0, 3, size=500)
     x = torch.tensor(values, requires_grad=True)
     y = function(x)
     y.backward(torch.ones_like(y))
     close(ref.activation(values, **attributes), y.detach().numpy(), attributes)
-    close(ref.activation_backward(np.ones(500), values, reference_is_input=1, **attributes), x.grad.numpy(), attributes)
+    close(ref.activation_backward(np.ones(500), values, reference_is_input=1, **attributes), x.grad.numpy(), attributes, rtol)
     if attributes["activation"] in act.FROM_OUTPUT and "threshold" not in attributes:
         own = ref.activation_backward(np.ones(500), y.detach().numpy(), reference_is_input=0, **attributes)
-        close(own, x.grad.numpy(), attributes)
+        close(own, x.grad.numpy(), attributes, rtol)
 
 
 def test_softmax_against_torch():
