@@ -19,7 +19,8 @@ TEXTS = {
     "license": "Creative Commons Attribution 4.0 International (CC BY 4.0), "
     "https://creativecommons.org/licenses/by/4.0/",
     "changes": "Pixel values and labels are unchanged; images are stored as uint8 of shape (8, 8, 1), "
-    "reordered by one fixed permutation and divided into 1,437 training and 360 test images with equal class frequencies.",
+    "reordered by one fixed permutation and divided into 1,437 training and 360 test images, "
+    "each class in proportion to its frequency.",
 }
 
 

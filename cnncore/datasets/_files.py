@@ -63,9 +63,10 @@ def locate(source, path=None):
                 best = found.count(None), layout.files[found.index(None)], folder
     _, names, folder = best
     raise FileNotFoundError(
-        f"{source.name}: file {' or '.join(names)} must be in {folder}, "
-        f"but is missing (searched: {', '.join(map(str, searched))}); get the files from {source.url} and pass path= with the folder that holds them, or put them in a folder "
-        f'"{source.layouts[0].folders[0]}" below the one that the environment variable CNNCORE_DATA names'
+        f"{source.name}: file {' or '.join(names)} must be in {folder}, but is missing "
+        f"(searched: {', '.join(map(str, searched))}); get the files from {source.url} and pass path= with the folder "
+        f'that holds them, or put them in a folder "{source.layouts[0].folders[0]}" below the one that the environment '
+        "variable CNNCORE_DATA names"
     )
 
 

@@ -80,7 +80,7 @@ def read_idx(path, shape):
 
 @contextlib.contextmanager
 def _open(path):
-    """Open a file, through gzip where its first bytes say so, whatever its name ends in: IDX itself begins with zeros."""
+    """Open a file, through gzip where its first bytes say so, whatever its name: IDX itself begins with zeros."""
     with open(path, "rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)

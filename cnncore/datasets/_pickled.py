@@ -34,7 +34,7 @@ def read(path):
     Returns
     -------
     dict
-        str to bytes, int, bool, None, list, tuple or uint8 `numpy.ndarray` (read-only).
+        str to bytes, int, bool, None, list, tuple, dict or uint8 `numpy.ndarray` (read-only).
 
     Raises
     ------
@@ -127,7 +127,8 @@ class _Machine:
 
     def top(self, kind):
         value = self.pop()
-        _expect(type(value) is kind, f"the operand at byte {self.position} must be a {kind.__name__}", type(value).__name__)
+        rule = f"the operand at byte {self.position} must be a {kind.__name__}"
+        _expect(type(value) is kind, rule, type(value).__name__)
         self.stack.append(value)
         return value
 
@@ -216,31 +217,31 @@ def _array(state):
 
 
 _OPERATIONS = {
-    b"(": _Machine.mark,
-    b"}": lambda machine: machine.push({}),
-    b"]": lambda machine: machine.push([]),
-    b")": lambda machine: machine.push(()),
-    b"N": lambda machine: machine.push(None),
-    b"\x88": lambda machine: machine.push(True),
-    b"\x89": lambda machine: machine.push(False),
-    b"K": lambda machine: machine.push(machine.number("<B")),
-    b"M": lambda machine: machine.push(machine.number("<H")),
-    b"J": lambda machine: machine.push(machine.number("<i")),
-    b"U": lambda machine: machine.string("<B"),
-    b"T": lambda machine: machine.string("<i"),
-    b"t": lambda machine: machine.push(tuple(machine.pop_to_mark())),
-    b"\x85": lambda machine: machine.tuple_of(1),
-    b"\x86": lambda machine: machine.tuple_of(2),
-    b"\x87": lambda machine: machine.tuple_of(3),
-    b"a": lambda machine: machine.append_items([machine.pop()]),
-    b"e": lambda machine: machine.append_items(machine.pop_to_mark()),
-    b"s": _Machine.set_item,
-    b"u": lambda machine: machine.set_items(machine.pop_to_mark()),
-    b"q": lambda machine: machine.put("<B"),
-    b"r": lambda machine: machine.put("<I"),
-    b"h": lambda machine: machine.get("<B"),
-    b"j": lambda machine: machine.get("<I"),
-    b"c": _Machine.global_name,
-    b"R": _Machine.call,
-    b"b": _Machine.build,
+    b"(": _Machine.mark,  # MARK
+    b"}": lambda machine: machine.push({}),  # EMPTY_DICT
+    b"]": lambda machine: machine.push([]),  # EMPTY_LIST
+    b")": lambda machine: machine.push(()),  # EMPTY_TUPLE
+    b"N": lambda machine: machine.push(None),  # NONE
+    b"\x88": lambda machine: machine.push(True),  # NEWTRUE
+    b"\x89": lambda machine: machine.push(False),  # NEWFALSE
+    b"K": lambda machine: machine.push(machine.number("<B")),  # BININT1
+    b"M": lambda machine: machine.push(machine.number("<H")),  # BININT2
+    b"J": lambda machine: machine.push(machine.number("<i")),  # BININT
+    b"U": lambda machine: machine.string("<B"),  # SHORT_BINSTRING
+    b"T": lambda machine: machine.string("<i"),  # BINSTRING
+    b"t": lambda machine: machine.push(tuple(machine.pop_to_mark())),  # TUPLE
+    b"\x85": lambda machine: machine.tuple_of(1),  # TUPLE1
+    b"\x86": lambda machine: machine.tuple_of(2),  # TUPLE2
+    b"\x87": lambda machine: machine.tuple_of(3),  # TUPLE3
+    b"a": lambda machine: machine.append_items([machine.pop()]),  # APPEND
+    b"e": lambda machine: machine.append_items(machine.pop_to_mark()),  # APPENDS
+    b"s": _Machine.set_item,  # SETITEM
+    b"u": lambda machine: machine.set_items(machine.pop_to_mark()),  # SETITEMS
+    b"q": lambda machine: machine.put("<B"),  # BINPUT
+    b"r": lambda machine: machine.put("<I"),  # LONG_BINPUT
+    b"h": lambda machine: machine.get("<B"),  # BINGET
+    b"j": lambda machine: machine.get("<I"),  # LONG_BINGET
+    b"c": _Machine.global_name,  # GLOBAL
+    b"R": _Machine.call,  # REDUCE
+    b"b": _Machine.build,  # BUILD
 }

@@ -7,7 +7,7 @@ _BINARY = Layout(("cifar-100-binary",), (("train.bin",), ("test.bin",)))
 _PYTHON = Layout(("cifar-100-python",), (("train",), ("test",)))
 _SOURCE = Source("cifar100", "https://www.cs.toronto.edu/~kriz/cifar.html", (_BINARY, _PYTHON))
 _CLASSES = {"fine": 100, "coarse": 20}
-_LABEL_NAMES = ("coarse_labels", "fine_labels")  # names in the Python version, in the order of the binary version's bytes
+_LABEL_NAMES = ("coarse_labels", "fine_labels")  # the Python version's names in the binary version's order
 
 
 def load_data(label_mode="fine", path=None):

@@ -27,8 +27,8 @@ def to_categorical(x, num_classes=None):
     Raises
     ------
     ValueError
-        If `x` holds something other than numbers, if a label is negative, not whole or not below `num_classes`, if `num_classes` is not positive, or if
-        `x` is empty and `num_classes` is missing.
+        If `x` holds something other than numbers, a label is negative, not whole or not below `num_classes`,
+        `num_classes` is not a positive integer, or `x` is empty and `num_classes` is missing.
 
     Examples
     --------
