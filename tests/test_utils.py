@@ -212,7 +212,11 @@ def test_forked_child_repeats_its_parent_only_if_seeded(seed):
 def test_threads_draw_different_seeds():
     random.set_seed(11)
     drawn = [[] for _ in range(4)]
-    threads = [threading.Thread(target=lambda o=own: o.extend(random.next_seed() for _ in range(2000))) for own in drawn]
+
+    def draw(own):
+        own.extend(random.next_seed() for _ in range(2000))
+
+    threads = [threading.Thread(target=draw, args=(own,)) for own in drawn]
     for thread in threads:
         thread.start()
     for thread in threads:
