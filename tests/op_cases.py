@@ -60,6 +60,11 @@ def integers(rng, *shape, bound=4):
     return rng.integers(-bound, bound + 1, shape).astype(np.float32)
 
 
+def weights(rng, values, fan_in, *shape):
+    """Weights that keep the variance of what they are applied to, where `values` is `normal`; whole numbers stay whole."""
+    return normal(rng, *shape, scale=fan_in ** -0.5) if values is normal else values(rng, *shape)
+
+
 def maybe(rng, value, p=0.5):
     return value if rng.random() < p else None
 
@@ -137,7 +142,8 @@ def convolution(rng, values=normal, max_products=MAX_PRODUCTS, grouped=True):
         kernel = attributes["kernel_h"], attributes["kernel_w"]
         if n * p * q * o * kernel[0] * kernel[1] * (c // groups) <= max_products and n * h * w * c <= max_products:
             break
-    return dict(x=values(rng, n, h, w, c), w=values(rng, *kernel, c // groups, o), grad_y=values(rng, n, p, q, o),
+    fan_in = kernel[0] * kernel[1] * c // groups
+    return dict(x=values(rng, n, h, w, c), w=weights(rng, values, fan_in, *kernel, c // groups, o), grad_y=values(rng, n, p, q, o),
                 bias=values(rng, o), residual=values(rng, n, p, q, o), attributes=attributes, in_h=h, in_w=w)
 
 
@@ -151,8 +157,8 @@ def depthwise(rng, values=normal, max_products=MAX_PRODUCTS):
         kernel = attributes["kernel_h"], attributes["kernel_w"]
         if n * p * q * c * m * kernel[0] * kernel[1] <= max_products:
             break
-    return dict(x=values(rng, n, h, w, c), w=values(rng, *kernel, c, m), grad_y=values(rng, n, p, q, c * m), bias=values(rng, c * m),
-                attributes=attributes, in_h=h, in_w=w, multiplier=m)
+    return dict(x=values(rng, n, h, w, c), w=weights(rng, values, kernel[0] * kernel[1], *kernel, c, m),
+                grad_y=values(rng, n, p, q, c * m), bias=values(rng, c * m), attributes=attributes, in_h=h, in_w=w, multiplier=m)
 
 
 # ---------------------------------------------------------------- convolution and dense
@@ -211,7 +217,7 @@ def _dense_sizes(rng):
 @generator("dense")
 def _dense(rng, op):
     rows, i, u = _dense_sizes(rng)
-    return ([normal(rng, *rows, i), normal(rng, i, u), maybe(rng, normal(rng, u)), maybe(rng, normal(rng, *rows, u), 0.3)],
+    return ([normal(rng, *rows, i), weights(rng, normal, i, i, u), maybe(rng, normal(rng, u)), maybe(rng, normal(rng, *rows, u), 0.3)],
             activation_attributes(rng))
 
 
