@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from .. import checks
 from .monitor import MonitorCallback
 
@@ -73,7 +75,7 @@ class EarlyStopping(MonitorCallback):
             self.best = value
             self.best_epoch = epoch
             if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
+                self.best_weights = [np.copy(w) for w in self.model.get_weights()]
             if self.baseline is None or self._is_improvement(value, self.baseline):
                 self.wait = 0
                 return

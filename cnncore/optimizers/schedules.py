@@ -289,7 +289,8 @@ class CosineDecayRestarts(LearningRateSchedule):
         def start(period):
             return (ratio ** period - 1) / (ratio - 1)
 
-        # The logarithm may round across a restart; the comparisons put it right.
+        # Rounding, of the logarithm or of a ratio such as 1.1, must not move a restart that falls on a whole step.
+        time *= 1 + 1e-12
         period = max(0, math.floor(math.log(time * (ratio - 1) + 1) / math.log(ratio)))
         while start(period + 1) <= time:
             period += 1
