@@ -167,11 +167,7 @@ def _samplewise(name, values, sample_weight, reduce):
         values, weights = _same_rank(values, weights)
         if values.ndim > weights.ndim:
             values = reduce(values, axis=tuple(range(weights.ndim, values.ndim)))
-        try:
-            weights = np.broadcast_to(weights, values.shape)
-        except ValueError:
-            raise ValueError(f'metric "{name}": sample_weight must have one weight for each of the values of shape '
-                             f"{values.shape}, got the shape {weights.shape}") from None
+        weights = _spread(name, weights, values.shape)
         values = values * weights
         if weights.ndim > 1:
             weights = reduce(weights, axis=tuple(range(1, weights.ndim)))
@@ -187,6 +183,15 @@ def _weights(name, sample_weight):
     if not np.all(np.isfinite(weights)):
         raise ValueError(f'metric "{name}": sample_weight must be finite, got {_first_bad(weights)}')
     return weights
+
+
+def _spread(name, weights, shape):
+    """Return the weights, which have the leading axes of `shape`, repeated over its further axes."""
+    try:
+        return np.broadcast_to(weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim)), shape)
+    except ValueError:
+        raise ValueError(f'metric "{name}": sample_weight must have one weight for each sample of an array of shape '
+                         f"{shape}, got the shape {weights.shape}") from None
 
 
 def _first_bad(array):
@@ -406,7 +411,8 @@ def mean_absolute_error(y_true, y_pred):
 
 def _difference(name, y_true, y_pred):
     y_true, y_pred = _pair(name, y_true, y_pred)
-    difference = np.subtract(y_true, y_pred, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of infinite predictions comes NaN, which the result shows
+        difference = np.subtract(y_true, y_pred, dtype=np.float64)
     return difference if difference.ndim > 1 else difference.reshape(-1, 1)
 
 
@@ -483,7 +489,8 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, 
     if label_smoothing:
         t = t * (1 - label_smoothing) + label_smoothing / 2
     if from_logits:
-        loss = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+        with np.errstate(invalid="ignore"):
+            loss = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
     else:
         x = np.clip(x, _EPSILON, 1 - _EPSILON)
         loss = -t * np.log(x) - (1 - t) * np.log1p(-x)
@@ -492,10 +499,11 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, 
 
 def _log_probabilities(y_pred, from_logits, axis):
     x = y_pred.astype(np.float64)
-    if from_logits:
-        x = x - np.max(x, axis=axis, keepdims=True)
-        return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
-    return np.log(np.clip(x / np.sum(x, axis=axis, keepdims=True), _EPSILON, 1 - _EPSILON))
+    with np.errstate(invalid="ignore"):
+        if from_logits:
+            x = x - np.max(x, axis=axis, keepdims=True)
+            return x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+        return np.log(np.clip(x / np.sum(x, axis=axis, keepdims=True), _EPSILON, 1 - _EPSILON))
 
 
 def _smoothing(owner, value):
@@ -537,7 +545,8 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
     from_logits : bool
         Whether the predictions are logits instead of probabilities. Default False.
     ignore_class : int, optional
-        Targets of this number contribute 0 to the sum, and still count as samples.
+        Targets of this number are left out of the mean, with and without weights (as in Keras' loss; Keras' metric
+        counts them, as 0, when there are no weights).
     axis : int
         The axis of classes. Default -1.
     """
@@ -553,6 +562,17 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         self.axis = checks.integer(owner, "axis", axis, minimum=-32)
         super().__init__(sparse_categorical_crossentropy, name, dtype, from_logits=from_logits,
                          ignore_class=self.ignore_class, axis=self.axis)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        if self.ignore_class is not None:
+            y_pred = np.asarray(y_pred)
+            labels, _ = _labels("sparse_categorical_crossentropy", y_true, np.moveaxis(y_pred, self.axis, -1))
+            kept = (labels != self.ignore_class).astype(np.float64)
+            if sample_weight is not None:
+                kept, weights = _same_rank(kept, _weights(self.name, sample_weight))
+                kept = kept * _spread(self.name, weights, kept.shape)
+            sample_weight = kept
+        super().update_state(y_true, y_pred, sample_weight)
 
 
 class BinaryCrossentropy(MeanMetricWrapper):
@@ -630,18 +650,10 @@ def _scores(name, y_true, y_pred, sample_weight):
     y_true, y_pred = _pair(f'metric "{name}"', y_true, y_pred)
     if y_pred.dtype.kind != "f":
         y_pred = y_pred.astype(np.float64)
-    weights = np.ones(())
-    if sample_weight is not None:
-        weights = _weights(name, sample_weight)
-        if weights.ndim == y_pred.ndim + 1 and weights.shape[-1] == 1:
-            weights = weights[..., 0]
-        weights = weights.reshape(weights.shape + (1,) * (y_pred.ndim - weights.ndim))
-    try:
-        weights = np.broadcast_to(weights, y_pred.shape)
-    except ValueError:
-        raise ValueError(f'metric "{name}": sample_weight must have one weight for each sample of predictions of '
-                         f"shape {y_pred.shape}, got the shape {np.shape(sample_weight)}") from None
-    return y_true.astype(bool), y_pred, weights
+    weights = np.ones(()) if sample_weight is None else _weights(name, sample_weight)
+    if weights.ndim == y_pred.ndim + 1 and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    return y_true.astype(bool), y_pred, _spread(name, weights, y_pred.shape)
 
 
 class _ThresholdMetric(Metric):
@@ -675,6 +687,7 @@ class _ThresholdMetric(Metric):
             best = np.argsort(-y_pred, axis=-1, kind="stable")[..., :self.top_k]
             kept = np.full_like(y_pred, -np.inf)
             np.put_along_axis(kept, best, np.take_along_axis(y_pred, best, axis=-1), axis=-1)
+            kept[np.isnan(y_pred).any(axis=-1)] = np.nan  # a sample with NaN has no order
             y_pred = kept
         if self.class_id is not None:
             if y_pred.ndim < 2 or self.class_id >= classes:
@@ -793,7 +806,7 @@ class FBetaScore(Metric):
         self._counts = self._counts + (counts + np.nan if nan else counts)
 
     def result(self):
-        counts = np.sum(self._counts, axis=1) if self.average == "micro" and self._counts.ndim == 2 else self._counts
+        counts = np.sum(self._counts, axis=1) if self.average == "micro" else self._counts
         hits, false_positives, false_negatives, targets = counts
         precision = hits / (hits + false_positives + _EPSILON)
         recall = hits / (hits + false_negatives + _EPSILON)
@@ -807,7 +820,7 @@ class FBetaScore(Metric):
 
     def reset_state(self):
         self._classes = None
-        self._counts = np.zeros(4)
+        self._counts = np.zeros((4, 1))
 
     def get_config(self):
         return {"average": self.average, "beta": self.beta, "threshold": self.threshold, **super().get_config()}
