@@ -2,12 +2,13 @@
 
 import math
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 
 from cnncore import layers, models
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Trainable parameters as published.
 PUBLISHED = [
@@ -143,18 +144,16 @@ def test_errors_say_what_to_do():
 @pytest.mark.parametrize("name, shape, depth", [
     ("lenet", (28, 28, 1), 4), ("vgg_cifar", (32, 32, 3), 11), ("resnet20", (32, 32, 3), 20),
     ("resnet18_cifar", (16, 16, 3), 18), ("resnet50", (65, 65, 3), 50), ("mobilenet_v2", (65, 65, 3), 53)])
-def test_same_scores_as_pytorch(name, shape, depth):
+def test_same_scores_as_pytorch(name, shape, depth, monkeypatch):
     """Same weights, same images, same logits, up to rounding.
 
     A float32 sum of k products errs by about eps sqrt(k) of its size, Winograd by less than 8 times that; `depth` such layers in a
     row, k at most 9 * 512 = 4608, give depth * 8 * sqrt(4608) * eps of the largest logit.
     """
     torch = pytest.importorskip("torch")
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    try:
-        from bench import peers_torch
-    finally:
-        del sys.path[0]
+    monkeypatch.syspath_prepend(ROOT)
+    from bench import peers_torch
+
     rng = np.random.default_rng(0)
     model = models.build(name, input_shape=shape, classifier_activation=None)
     for layer in model.layers:
