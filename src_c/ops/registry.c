@@ -2,7 +2,8 @@
 #include "../runtime/op.h"
 
 #define CNN_OPERATIONS(X) \
-    X(add) \
+    X(activation) X(activation_backward) \
+    X(add) X(subtract) X(multiply) X(maximum) X(minimum) X(maximum_backward) X(minimum_backward) \
     \
     X(reshape)
 
