@@ -2,20 +2,23 @@
 
 u = 2^-24 is the relative error of one rounding.
 
-Reductions. A sum of n products in any order, with or without fused multiply-add, is off by at most n u sum |a||b| (Higham 2002,
-section 3.1, to first order). The bound used is REDUCTION (n + 2) u sum |a||b|: two more roundings for an addend and the store.
-Elementwise functions. ULPS units in the last place of the result (2 u |y|), for a polynomial of exp, log, tanh or erf with its
-range reduction; where a function subtracts within its definition, relative to the larger term it subtracts from.
-Chains. Errors are carried through the formula to first order, every term by its absolute value.
+- Reductions. A sum of n products in any order, with or without fused multiply-add, is off by at most n u sum |a||b|
+(Higham 2002, section 3.1, to first order). The bound used is REDUCTION (n + 2) u sum |a||b|: two more roundings for an
+addend and the store.
+- Elementwise functions. ULPS units in the last place of the result (2 u |y|), for a polynomial of exp, log, tanh or erf
+with its range reduction; where the definition itself subtracts, relative to the larger term.
+- Chains. Errors are carried through the formula to first order, every term by its absolute value.
+
 Results below 2^-126 may be flushed to zero.
 """
+
 import numpy as np
 
 import reference as ref
 from reference import activations as act
 
-U = 2.0 ** -24
-TINY = 2.0 ** -126
+U = 2.0**-24
+TINY = 2.0**-126
 REDUCTION = 1.0
 ULPS = 4
 
@@ -24,9 +27,11 @@ BOUNDS = {}
 
 def bound(*ops):
     """Register a function (inputs, attributes, reference outputs) -> absolute bounds, one per output."""
+
     def register(function):
         BOUNDS.update(dict.fromkeys(ops, function))
         return function
+
     return register
 
 
@@ -51,9 +56,22 @@ def split_activation(attributes):
 
 
 # The largest |f'| of each activation (with alpha at most 1); exp is treated on its own.
-SLOPE = {act.LINEAR: 1, act.RELU: 1, act.SIGMOID: 0.25, act.TANH: 1, act.ELU: 1, act.SELU: 1.7581, act.GELU: 1.129,
-         act.GELU_TANH: 1.129, act.SILU: 1.0999, act.SOFTPLUS: 1, act.HARD_SIGMOID: 1 / 6, act.HARD_SILU: 1.5, act.SOFTSIGN: 1,
-         act.MISH: 1.0885}
+SLOPE = {
+    act.LINEAR: 1,
+    act.RELU: 1,
+    act.SIGMOID: 0.25,
+    act.TANH: 1,
+    act.ELU: 1,
+    act.SELU: 1.7581,
+    act.GELU: 1.129,
+    act.GELU_TANH: 1.129,
+    act.SILU: 1.0999,
+    act.SOFTPLUS: 1,
+    act.HARD_SIGMOID: 1 / 6,
+    act.HARD_SILU: 1.5,
+    act.SOFTSIGN: 1,
+    act.MISH: 1.0885,
+}
 # x (1 + erf), x (1 + tanh), and x tanh(log(1 + e^x)) lose digits in their second factor: the error is relative to x.
 RELATIVE_TO_INPUT = (act.GELU, act.GELU_TANH)
 
@@ -62,18 +80,22 @@ def through_activation(z, error, attributes):
     """The error of act(z) when z is off by `error`: |f'| error + ULPS of the function itself."""
     kind = attributes.get("activation", act.LINEAR)
     y = np.abs(act.activate(z, **attributes))
-    carried = np.abs(act.activate(z, activation=kind)) * np.expm1(error) if kind == act.EXPONENTIAL else SLOPE[kind] * error
+    carried = (
+        np.abs(act.activate(z, activation=kind)) * np.expm1(error) if kind == act.EXPONENTIAL else SLOPE[kind] * error
+    )
     if kind in (act.LINEAR, act.RELU):
-        return carried + U * y                                               # at most one product, alpha z
+        return carried + U * y  # at most one product, alpha z
     return carried + 2 * ULPS * U * np.maximum(y, np.abs(z) if kind in RELATIVE_TO_INPUT else 0.0)
 
 
 def activated_reduction(op, n):
     """The bound of act(sum of n products + addends): the magnitude is the same operation on absolute values."""
+
     def compute(inputs, attributes, outputs):
         act_attributes, others = split_activation(attributes)
         z, magnitude = (ref.run(op, values, others)[0] for values in (inputs, absolute(inputs)))
         return z, through_activation(z, reduction(n(inputs), magnitude), act_attributes)
+
     return compute
 
 
@@ -91,15 +113,20 @@ def _conv2d(inputs, attributes, outputs):
 def moments_bound(x, error=0.0):
     """The errors of the mean and the biased variance of x over all but its last axis, when x itself is off by `error`.
 
-    mean: one sum of n terms. var: two passes, or any method whose error grows as the condition sqrt(1 + mean^2 / var) and not as its
-    square, which is what E[x^2] - mean^2 in float32 would give (Chan, Golub and LeVeque 1983).
+    mean: one sum of n terms. var: two passes, or any method whose error grows as the condition sqrt(1 + mean^2 / var)
+    and not as its square, which is what E[x^2] - mean^2 in float32 would give (Chan, Golub and LeVeque 1983).
     """
     axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     error = np.broadcast_to(error, x.shape)
     mean, var = x.mean(axis=axes), x.var(axis=axes)
     mean_error = reduction(n, np.abs(x).mean(axis=axes)) + error.mean(axis=axes)
-    var_error = (reduction(n, var) + 8 * U * np.sqrt(var * (var + mean ** 2)) + (4 * U * mean) ** 2
-                 + 2 * (np.abs(x - mean) * error).mean(axis=axes) + (error ** 2).mean(axis=axes))
+    var_error = (
+        reduction(n, var)
+        + 8 * U * np.sqrt(var * (var + mean**2))
+        + (4 * U * mean) ** 2
+        + 2 * (np.abs(x - mean) * error).mean(axis=axes)
+        + (error**2).mean(axis=axes)
+    )
     return [mean_error, var_error]
 
 
@@ -121,23 +148,25 @@ def _dense(inputs, attributes, outputs):
 
 def plain_reduction(op, n):
     """Each output is a sum of at most n(inputs, attributes) products."""
+
     def compute(inputs, attributes, outputs):
         magnitudes = ref.run(op, absolute(inputs), attributes)
         return [reduction(n(inputs, attributes), magnitude) for magnitude in magnitudes]
+
     BOUNDS[op] = compute
 
 
 plain_reduction("conv2d_backward_input", lambda i, a: np.prod(i[1].shape[:2]) * i[1].shape[3] // a.get("groups", 1))
 plain_reduction("depthwise_conv2d_backward_input", lambda i, a: i[1].size // i[1].shape[2])
 for _op in ("conv2d_backward_weight", "depthwise_conv2d_backward_weight", "dense_backward_weight"):
-    plain_reduction(_op, lambda i, a: i[1].size // i[1].shape[-1])           # one product per pixel or row of grad_y
+    plain_reduction(_op, lambda i, a: i[1].size // i[1].shape[-1])  # one product per pixel or row of grad_y
 plain_reduction("dense_backward_input", lambda i, a: i[1].shape[1])
 plain_reduction("avg_pool2d", lambda i, a: a["pool_h"] * a["pool_w"])
-plain_reduction("avg_pool2d_backward", lambda i, a: 2 * a["pool_h"] * a["pool_w"])      # each share is a rounded quotient
+plain_reduction("avg_pool2d_backward", lambda i, a: 2 * a["pool_h"] * a["pool_w"])  # each share is a rounded quotient
 plain_reduction("reduce_sum_to", lambda i, a: i[0].size)
-plain_reduction("upsample2d", lambda i, a: 8 * a["mode"])                    # four products of two rounded weights
+plain_reduction("upsample2d", lambda i, a: 8 * a["mode"])  # four products of two rounded weights
 plain_reduction("upsample2d_backward", lambda i, a: 8 * a["factor_h"] * a["factor_w"])
-plain_reduction("sum_of_squares", lambda i, a: 1)                            # accumulated in double
+plain_reduction("sum_of_squares", lambda i, a: 1)  # accumulated in double
 plain_reduction("l1_l2_penalty", lambda i, a: i[0].size + 3)
 plain_reduction("l1_l2_backward", lambda i, a: 4)
 plain_reduction("weighted_mean", lambda i, a: i[0].size + 2)
@@ -145,7 +174,19 @@ plain_reduction("weighted_mean_backward", lambda i, a: 3)
 plain_reduction("moving_average", lambda i, a: 2)
 
 
-@bound("max_pool2d", "maximum", "minimum", "maximum_backward", "minimum_backward", "concat", "slice", "pad2d", "crop2d", "reshape", "fill")
+@bound(
+    "max_pool2d",
+    "maximum",
+    "minimum",
+    "maximum_backward",
+    "minimum_backward",
+    "concat",
+    "slice",
+    "pad2d",
+    "crop2d",
+    "reshape",
+    "fill",
+)
 def _exact(inputs, attributes, outputs):
     """Copies, comparisons and halves are exact."""
     return [np.zeros(np.shape(y)) for y in outputs]
@@ -171,10 +212,11 @@ def _one_rounding(inputs, attributes, outputs):
 @bound("affine")
 def _affine(inputs, attributes, outputs):
     product = np.abs(ref.window.f64(inputs[0]) * attributes["scale"])
-    return [U * (3 * product + np.abs(attributes["offset"]) + np.abs(outputs[0]))]         # x, scale, product, offset, sum
+    return [U * (3 * product + np.abs(attributes["offset"]) + np.abs(outputs[0]))]  # x, scale, product, offset, sum
 
 
 # ---------------------------------------------------------------- normalisation
+
 
 @bound("batchnorm_moments")
 def _moments(inputs, attributes, outputs):
@@ -201,7 +243,12 @@ def _batchnorm_backward(inputs, attributes, outputs):
     axes, n = tuple(range(np.ndim(x) - 1)), np.size(x) // np.shape(x)[-1]
     inner = d + d.mean(axis=axes) + xhat * (d * xhat).mean(axis=axes) if attributes["training"] else d
     scale = s if gamma is None else s * np.abs(gamma)
-    return [reduction(n + 10, scale * inner), reduction(n + 10, (d * xhat).sum(axis=axes)), reduction(n, d.sum(axis=axes)), U * d]
+    return [
+        reduction(n + 10, scale * inner),
+        reduction(n + 10, (d * xhat).sum(axis=axes)),
+        reduction(n, d.sum(axis=axes)),
+        U * d,
+    ]
 
 
 @bound("batchnorm_fold")
@@ -213,6 +260,7 @@ def _fold(inputs, attributes, outputs):
 
 
 # ---------------------------------------------------------------- activations and losses
+
 
 @bound("activation")
 def _activation(inputs, attributes, outputs):
@@ -227,7 +275,7 @@ def _activation(inputs, attributes, outputs):
 
 @bound("activation_backward")
 def _activation_backward(inputs, attributes, outputs):
-    """f' is a product and difference of at most four functions of at most max(1, |x|, |f'|) each, exact for linear and relu."""
+    """f' combines at most four functions of at most max(1, |x|, |f'|) each; it is exact for linear and relu."""
     grad_y, seen = absolute(inputs)
     kind = attributes["activation"]
     if kind in (act.LINEAR, act.RELU):
@@ -269,7 +317,9 @@ def _softmax_cross_entropy(inputs, attributes, outputs):
 
 def target_of(inputs, attributes):
     x, target = inputs[:2]
-    return ref.loss._target(target, x.shape[-1], attributes["label_smoothing"], attributes.get("ignore_class", ref.loss.IGNORE_NONE))
+    return ref.loss._target(
+        target, x.shape[-1], attributes["label_smoothing"], attributes.get("ignore_class", ref.loss.IGNORE_NONE)
+    )
 
 
 @bound("softmax_cross_entropy_backward")
@@ -283,7 +333,10 @@ def _softmax_cross_entropy_backward(inputs, attributes, outputs):
 
 @bound("categorical_cross_entropy")
 def _categorical(inputs, attributes, outputs):
-    """log q: q is off by (k + 2) u relative (the clip by u absolute, so at most u / (1 - q) ...), log by ULPS; then k products."""
+    """log q: q is off by (k + 2) u relative (the clip by u absolute, so at most u / (1 - q) ...), log by ULPS.
+
+    Then k products.
+    """
     p = ref.window.f64(inputs[0])
     t, keep = target_of(inputs, attributes)
     k = p.shape[-1]
@@ -320,13 +373,16 @@ def _binary(inputs, attributes, outputs):
     """1 - p is exact to u, so log(1 - p) is off by u / (1 - p) + ULPS."""
     p, t = ref.window.f64(inputs[0]), ref.loss._smooth_binary(inputs[1], attributes["label_smoothing"])
     terms = t * np.abs(np.log(p)) + (1 - t) * np.abs(np.log1p(-p))
-    return [reduction(p.shape[-1] + 2 * ULPS + 4, terms.mean(axis=-1)) + U * (1 / (1 - p) + 4 * np.abs(np.log(p) - np.log1p(-p))).mean(axis=-1)]
+    return [
+        reduction(p.shape[-1] + 2 * ULPS + 4, terms.mean(axis=-1))
+        + U * (1 / (1 - p) + 4 * np.abs(np.log(p) - np.log1p(-p))).mean(axis=-1)
+    ]
 
 
 @bound("binary_cross_entropy_backward")
 def _binary_backward(inputs, attributes, outputs):
     p, t = ref.window.f64(inputs[0]), ref.loss._smooth_binary(inputs[1], attributes["label_smoothing"])
-    magnitude = ((1 - t) / (1 - p) * (1 + 1 / (1 - p)) + t / p + (1 / p + 1 / (1 - p)))
+    magnitude = (1 - t) / (1 - p) * (1 + 1 / (1 - p)) + t / p + (1 / p + 1 / (1 - p))
     return [8 * U * magnitude * np.abs(inputs[2])[..., None] / p.shape[-1]]
 
 
@@ -347,12 +403,17 @@ def _clip_scale(inputs, attributes, outputs):
 
 # ---------------------------------------------------------------- optimizers
 
+
 def _step_sizes(inputs, hyper, scale, attributes):
     """|w|, |g| after scale and clip, and rate, as the operations see them."""
     w, g, rate = np.abs(inputs[0]), np.abs(inputs[1]), float(hyper[0])
     if scale is not None:
         g = g * abs(float(scale[0]))
-    return w * (1 + rate * attributes["weight_decay"]), np.minimum(g, attributes["clip_value"]) if attributes["clip_value"] > 0 else g, rate
+    return (
+        w * (1 + rate * attributes["weight_decay"]),
+        np.minimum(g, attributes["clip_value"]) if attributes["clip_value"] > 0 else g,
+        rate,
+    )
 
 
 @bound("sgd")
@@ -361,7 +422,9 @@ def _sgd(inputs, attributes, outputs):
     w, g, rate = _step_sizes(inputs, hyper, scale, attributes)
     m = attributes.get("momentum", 0.0)
     v = 0.0 if velocity is None else m * np.abs(velocity) + rate * g
-    return [U * (4 * w + 6 * (rate * g + v * (1 + m))), None if velocity is None else 6 * U * v][:1 if velocity is None else 2]
+    return [U * (4 * w + 6 * (rate * g + v * (1 + m))), None if velocity is None else 6 * U * v][
+        : 1 if velocity is None else 2
+    ]
 
 
 @bound("adam")
@@ -372,6 +435,11 @@ def _adam(inputs, attributes, outputs):
     b1, b2 = attributes["beta_1"], attributes["beta_2"]
     m_size, v_size = b1 * np.abs(m) + (1 - b1) * g, b2 * v + (1 - b2) * g * g
     t = float(hyper[1])
-    a = float(hyper[0]) * np.sqrt(1 - b2 ** t) / (1 - b1 ** t)
+    a = float(hyper[0]) * np.sqrt(1 - b2**t) / (1 - b1**t)
     root = np.sqrt(v_size if vmax is None else np.maximum(vmax, v_size)) + attributes["epsilon"]
-    return [U * (4 * w + 16 * a * m_size / root), 6 * U * m_size, 8 * U * v_size, *([] if vmax is None else [8 * U * np.maximum(vmax, v_size)])]
+    return [
+        U * (4 * w + 16 * a * m_size / root),
+        6 * U * m_size,
+        8 * U * v_size,
+        *([] if vmax is None else [8 * U * np.maximum(vmax, v_size)]),
+    ]

@@ -3,10 +3,11 @@
 CNNCORE_TEST_SCALE (default 1) multiplies the number of random cases: 100 makes a long run.
 CNNCORE_DATA names the folder of the data sets; tests that read them are skipped without it.
 """
+
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(__file__))                                # `import reference`, `import op_cases` from any folder
+sys.path.insert(0, os.path.dirname(__file__))  # `import reference`, `import op_cases` from any folder
 
 TEST_SCALE = float(os.environ.get("CNNCORE_TEST_SCALE", "1"))
 

@@ -1,4 +1,5 @@
 """Runs one case on the engine and on the reference, for every instruction set and for 1, 2 and 3 threads."""
+
 import numpy as np
 
 import reference
@@ -18,7 +19,9 @@ def count(cases):
 def engine(case, isa, threads, **counters):
     """The wanted outputs of the case as the engine computes them; its inputs must stay as they were."""
     before = [None if x is None else x.copy() for x in case.inputs]
-    results = _core.run_op(case.op, case.inputs, case.attributes, threads=threads, isa=isa, outputs=case.outputs, **counters)
+    results = _core.run_op(
+        case.op, case.inputs, case.attributes, threads=threads, isa=isa, outputs=case.outputs, **counters
+    )
     assert len(results) == sum(case.outputs), f"{case}: {len(results)} outputs"
     for slot, (old, new) in enumerate(zip(before, case.inputs)):
         assert old is None or np.array_equal(old, new, equal_nan=True), f"{case}: input {slot} was changed ({isa})"
@@ -31,7 +34,7 @@ def same_bits(a, b):
 
 
 def on_every_path(case, **counters):
-    """Yield (isa, outputs) for every available instruction set, having asserted the same bits for every number of threads."""
+    """Yield (isa, outputs) for every available instruction set, after asserting the same bits for all of THREADS."""
     for isa in _core.available_isas():
         first = engine(case, isa, THREADS[0], **counters)
         for threads in THREADS[1:]:
@@ -44,7 +47,7 @@ def check(case):
     """The case within its derived bounds on every path."""
     expected = [np.asarray(y) for y in reference.run(case.op, case.inputs, case.attributes) if y is not None]
     limits = bounds(case, expected)
-    wanted = [k for k, want in enumerate(case.outputs[:len(expected)]) if want]
+    wanted = [k for k, want in enumerate(case.outputs[: len(expected)]) if want]
     for isa, results in on_every_path(case):
         for slot, result in zip(wanted, results):
             compare(result, expected[slot], limits[slot], f"{case}: output {slot} ({isa}, threads {THREADS})")
@@ -62,8 +65,10 @@ def compare(result, expected, limit, what):
     if excess.size and excess.max() > 0:
         worst = np.unravel_index(excess.argmax(), excess.shape)
         at = tuple(int(k) for k in worst)
-        raise AssertionError(f"{what}: at {at} got {result[worst]!r}, must be {expected[worst]!r}, error {error[worst]:.3g} exceeds "
-                             f"{np.broadcast_to(limit, error.shape)[worst]:.3g}; {int((excess > 0).sum())} of {excess.size} are wrong")
+        raise AssertionError(
+            f"{what}: at {at} got {result[worst]!r}, must be {expected[worst]!r}, error {error[worst]:.3g} exceeds "
+            f"{np.broadcast_to(limit, error.shape)[worst]:.3g}; {int((excess > 0).sum())} of {excess.size} are wrong"
+        )
 
 
 def check_exact(case):

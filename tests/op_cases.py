@@ -1,7 +1,8 @@
 """Random cases for every operation: inputs and attributes, sizes on both sides of every tile edge.
 
-`case("conv2d", 17)` is always the same case, so the number in a failure's message brings it back.
+`case("conv2d", 17)` is always the same case, so the number in a failure's message ("conv2d case 17") brings it back.
 """
+
 from __future__ import annotations
 
 import zlib
@@ -13,13 +14,33 @@ import reference
 from reference.activations import FROM_OUTPUT, NAMES, RELU
 from reference.loss import IGNORE_NONE
 
-CHANNELS = (1, 3, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100)      # equal to, a divisor of, below and above the tiles
-MAX_PRODUCTS = 1_000_000                                                     # multiply-adds of a convolution case
+CHANNELS = (
+    1,
+    3,
+    5,
+    7,
+    8,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    48,
+    63,
+    64,
+    65,
+    100,
+)  # equal to, a divisor of, below and above the tiles
+MAX_PRODUCTS = 1_000_000  # multiply-adds of a convolution case
 
 
 @dataclass
 class Case:
-    """One call of an operation; `outputs` says which of its outputs are asked for."""
+    """One call of an operation; `outputs` says which of its outputs are asked for.
+
+    `index` is the number from which the test's generator (`case`, where no other is named) makes the same inputs again.
+    """
 
     op: str
     index: int
@@ -29,7 +50,7 @@ class Case:
 
     def __str__(self):
         shapes = ", ".join("None" if x is None else f"{x.dtype}{list(x.shape)}" for x in self.inputs)
-        return f'case("{self.op}", {self.index}): inputs [{shapes}] attributes {self.attributes} outputs {self.outputs}'
+        return f'{self.op} case {self.index}: inputs [{shapes}] attributes {self.attributes} outputs {self.outputs}'
 
 
 GENERATORS = {}
@@ -37,9 +58,11 @@ GENERATORS = {}
 
 def generator(*ops):
     """Register a function (rng, op) -> (inputs, attributes) or (inputs, attributes, outputs) for these operations."""
+
     def register(function):
         GENERATORS.update(dict.fromkeys(ops, function))
         return function
+
     return register
 
 
@@ -51,6 +74,7 @@ def case(op, index):
 
 # ---------------------------------------------------------------- pieces
 
+
 def normal(rng, *shape, scale=1.0):
     return (scale * rng.standard_normal(shape)).astype(np.float32)
 
@@ -61,8 +85,11 @@ def integers(rng, *shape, bound=4):
 
 
 def weights(rng, values, fan_in, *shape):
-    """Weights that keep the variance of what they are applied to, where `values` is `normal`; whole numbers stay whole."""
-    return normal(rng, *shape, scale=fan_in ** -0.5) if values is normal else values(rng, *shape)
+    """Weights that keep the variance of what they are applied to, where `values` is `normal`.
+
+    Whole numbers stay whole.
+    """
+    return normal(rng, *shape, scale=fan_in**-0.5) if values is normal else values(rng, *shape)
 
 
 def maybe(rng, value, p=0.5):
@@ -95,13 +122,15 @@ def relu_family(rng):
 def geometry(rng, groups=1):
     """(h, w, attributes) of a convolution that has at least one output pixel."""
     kind = rng.integers(0, 8)
-    if kind == 0:                                                            # kernel as large as the input
+    if kind == 0:  # kernel as large as the input
         kernel_h, kernel_w = (int(k) for k in rng.integers(1, 7, 2))
-        attributes = dict(kernel_h=kernel_h, kernel_w=kernel_w, stride_h=int(rng.integers(1, 3)), stride_w=int(rng.integers(1, 3)))
+        attributes = dict(
+            kernel_h=kernel_h, kernel_w=kernel_w, stride_h=int(rng.integers(1, 3)), stride_w=int(rng.integers(1, 3))
+        )
         return kernel_h, kernel_w, with_groups(attributes, groups)
-    if kind == 1:                                                            # 1x1 convolution
+    if kind == 1:  # 1x1 convolution
         kernel_h = kernel_w = 1
-    elif kind <= 4:                                                          # the usual 3x3
+    elif kind <= 4:  # the usual 3x3
         kernel_h = kernel_w = 3
     else:
         kernel_h, kernel_w = int(rng.integers(1, 6)), int(rng.integers(1, 8))
@@ -114,9 +143,18 @@ def geometry(rng, groups=1):
         pads = [extent_h // 2, extent_w // 2] * 2
     h = int(rng.integers(max(1, extent_h - pads[0] - pads[2]), extent_h + 12))
     w = int(rng.integers(max(1, extent_w - pads[1] - pads[3]), extent_w + 18))
-    attributes = dict(kernel_h=kernel_h, kernel_w=kernel_w, stride_h=stride_h, stride_w=stride_w,
-                      pad_top=pads[0], pad_left=pads[1], pad_bottom=pads[2], pad_right=pads[3],
-                      dilation_h=dilation_h, dilation_w=dilation_w)
+    attributes = dict(
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        stride_h=stride_h,
+        stride_w=stride_w,
+        pad_top=pads[0],
+        pad_left=pads[1],
+        pad_bottom=pads[2],
+        pad_right=pads[3],
+        dilation_h=dilation_h,
+        dilation_w=dilation_w,
+    )
     return h, w, with_groups(attributes, groups)
 
 
@@ -143,8 +181,16 @@ def convolution(rng, values=normal, max_products=MAX_PRODUCTS, grouped=True):
         if n * p * q * o * kernel[0] * kernel[1] * (c // groups) <= max_products and n * h * w * c <= max_products:
             break
     fan_in = kernel[0] * kernel[1] * c // groups
-    return dict(x=values(rng, n, h, w, c), w=weights(rng, values, fan_in, *kernel, c // groups, o), grad_y=values(rng, n, p, q, o),
-                bias=values(rng, o), residual=values(rng, n, p, q, o), attributes=attributes, in_h=h, in_w=w)
+    return dict(
+        x=values(rng, n, h, w, c),
+        w=weights(rng, values, fan_in, *kernel, c // groups, o),
+        grad_y=values(rng, n, p, q, o),
+        bias=values(rng, o),
+        residual=values(rng, n, p, q, o),
+        attributes=attributes,
+        in_h=h,
+        in_w=w,
+    )
 
 
 def depthwise(rng, values=normal, max_products=MAX_PRODUCTS):
@@ -157,11 +203,20 @@ def depthwise(rng, values=normal, max_products=MAX_PRODUCTS):
         kernel = attributes["kernel_h"], attributes["kernel_w"]
         if n * p * q * c * m * kernel[0] * kernel[1] <= max_products:
             break
-    return dict(x=values(rng, n, h, w, c), w=weights(rng, values, kernel[0] * kernel[1], *kernel, c, m),
-                grad_y=values(rng, n, p, q, c * m), bias=values(rng, c * m), attributes=attributes, in_h=h, in_w=w, multiplier=m)
+    return dict(
+        x=values(rng, n, h, w, c),
+        w=weights(rng, values, kernel[0] * kernel[1], *kernel, c, m),
+        grad_y=values(rng, n, p, q, c * m),
+        bias=values(rng, c * m),
+        attributes=attributes,
+        in_h=h,
+        in_w=w,
+        multiplier=m,
+    )
 
 
 # ---------------------------------------------------------------- convolution and dense
+
 
 @generator("conv2d")
 def _conv2d(rng, op):
@@ -175,8 +230,10 @@ def _conv2d(rng, op):
 @generator("conv2d_backward_input")
 def _conv2d_backward_input(rng, op):
     a = convolution(rng)
-    return ([a["grad_y"], a["w"], maybe(rng, normal(rng, *a["x"].shape), 0.3)],
-            {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"]})
+    return (
+        [a["grad_y"], a["w"], maybe(rng, normal(rng, *a["x"].shape), 0.3)],
+        {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"]},
+    )
 
 
 @generator("conv2d_backward_weight")
@@ -217,8 +274,15 @@ def _dense_sizes(rng):
 @generator("dense")
 def _dense(rng, op):
     rows, i, u = _dense_sizes(rng)
-    return ([normal(rng, *rows, i), weights(rng, normal, i, i, u), maybe(rng, normal(rng, u)), maybe(rng, normal(rng, *rows, u), 0.3)],
-            activation_attributes(rng))
+    return (
+        [
+            normal(rng, *rows, i),
+            weights(rng, normal, i, i, u),
+            maybe(rng, normal(rng, u)),
+            maybe(rng, normal(rng, *rows, u), 0.3),
+        ],
+        activation_attributes(rng),
+    )
 
 
 @generator("dense_backward_input")
@@ -235,16 +299,25 @@ def _dense_backward_weight(rng, op):
 
 # ---------------------------------------------------------------- pooling
 
+
 def pooling(rng):
     """(x, attributes): the pads are below the window, so every window holds a pixel."""
     pool_h, pool_w = (int(k) for k in rng.choice([1, 2, 2, 3, 3, 4, 5], 2))
     pads = [int(rng.integers(0, k)) if rng.random() < 0.5 else 0 for k in (pool_h, pool_w) * 2]
     h = int(rng.integers(max(1, pool_h - pads[0] - pads[2]), pool_h + 9))
     w = int(rng.integers(max(1, pool_w - pads[1] - pads[3]), pool_w + 9))
-    if rng.random() < 0.15:                                                  # the whole image in one window
+    if rng.random() < 0.15:  # the whole image in one window
         pool_h, pool_w, pads = h, w, [0] * 4
-    attributes = dict(pool_h=pool_h, pool_w=pool_w, stride_h=int(rng.integers(1, 4)), stride_w=int(rng.integers(1, 4)),
-                      pad_top=pads[0], pad_left=pads[1], pad_bottom=pads[2], pad_right=pads[3])
+    attributes = dict(
+        pool_h=pool_h,
+        pool_w=pool_w,
+        stride_h=int(rng.integers(1, 4)),
+        stride_w=int(rng.integers(1, 4)),
+        pad_top=pads[0],
+        pad_left=pads[1],
+        pad_bottom=pads[2],
+        pad_right=pads[3],
+    )
     return normal(rng, int(rng.integers(1, 6)), h, w, channels(rng)), attributes
 
 
@@ -258,7 +331,7 @@ def _max_pool(rng, op):
 def _max_pool_backward(rng, op):
     x, attributes = pooling(rng)
     if rng.random() < 0.5:
-        x = np.round(x)                                                      # many ties: the first maximum counts
+        x = np.round(x)  # many ties: the first maximum counts
     y = reference.max_pool2d(x, **attributes).astype(np.float32)
     return [x, y, normal(rng, *y.shape)], attributes
 
@@ -273,10 +346,16 @@ def _avg_pool(rng, op):
 def _avg_pool_backward(rng, op):
     x, attributes = pooling(rng)
     y = reference.avg_pool2d(x, **attributes)
-    return [normal(rng, *y.shape)], {**attributes, "in_h": x.shape[1], "in_w": x.shape[2], "count_include_pad": int(rng.integers(0, 2))}
+    return [normal(rng, *y.shape)], {
+        **attributes,
+        "in_h": x.shape[1],
+        "in_w": x.shape[2],
+        "count_include_pad": int(rng.integers(0, 2)),
+    }
 
 
 # ---------------------------------------------------------------- normalisation
+
 
 def _statistics(rng, c):
     return normal(rng, c), rng.uniform(0.1, 2.0, c).astype(np.float32)
@@ -285,7 +364,7 @@ def _statistics(rng, c):
 @generator("batchnorm_moments")
 def _moments(rng, op):
     shape = feature_shape(rng)
-    offset = float(rng.choice([0.0, 0.0, 1.0, 1000.0]))                      # a mean far above the deviation
+    offset = float(rng.choice([0.0, 0.0, 1.0, 1000.0]))  # a mean far above the deviation
     return [normal(rng, *shape) + np.float32(offset)], {}, (True, True)
 
 
@@ -293,8 +372,13 @@ def _moments(rng, op):
 def _batchnorm(rng, op):
     shape = feature_shape(rng)
     c = shape[-1]
-    inputs = [normal(rng, *shape), *_statistics(rng, c), maybe(rng, normal(rng, c)), maybe(rng, normal(rng, c)),
-              maybe(rng, normal(rng, *shape), 0.3)]
+    inputs = [
+        normal(rng, *shape),
+        *_statistics(rng, c),
+        maybe(rng, normal(rng, c)),
+        maybe(rng, normal(rng, c)),
+        maybe(rng, normal(rng, *shape), 0.3),
+    ]
     return inputs, {"epsilon": 1e-3, **activation_attributes(rng)}
 
 
@@ -305,7 +389,9 @@ def _batchnorm_backward(rng, op):
     x, gamma, act = normal(rng, *shape), maybe(rng, normal(rng, c)), relu_family(rng)
     training = int(rng.integers(0, 2))
     mean, var = (m.astype(np.float32) for m in reference.batchnorm_moments(x)) if training else _statistics(rng, c)
-    y = reference.batchnorm(x, mean, var, gamma, normal(rng, c), maybe(rng, normal(rng, *shape)), epsilon=1e-3, **act).astype(np.float32)
+    y = reference.batchnorm(
+        x, mean, var, gamma, normal(rng, c), maybe(rng, normal(rng, *shape)), epsilon=1e-3, **act
+    ).astype(np.float32)
     outputs = (True, *(bool(b) for b in rng.random(3) < 0.6))
     return [normal(rng, *shape), x, y, mean, var, gamma], {"epsilon": 1e-3, **act, "training": training}, outputs
 
@@ -313,9 +399,19 @@ def _batchnorm_backward(rng, op):
 @generator("batchnorm_fold")
 def _batchnorm_fold(rng, op):
     c, m, is_depthwise = channels(rng), int(rng.integers(1, 4)), rng.random() < 0.4
-    w = normal(rng, 3, 2, c, m) if is_depthwise else normal(rng, 3, 2, 4, c) if rng.random() < 0.6 else normal(rng, 5, c)
+    w = (
+        normal(rng, 3, 2, c, m)
+        if is_depthwise
+        else normal(rng, 3, 2, 4, c) if rng.random() < 0.6 else normal(rng, 5, c)
+    )
     o = c * m if is_depthwise else c
-    inputs = [w, maybe(rng, normal(rng, o)), *_statistics(rng, o), maybe(rng, normal(rng, o)), maybe(rng, normal(rng, o))]
+    inputs = [
+        w,
+        maybe(rng, normal(rng, o)),
+        *_statistics(rng, o),
+        maybe(rng, normal(rng, o)),
+        maybe(rng, normal(rng, o)),
+    ]
     return inputs, {"epsilon": 1e-3, "depthwise": int(is_depthwise)}, (True, True)
 
 
@@ -326,6 +422,7 @@ def _moving_average(rng, op):
 
 
 # ---------------------------------------------------------------- activation
+
 
 @generator("activation")
 def _activation(rng, op):
@@ -359,12 +456,15 @@ def _softmax_backward(rng, op):
 
 # ---------------------------------------------------------------- elementwise
 
+
 def broadcast_pair(rng):
     """Two shapes that NumPy broadcasts, with ones and missing axes at random."""
     full = feature_shape(rng)
+
     def thinned():
         shape = tuple(1 if rng.random() < 0.25 else d for d in full)
-        return shape[int(rng.integers(0, len(shape))):] if rng.random() < 0.25 else shape
+        return shape[int(rng.integers(0, len(shape))) :] if rng.random() < 0.25 else shape
+
     return ((full, full), (full, thinned()), (thinned(), full), (thinned(), thinned()))[int(rng.integers(0, 4))]
 
 
@@ -386,15 +486,22 @@ def shape_attributes(shape):
 @generator("reduce_sum_to")
 def _reduce_sum_to(rng, op):
     full = feature_shape(rng)
-    target = tuple(1 if rng.random() < 0.5 else d for d in full)[int(rng.integers(0, len(full))):]
+    target = tuple(1 if rng.random() < 0.5 else d for d in full)[int(rng.integers(0, len(full))) :]
     return [normal(rng, *full)], shape_attributes(target)
 
 
 @generator("affine")
 def _affine(rng, op):
     shape, kind = feature_shape(rng), rng.integers(0, 3)
-    x = (normal(rng, *shape) if kind == 0 else rng.integers(0, 256, shape).astype(np.uint8) if kind == 1
-         else rng.integers(-2 ** 31, 2 ** 31, shape).astype(np.int32))
+    x = (
+        normal(rng, *shape)
+        if kind == 0
+        else (
+            rng.integers(0, 256, shape).astype(np.uint8)
+            if kind == 1
+            else rng.integers(-(2**31), 2**31, shape).astype(np.int32)
+        )
+    )
     return [x], {"scale": float(rng.choice([1.0, 1 / 255, -0.25])), "offset": float(rng.choice([0.0, -0.5, 3.0]))}
 
 
@@ -412,12 +519,15 @@ def _reshape(rng, op):
 
 # ---------------------------------------------------------------- shape
 
+
 @generator("concat")
 def _concat(rng, op):
     shape = feature_shape(rng)
     axis = int(rng.integers(0, len(shape)))
-    sizes = [channels(rng) if axis == len(shape) - 1 else int(rng.integers(1, 6)) for _ in range(int(rng.integers(1, 5)))]
-    return [normal(rng, *shape[:axis], size, *shape[axis + 1:]) for size in sizes], {"axis": axis}
+    sizes = [
+        channels(rng) if axis == len(shape) - 1 else int(rng.integers(1, 6)) for _ in range(int(rng.integers(1, 5)))
+    ]
+    return [normal(rng, *shape[:axis], size, *shape[axis + 1 :]) for size in sizes], {"axis": axis}
 
 
 @generator("slice")
@@ -455,17 +565,25 @@ def _upsample(rng, op):
 
 # ---------------------------------------------------------------- random
 
+
 @generator("dropout")
 def _dropout(rng, op):
-    return [normal(rng, *feature_shape(rng))], {"rate": float(rng.choice([0.0, 0.25, 0.5, 0.9])), "stream": int(rng.integers(0, 100))}
+    return [normal(rng, *feature_shape(rng))], {
+        "rate": float(rng.choice([0.0, 0.25, 0.5, 0.9])),
+        "stream": int(rng.integers(0, 100)),
+    }
 
 
 @generator("gaussian_noise")
 def _gaussian_noise(rng, op):
-    return [normal(rng, *feature_shape(rng))], {"stddev": float(rng.choice([0.0, 0.5, 2.0])), "stream": int(rng.integers(0, 100))}
+    return [normal(rng, *feature_shape(rng))], {
+        "stddev": float(rng.choice([0.0, 0.5, 2.0])),
+        "stream": int(rng.integers(0, 100)),
+    }
 
 
 # ---------------------------------------------------------------- losses
+
 
 def _with_grad(rng, op, inputs, attributes):
     """Add grad_loss for the backward operation."""
@@ -479,13 +597,18 @@ def _loss_shape(rng):
     return shape if len(shape) > 1 else (3, *shape)
 
 
-@generator("softmax_cross_entropy", "softmax_cross_entropy_backward", "categorical_cross_entropy", "categorical_cross_entropy_backward")
+@generator(
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "categorical_cross_entropy",
+    "categorical_cross_entropy_backward",
+)
 def _categorical(rng, op):
     shape = _loss_shape(rng)
     x = normal(rng, *shape, scale=3.0)
     attributes = {"label_smoothing": float(rng.choice([0.0, 0.125]))}
     if op.startswith("categorical"):
-        x = reference.softmax(0.5 * x).astype(np.float32) * np.float32(rng.choice([1.0, 1.25]))   # not always normalised
+        x = reference.softmax(0.5 * x).astype(np.float32) * np.float32(rng.choice([1.0, 1.25]))  # not always normalised
         x = np.minimum(x, np.float32(0.99)) if shape[-1] > 1 else np.full_like(x, 0.5)
     if rng.random() < 0.5:
         target = reference.softmax(normal(rng, *shape)).astype(np.float32)
@@ -499,11 +622,19 @@ def _categorical(rng, op):
     return _with_grad(rng, op, [x, target], attributes)
 
 
-@generator("sigmoid_cross_entropy", "sigmoid_cross_entropy_backward", "binary_cross_entropy", "binary_cross_entropy_backward")
+@generator(
+    "sigmoid_cross_entropy", "sigmoid_cross_entropy_backward", "binary_cross_entropy", "binary_cross_entropy_backward"
+)
 def _binary_loss(rng, op):
     shape = _loss_shape(rng)
-    x = normal(rng, *shape, scale=3.0) if op.startswith("sigmoid") else rng.uniform(0.01, 0.99, shape).astype(np.float32)
-    target = rng.integers(0, 2, shape).astype(np.float32) if rng.random() < 0.7 else rng.random(shape).astype(np.float32)
+    x = (
+        normal(rng, *shape, scale=3.0)
+        if op.startswith("sigmoid")
+        else rng.uniform(0.01, 0.99, shape).astype(np.float32)
+    )
+    target = (
+        rng.integers(0, 2, shape).astype(np.float32) if rng.random() < 0.7 else rng.random(shape).astype(np.float32)
+    )
     return _with_grad(rng, op, [x, target], {"label_smoothing": float(rng.choice([0.0, 0.125]))})
 
 
@@ -522,27 +653,38 @@ def _weighted_mean(rng, op):
 @generator("weighted_mean_backward")
 def _weighted_mean_backward(rng, op):
     shape = feature_shape(rng)
-    return [normal(rng, 1), maybe(rng, rng.random(shape).astype(np.float32))], {**shape_attributes(shape), "scale": float(rng.choice([1.0, 0.25]))}
+    return [normal(rng, 1), maybe(rng, rng.random(shape).astype(np.float32))], {
+        **shape_attributes(shape),
+        "scale": float(rng.choice([1.0, 0.25])),
+    }
 
 
 @generator("l1_l2_penalty")
 def _penalty(rng, op):
-    return [normal(rng, *feature_shape(rng))], {"l1": float(rng.choice([0.0, 0.125])), "l2": float(rng.choice([0.0, 0.25]))}
+    return [normal(rng, *feature_shape(rng))], {
+        "l1": float(rng.choice([0.0, 0.125])),
+        "l2": float(rng.choice([0.0, 0.25])),
+    }
 
 
 @generator("l1_l2_backward")
 def _penalty_backward(rng, op):
     w = normal(rng, *feature_shape(rng))
-    w.flat[0] = 0.0                                                          # sign(0) = 0
+    w.flat[0] = 0.0  # sign(0) = 0
     return [w, normal(rng, 1), maybe(rng, normal(rng, *w.shape))], {"l1": 0.125, "l2": 0.25}
 
 
 @generator("correct")
 def _correct(rng, op):
     shape, mode = _loss_shape(rng), int(rng.integers(0, 3))
-    x = np.round(normal(rng, *shape, scale=2.0)) if mode < 2 else rng.random(shape).astype(np.float32)      # ties: the first is the argmax
-    target = (rng.integers(0, shape[-1], shape[:-1]).astype(np.int32) if mode == 0
-              else normal(rng, *shape) if mode == 1 else rng.integers(0, 2, shape).astype(np.float32))
+    x = (
+        np.round(normal(rng, *shape, scale=2.0)) if mode < 2 else rng.random(shape).astype(np.float32)
+    )  # ties: the first is the argmax
+    target = (
+        rng.integers(0, shape[-1], shape[:-1]).astype(np.int32)
+        if mode == 0
+        else normal(rng, *shape) if mode == 1 else rng.integers(0, 2, shape).astype(np.float32)
+    )
     return [x, target], {"mode": mode, "threshold": float(rng.choice([0.5, 0.25]))}
 
 
@@ -558,6 +700,7 @@ def _clip_scale(rng, op):
 
 
 # ---------------------------------------------------------------- optimizers
+
 
 def _optimizer(rng):
     shape = feature_shape(rng)

@@ -1,4 +1,5 @@
 """Activations and softmax on every instruction set."""
+
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from harness import check, count, on_every_path
 from op_cases import Case
 from reference.activations import NAMES, RELU
 
-REPEAT = 7                                                                   # vector body and remainder see each value
+REPEAT = 7  # vector body and remainder see each value
 
 
 @pytest.mark.parametrize("op", ["activation", "activation_backward", "softmax", "softmax_backward"])
@@ -20,13 +21,21 @@ def test_within_the_bound(op):
 def test_whole_range_within_the_bound(kind):
     """From subnormal to the largest float, both signs."""
     tiny_to_huge = np.float32(2.0) ** np.linspace(-126, 127, 2000, dtype=np.float32)
-    x = np.concatenate([-tiny_to_huge, tiny_to_huge, np.linspace(-110, 110, 4001, dtype=np.float32), np.zeros(1, np.float32)])
+    x = np.concatenate(
+        [-tiny_to_huge, tiny_to_huge, np.linspace(-110, 110, 4001, dtype=np.float32), np.zeros(1, np.float32)]
+    )
     check(Case("activation", 0, [x.astype(np.float32)], {"activation": kind, "alpha": 0.0 if kind == RELU else 1.0}))
 
 
-LIMITS = {                                                                   # at -inf and +inf
-    "linear": (-np.inf, np.inf), "relu": (0, np.inf), "sigmoid": (0, 1), "tanh": (-1, 1), "elu": (-1, np.inf),
-    "selu": (-1.0507009873554805 * 1.6732632423543772, np.inf), "softplus": (0, np.inf), "hard_sigmoid": (0, 1),
+LIMITS = {  # at -inf and +inf
+    "linear": (-np.inf, np.inf),
+    "relu": (0, np.inf),
+    "sigmoid": (0, 1),
+    "tanh": (-1, 1),
+    "elu": (-1, np.inf),
+    "selu": (-1.0507009873554805 * 1.6732632423543772, np.inf),
+    "softplus": (0, np.inf),
+    "hard_sigmoid": (0, 1),
     "exponential": (0, np.inf),
 }
 
@@ -35,17 +44,21 @@ LIMITS = {                                                                   # a
 def test_nan_and_infinity(kind):
     """NaN passes through every activation; infinities go to the limits."""
     x = np.tile(np.float32([np.nan, np.inf, -np.inf, 1.0]), REPEAT)
-    for isa, (y,) in on_every_path(Case("activation", 0, [x], {"activation": kind, "alpha": 0.0 if kind == RELU else 1.0})):
+    for isa, (y,) in on_every_path(
+        Case("activation", 0, [x], {"activation": kind, "alpha": 0.0 if kind == RELU else 1.0})
+    ):
         rows = y.reshape(REPEAT, 4)
         assert np.isnan(rows[:, 0]).all(), f"{NAMES[kind]} {isa}: NaN became {rows[:, 0]}"
         assert np.isfinite(rows[:, 3]).all(), f"{NAMES[kind]} {isa}"
         if NAMES[kind] in LIMITS:
             low, high = LIMITS[NAMES[kind]]
-            np.testing.assert_allclose(rows[:, 1], high, rtol=2.0 ** -22, err_msg=f"{NAMES[kind]} {isa}")
-            np.testing.assert_allclose(rows[:, 2], low, rtol=2.0 ** -22, err_msg=f"{NAMES[kind]} {isa}")
+            np.testing.assert_allclose(rows[:, 1], high, rtol=2.0**-22, err_msg=f"{NAMES[kind]} {isa}")
+            np.testing.assert_allclose(rows[:, 2], low, rtol=2.0**-22, err_msg=f"{NAMES[kind]} {isa}")
 
 
-@pytest.mark.parametrize("attributes", [{}, {"max_value": 6.0}, {"alpha": 0.25}, {"alpha": 0.25, "max_value": 6.0}], ids=str)
+@pytest.mark.parametrize(
+    "attributes", [{}, {"max_value": 6.0}, {"alpha": 0.25}, {"alpha": 0.25, "max_value": 6.0}], ids=str
+)
 def test_nan_passes_through_the_relu_family(attributes):
     x = np.tile(np.float32([np.nan, -1, 7]), REPEAT)
     for isa, (y,) in on_every_path(Case("activation", 0, [x], {"activation": RELU, **attributes})):

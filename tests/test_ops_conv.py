@@ -1,4 +1,5 @@
-"""Convolutions on every instruction set: exact on whole numbers, within the derived bound on others, adjoint to each other."""
+"""Convolutions on every instruction set: exact on whole numbers, within the derived bound on others."""
+
 import numpy as np
 import pytest
 
@@ -6,9 +7,19 @@ import op_cases
 from harness import check, check_exact, count, on_every_path
 from op_cases import Case, convolution, depthwise, integers
 
-OPS = ("conv2d", "conv2d_backward_input", "conv2d_backward_weight", "conv2d_transpose", "depthwise_conv2d",
-       "depthwise_conv2d_backward_input", "depthwise_conv2d_backward_weight", "dense", "dense_backward_input", "dense_backward_weight")
-SMALL = 40_000                                                               # multiply-adds; sums of |4 * 4| stay far below 2^24
+OPS = (
+    "conv2d",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "conv2d_transpose",
+    "depthwise_conv2d",
+    "depthwise_conv2d_backward_input",
+    "depthwise_conv2d_backward_weight",
+    "dense",
+    "dense_backward_input",
+    "dense_backward_weight",
+)
+SMALL = 40_000  # multiply-adds; sums of |4 * 4| stay far below 2^24
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -30,9 +41,16 @@ def convolution_cases(op, index):
     a = arrays(convolution, index)
     g, odd = a["attributes"], index % 2
     return {
-        "conv2d": lambda: Case(op, index, [a["x"], a["w"], a["bias"] if odd else None, a["residual"] if index % 3 == 0 else None],
-                               {**g, "activation": index // 2 % 2}, (True, False, False)),
-        "conv2d_backward_input": lambda: Case(op, index, [a["grad_y"], a["w"], a["x"] if odd else None], {**g, **size(a)}),
+        "conv2d": lambda: Case(
+            op,
+            index,
+            [a["x"], a["w"], a["bias"] if odd else None, a["residual"] if index % 3 == 0 else None],
+            {**g, "activation": index // 2 % 2},
+            (True, False, False),
+        ),
+        "conv2d_backward_input": lambda: Case(
+            op, index, [a["grad_y"], a["w"], a["x"] if odd else None], {**g, **size(a)}
+        ),
         "conv2d_backward_weight": lambda: Case(op, index, [a["x"], a["grad_y"]], g, (True, bool(odd))),
     }[op]()
 
@@ -44,17 +62,22 @@ def test_convolution_is_exact_on_integers(op, part):
         check_exact(convolution_cases(op, index))
 
 
-@pytest.mark.parametrize("op", ["depthwise_conv2d", "depthwise_conv2d_backward_input", "depthwise_conv2d_backward_weight"])
+@pytest.mark.parametrize(
+    "op", ["depthwise_conv2d", "depthwise_conv2d_backward_input", "depthwise_conv2d_backward_weight"]
+)
 def test_depthwise_convolution_is_exact_on_integers(op):
     for index in range(count(300)):
         a = arrays(depthwise, index)
         g, odd = a["attributes"], index % 2
-        check_exact({
-            "depthwise_conv2d": lambda: Case(op, index, [a["x"], a["w"], a["bias"] if odd else None], g),
-            "depthwise_conv2d_backward_input": lambda: Case(op, index, [a["grad_y"], a["w"]], {**g, **size(a)}),
-            "depthwise_conv2d_backward_weight": lambda: Case(op, index, [a["x"], a["grad_y"]], {**g, "multiplier": a["multiplier"]},
-                                                             (True, bool(odd))),
-        }[op]())
+        check_exact(
+            {
+                "depthwise_conv2d": lambda: Case(op, index, [a["x"], a["w"], a["bias"] if odd else None], g),
+                "depthwise_conv2d_backward_input": lambda: Case(op, index, [a["grad_y"], a["w"]], {**g, **size(a)}),
+                "depthwise_conv2d_backward_weight": lambda: Case(
+                    op, index, [a["x"], a["grad_y"]], {**g, "multiplier": a["multiplier"]}, (True, bool(odd))
+                ),
+            }[op]()
+        )
 
 
 def test_transposed_convolution_is_exact_on_integers():
@@ -62,8 +85,14 @@ def test_transposed_convolution_is_exact_on_integers():
         rng = np.random.default_rng([2025, index])
         a = convolution(rng, integers, SMALL, grouped=False)
         bias = integers(rng, a["x"].shape[3]) if index % 2 else None
-        check_exact(Case("conv2d_transpose", index, [a["grad_y"], a["w"], bias],
-                         {**a["attributes"], "out_h": a["in_h"], "out_w": a["in_w"], "activation": index // 2 % 2}))
+        check_exact(
+            Case(
+                "conv2d_transpose",
+                index,
+                [a["grad_y"], a["w"], bias],
+                {**a["attributes"], "out_h": a["in_h"], "out_w": a["in_w"], "activation": index // 2 % 2},
+            )
+        )
 
 
 def test_dense_is_exact_on_integers():
@@ -76,26 +105,41 @@ def test_dense_is_exact_on_integers():
         check_exact(Case("dense_backward_weight", index, [x, grad_y], outputs=(True, True)))
 
 
-@pytest.mark.parametrize("kernel, stride, pad, dilation, groups, c, o, h, w", [
-    (1, 1, 0, 1, 1, 16, 32, 1, 1),                                           # one pixel
-    (7, 2, 3, 1, 1, 3, 64, 33, 31),                                          # first layer of a residual network
-    (11, 4, 2, 1, 1, 3, 17, 35, 35),                                         # first layer of AlexNet
-    (3, 1, 1, 1, 1, 64, 64, 14, 14),
-    (3, 1, 1, 1, 1, 33, 65, 7, 9),
-    (3, 2, 1, 1, 1, 32, 48, 15, 15),
-    (1, 2, 0, 1, 1, 48, 96, 9, 9),
-    (3, 1, 4, 4, 1, 8, 8, 9, 9),                                             # dilation beyond half the image
-    (3, 1, 1, 1, 32, 32, 64, 8, 8),                                          # depthwise with multiplier 2 as groups
-    (5, 1, 2, 1, 1, 5, 7, 5, 5),                                             # kernel as large as the input
-    (3, 3, 0, 1, 1, 4, 4, 11, 10),                                           # the last pixels are never read
-    (3, 1, 3, 1, 1, 4, 9, 3, 3),                                             # rows and columns of padding alone
-])
+@pytest.mark.parametrize(
+    "kernel, stride, pad, dilation, groups, c, o, h, w",
+    [
+        (1, 1, 0, 1, 1, 16, 32, 1, 1),  # one pixel
+        (7, 2, 3, 1, 1, 3, 64, 33, 31),  # first layer of a residual network
+        (11, 4, 2, 1, 1, 3, 17, 35, 35),  # first layer of AlexNet
+        (3, 1, 1, 1, 1, 64, 64, 14, 14),
+        (3, 1, 1, 1, 1, 33, 65, 7, 9),
+        (3, 2, 1, 1, 1, 32, 48, 15, 15),
+        (1, 2, 0, 1, 1, 48, 96, 9, 9),
+        (3, 1, 4, 4, 1, 8, 8, 9, 9),  # dilation beyond half the image
+        (3, 1, 1, 1, 32, 32, 64, 8, 8),  # depthwise with multiplier 2 as groups
+        (5, 1, 2, 1, 1, 5, 7, 5, 5),  # kernel as large as the input
+        (3, 3, 0, 1, 1, 4, 4, 11, 10),  # the last pixels are never read
+        (3, 1, 3, 1, 1, 4, 9, 3, 3),  # rows and columns of padding alone
+    ],
+)
 def test_named_geometries_are_exact(kernel, stride, pad, dilation, groups, c, o, h, w):
     rng = np.random.default_rng(7)
-    g = dict(kernel_h=kernel, kernel_w=kernel, stride_h=stride, stride_w=stride, dilation_h=dilation, dilation_w=dilation, groups=groups,
-             **{f"pad_{side}": pad for side in ("top", "left", "bottom", "right")})
+    g = dict(
+        kernel_h=kernel,
+        kernel_w=kernel,
+        stride_h=stride,
+        stride_w=stride,
+        dilation_h=dilation,
+        dilation_w=dilation,
+        groups=groups,
+        **{f"pad_{side}": pad for side in ("top", "left", "bottom", "right")},
+    )
     p, q = op_cases.out_size(h, w, g)
-    x, weights, grad_y = integers(rng, 2, h, w, c, bound=2), integers(rng, kernel, kernel, c // groups, o, bound=2), integers(rng, 2, p, q, o)
+    x, weights, grad_y = (
+        integers(rng, 2, h, w, c, bound=2),
+        integers(rng, kernel, kernel, c // groups, o, bound=2),
+        integers(rng, 2, p, q, o),
+    )
     check_exact(Case("conv2d", 0, [x, weights, integers(rng, o), None], g, (True, False, False)))
     check_exact(Case("conv2d_backward_input", 0, [grad_y, weights, None], {**g, "in_h": h, "in_w": w}))
     check_exact(Case("conv2d_backward_weight", 0, [x, grad_y], g, (True, True)))
@@ -110,4 +154,6 @@ def test_convolution_passes_nan_and_infinity_to_the_pixels_that_read_them():
     for isa, (y,) in on_every_path(Case("conv2d", 0, [x, w, None, None], {**g, "activation": 1}, (True, False, False))):
         reached = np.zeros((6, 6), dtype=bool)
         reached[:2, :2] = True
-        assert np.array_equal(np.isnan(y[0]).all(axis=-1), reached) and np.array_equal(np.isnan(y[0]).any(axis=-1), reached), isa
+        assert np.array_equal(np.isnan(y[0]).all(axis=-1), reached) and np.array_equal(
+            np.isnan(y[0]).any(axis=-1), reached
+        ), isa

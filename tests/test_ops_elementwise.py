@@ -1,4 +1,5 @@
 """Elementwise operations, broadcasting and its gradient, on every instruction set."""
+
 import numpy as np
 import pytest
 
@@ -6,7 +7,18 @@ import op_cases
 from harness import check, count, on_every_path
 from op_cases import Case
 
-OPS = ("add", "subtract", "multiply", "maximum", "minimum", "maximum_backward", "minimum_backward", "reduce_sum_to", "affine", "fill")
+OPS = (
+    "add",
+    "subtract",
+    "multiply",
+    "maximum",
+    "minimum",
+    "maximum_backward",
+    "minimum_backward",
+    "reduce_sum_to",
+    "affine",
+    "fill",
+)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -16,7 +28,16 @@ def test_within_the_bound(op):
 
 
 @pytest.mark.parametrize("op", ["add", "subtract", "multiply", "maximum", "minimum"])
-@pytest.mark.parametrize("a, b", [((2, 3, 4, 5), (5,)), ((5,), (2, 3, 4, 5)), ((2, 1, 4, 1), (3, 1, 17)), ((1,), (2, 3)), ((1, 1, 1, 33), (2, 1, 3, 1))])
+@pytest.mark.parametrize(
+    "a, b",
+    [
+        ((2, 3, 4, 5), (5,)),
+        ((5,), (2, 3, 4, 5)),
+        ((2, 1, 4, 1), (3, 1, 17)),
+        ((1,), (2, 3)),
+        ((1, 1, 1, 33), (2, 1, 3, 1)),
+    ],
+)
 def test_broadcasting(op, a, b):
     rng = np.random.default_rng(0)
     check(Case(op, 0, [op_cases.normal(rng, *a), op_cases.normal(rng, *b)]))

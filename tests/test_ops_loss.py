@@ -1,4 +1,5 @@
 """Losses, penalties and metrics on every instruction set."""
+
 import numpy as np
 import pytest
 
@@ -7,10 +8,27 @@ import reference
 from harness import check, count, on_every_path
 from op_cases import Case
 
-OPS = ("softmax_cross_entropy", "softmax_cross_entropy_backward", "categorical_cross_entropy", "categorical_cross_entropy_backward",
-       "sigmoid_cross_entropy", "sigmoid_cross_entropy_backward", "binary_cross_entropy", "binary_cross_entropy_backward", "squared_error",
-       "squared_error_backward", "absolute_error", "absolute_error_backward", "weighted_mean", "weighted_mean_backward", "l1_l2_penalty",
-       "l1_l2_backward", "correct", "sum_of_squares", "clip_scale")
+OPS = (
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "categorical_cross_entropy",
+    "categorical_cross_entropy_backward",
+    "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_backward",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "squared_error",
+    "squared_error_backward",
+    "absolute_error",
+    "absolute_error_backward",
+    "weighted_mean",
+    "weighted_mean_backward",
+    "l1_l2_penalty",
+    "l1_l2_backward",
+    "correct",
+    "sum_of_squares",
+    "clip_scale",
+)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -26,7 +44,9 @@ def test_large_logits(sparse):
     target = np.int32([0, 2]) if sparse else np.float32([[1, 0, 0], [0, 0, 1]])
     for isa, (loss,) in on_every_path(Case("softmax_cross_entropy", 0, [logits, target])):
         assert loss.tolist() == [0, 20000], isa
-    for isa, (grad,) in on_every_path(Case("softmax_cross_entropy_backward", 0, [logits, target, np.ones(2, np.float32)])):
+    for isa, (grad,) in on_every_path(
+        Case("softmax_cross_entropy_backward", 0, [logits, target, np.ones(2, np.float32)])
+    ):
         assert grad.tolist() == [[0, 0, 0], [1, 0, -1]], isa
 
 
@@ -38,10 +58,16 @@ def test_large_binary_logits():
 
 def test_certain_and_wrong_probabilities_are_clipped():
     """-log 1e-7 = 16.118; and, since float32 has no 1 - 1e-7, -log of the 2^-23 or 2^-24 below one, for 1 - p."""
-    for isa, (loss,) in on_every_path(Case("categorical_cross_entropy", 0, [np.float32([[0, 1], [1, 0]]), np.int32([0, 0])])):
-        assert loss[0] == pytest.approx(16.11809565, rel=2.0 ** -20) and 0 <= loss[1] <= 2.0 ** -22, isa
-    for isa, (loss,) in on_every_path(Case("binary_cross_entropy", 0, [np.float32([[0], [1], [1]]), np.float32([[1], [0], [1]])])):
-        assert loss[0] == pytest.approx(16.11809565, rel=2.0 ** -20) and 15.9 < loss[1] < 16.7 and 0 <= loss[2] <= 2.0 ** -22, isa
+    for isa, (loss,) in on_every_path(
+        Case("categorical_cross_entropy", 0, [np.float32([[0, 1], [1, 0]]), np.int32([0, 0])])
+    ):
+        assert loss[0] == pytest.approx(16.11809565, rel=2.0**-20) and 0 <= loss[1] <= 2.0**-22, isa
+    for isa, (loss,) in on_every_path(
+        Case("binary_cross_entropy", 0, [np.float32([[0], [1], [1]]), np.float32([[1], [0], [1]])])
+    ):
+        assert (
+            loss[0] == pytest.approx(16.11809565, rel=2.0**-20) and 15.9 < loss[1] < 16.7 and 0 <= loss[2] <= 2.0**-22
+        ), isa
 
 
 def test_ignored_class_has_no_loss_and_no_gradient():
@@ -62,7 +88,7 @@ def test_a_nan_logit_makes_the_loss_nan():
 
 def test_sum_of_squares_is_accumulated_in_double():
     """2^20 ones and one 2^12: float32 accumulation would stall at 2^24."""
-    x = np.ones(2 ** 20 + 1, np.float32) * 8
+    x = np.ones(2**20 + 1, np.float32) * 8
     for isa, (total,) in on_every_path(Case("sum_of_squares", 0, [x])):
         assert total[0] == np.float32(reference.sum_of_squares(x)[0]), isa
 

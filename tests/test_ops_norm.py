@@ -1,4 +1,5 @@
 """Batch normalisation on every instruction set."""
+
 import numpy as np
 import pytest
 
@@ -7,7 +8,9 @@ from harness import check, count, on_every_path
 from op_cases import Case
 
 
-@pytest.mark.parametrize("op", ["batchnorm_moments", "batchnorm", "batchnorm_backward", "batchnorm_fold", "moving_average"])
+@pytest.mark.parametrize(
+    "op", ["batchnorm_moments", "batchnorm", "batchnorm_backward", "batchnorm_fold", "moving_average"]
+)
 def test_within_the_bound(op):
     for index in range(count(100)):
         check(op_cases.case(op, index))
@@ -15,23 +18,25 @@ def test_within_the_bound(op):
 
 @pytest.mark.parametrize("ratio", [1e3, 1e4])
 def test_variance_survives_a_large_mean(ratio):
-    """mean = ratio std: E[x^2] - mean^2 in float32 would lose everything (ratio^2 2^-24 = 0.06 or 6 times the variance)."""
+    """mean = ratio std: E[x^2] - mean^2 in float32 is off by ratio^2 2^-24 = 0.06 or 6 times the variance."""
     rng = np.random.default_rng(0)
     x = (ratio + rng.standard_normal((3, 17, 19, 33))).astype(np.float32)
     expected = x.astype(np.float64).var(axis=(0, 1, 2))
     for isa, (mean, var) in on_every_path(Case("batchnorm_moments", 0, [x], {}, (True, True))):
-        np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=(0, 1, 2)), rtol=2.0 ** -22, err_msg=isa)
-        np.testing.assert_allclose(var, expected, rtol=ratio * 2.0 ** -20, err_msg=isa)
+        np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=(0, 1, 2)), rtol=2.0**-22, err_msg=isa)
+        np.testing.assert_allclose(var, expected, rtol=ratio * 2.0**-20, err_msg=isa)
 
 
 def test_a_constant_channel_has_no_variance():
     x = np.full((2, 9, 7, 17), 3.3, np.float32)
     for isa, (mean, var) in on_every_path(Case("batchnorm_moments", 0, [x], {}, (True, True))):
-        assert np.all(np.abs(mean - x[0, 0, 0]) <= 2.0 ** -22) and np.all((var >= 0) & (var <= 2.0 ** -40)), isa
+        assert np.all(np.abs(mean - x[0, 0, 0]) <= 2.0**-22) and np.all((var >= 0) & (var <= 2.0**-40)), isa
 
 
 def test_nan_stays_in_its_channel():
     x = np.random.default_rng(0).standard_normal((2, 5, 5, 17)).astype(np.float32)
     x[1, 2, 3, 16] = np.nan
     for isa, (mean, var) in on_every_path(Case("batchnorm_moments", 0, [x], {}, (True, True))):
-        assert np.isnan(mean[16]) and np.isnan(var[16]) and np.isfinite(mean[:16]).all() and np.isfinite(var[:16]).all(), isa
+        assert (
+            np.isnan(mean[16]) and np.isnan(var[16]) and np.isfinite(mean[:16]).all() and np.isfinite(var[:16]).all()
+        ), isa

@@ -1,4 +1,5 @@
 """Pooling on every instruction set."""
+
 import numpy as np
 import pytest
 
@@ -18,13 +19,16 @@ def image(*values):
     return np.tile(np.float32(values)[None, None, :, None], (1, 1, 1, 19))
 
 
-@pytest.mark.parametrize("values, expected", [
-    ([1, np.nan, 3, 4], [np.nan, np.nan, 4]),
-    ([np.nan, 1, 2, 3], [np.nan, 2, 3]),
-    ([1, 2, 3, np.nan], [2, 3, np.nan]),
-    ([-np.inf, -np.inf, 1, np.inf], [-np.inf, 1, np.inf]),
-    ([-3, -2, -1, -4], [-2, -1, -1]),
-])
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([1, np.nan, 3, 4], [np.nan, np.nan, 4]),
+        ([np.nan, 1, 2, 3], [np.nan, 2, 3]),
+        ([1, 2, 3, np.nan], [2, 3, np.nan]),
+        ([-np.inf, -np.inf, 1, np.inf], [-np.inf, 1, np.inf]),
+        ([-3, -2, -1, -4], [-2, -1, -1]),
+    ],
+)
 def test_special_values(values, expected):
     for isa, (y,) in on_every_path(Case("max_pool2d", 0, [image(*values)], {"pool_h": 1, "pool_w": 2})):
         assert np.array_equal(y, image(*expected), equal_nan=True), f"{isa}: {y[0, 0, :, 0]}"
@@ -32,7 +36,9 @@ def test_special_values(values, expected):
 
 def test_padding_counts_as_minus_infinity():
     x = image(-5, -7)
-    for isa, (y,) in on_every_path(Case("max_pool2d", 0, [x], {"pool_h": 1, "pool_w": 2, "pad_left": 1, "pad_right": 1})):
+    for isa, (y,) in on_every_path(
+        Case("max_pool2d", 0, [x], {"pool_h": 1, "pool_w": 2, "pad_left": 1, "pad_right": 1})
+    ):
         assert np.array_equal(y, image(-5, -5, -7)), isa
 
 

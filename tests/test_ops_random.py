@@ -1,4 +1,5 @@
 """Dropout and Gaussian noise: counter-based, so a draw depends on (seed, step, stream, element) alone."""
+
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ def draw(op, attributes, x=None, **counters):
         if op == "dropout":
             assert np.array_equal(y, results[0])
         else:
-            np.testing.assert_allclose(y, results[0], atol=2.0 ** -18)       # log and cosine may round differently
+            np.testing.assert_allclose(y, results[0], atol=2.0**-18)  # log and cosine may round differently
     return results[0]
 
 
@@ -27,7 +28,7 @@ def test_dropout_keeps_the_expectation(rate):
     """Survivors are 1 / (1 - rate); their share is 1 - rate within five standard deviations."""
     y = draw("dropout", {"rate": rate, "stream": 3})
     kept = y != 0
-    assert np.allclose(y[kept], 1 / (1 - rate), rtol=2.0 ** -22)
+    assert np.allclose(y[kept], 1 / (1 - rate), rtol=2.0**-22)
     assert abs(kept.mean() - (1 - rate)) <= 5 * math.sqrt(rate * (1 - rate) / N)
 
 
@@ -49,7 +50,11 @@ def test_the_same_counters_give_the_same_mask_and_it_is_the_gradient():
 def test_another_seed_step_or_stream_is_independent(op, attributes, change):
     """Two draws of n values are uncorrelated: |r| <= 5 / sqrt(n)."""
     a = draw(op, {**attributes, "stream": 7})
-    b = draw(op, {**attributes, "stream": change.get("stream", 7)}, **{key: value for key, value in change.items() if key != "stream"})
+    b = draw(
+        op,
+        {**attributes, "stream": change.get("stream", 7)},
+        **{key: value for key, value in change.items() if key != "stream"},
+    )
     assert abs(np.corrcoef(a, b)[0, 1]) <= 5 / math.sqrt(N)
     assert abs(np.corrcoef(a[1:], b[:-1])[0, 1]) <= 5 / math.sqrt(N)
 
@@ -70,7 +75,7 @@ def test_gaussian_noise_is_normal():
     z = (draw("gaussian_noise", {"stddev": 2.0, "stream": 5}).astype(np.float64) - 1) / 2
     error = 5 / math.sqrt(N)
     assert abs(z.mean()) <= error and abs(z.std() - 1) <= error / math.sqrt(2)
-    assert abs((z ** 3).mean()) <= error * math.sqrt(15) and abs((z ** 4).mean() - 3) <= error * math.sqrt(96)
+    assert abs((z**3).mean()) <= error * math.sqrt(15) and abs((z**4).mean() - 3) <= error * math.sqrt(96)
     assert abs((np.abs(z) > 3).mean() - 0.0026998) <= error * math.sqrt(0.0027)
 
 

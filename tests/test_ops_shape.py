@@ -1,4 +1,5 @@
 """Operations that move pixels, on every instruction set."""
+
 import pytest
 
 import op_cases

@@ -1,13 +1,45 @@
 """Activation functions, their derivatives in x and (where it follows from the value) in y, and softmax."""
+
 import math
 
 import numpy as np
 
 from .window import f64
 
-LINEAR, RELU, SIGMOID, TANH, ELU, SELU, GELU, GELU_TANH, SILU, SOFTPLUS, HARD_SIGMOID, HARD_SILU, SOFTSIGN, EXPONENTIAL, MISH = range(15)
-NAMES = ("linear", "relu", "sigmoid", "tanh", "elu", "selu", "gelu", "gelu_tanh", "silu", "softplus", "hard_sigmoid", "hard_silu",
-         "softsign", "exponential", "mish")
+(
+    LINEAR,
+    RELU,
+    SIGMOID,
+    TANH,
+    ELU,
+    SELU,
+    GELU,
+    GELU_TANH,
+    SILU,
+    SOFTPLUS,
+    HARD_SIGMOID,
+    HARD_SILU,
+    SOFTSIGN,
+    EXPONENTIAL,
+    MISH,
+) = range(15)
+NAMES = (
+    "linear",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "softplus",
+    "hard_sigmoid",
+    "hard_silu",
+    "softsign",
+    "exponential",
+    "mish",
+)
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 GELU_C = math.sqrt(2.0 / math.pi)
@@ -33,16 +65,17 @@ def _normal_cdf(x):
 
 
 def _gelu_tanh_inner(x):
-    return GELU_C * (x + 0.044715 * x ** 3)
+    return GELU_C * (x + 0.044715 * x**3)
 
 
 def activate(x, *, activation=LINEAR, alpha=0.0, max_value=np.inf, threshold=0.0):
     """y = min(f(x), max_value); NaN stays NaN.
 
-    relu: x where x >= threshold, alpha (x - threshold) elsewhere. elu: alpha (e^x - 1) for x < 0. hard_sigmoid: relu6(x + 3) / 6.
+    relu: x where x >= threshold, alpha (x - threshold) elsewhere. elu: alpha (e^x - 1) for x < 0. hard_sigmoid:
+    relu6(x + 3) / 6.
     """
     x = f64(x)
-    below = np.minimum(x, 0.0)                                               # keeps exp from overflowing on the branch not taken
+    below = np.minimum(x, 0.0)  # keeps exp from overflowing on the branch not taken
     with np.errstate(invalid="ignore", over="ignore"):
         y = {
             LINEAR: lambda: x,
@@ -123,7 +156,9 @@ def activation(x, *, activation=LINEAR, alpha=0.0, max_value=np.inf, threshold=0
     return activate(x, activation=activation, alpha=alpha, max_value=max_value, threshold=threshold)
 
 
-def activation_backward(grad_y, reference, *, reference_is_input, activation=LINEAR, alpha=0.0, max_value=np.inf, threshold=0.0):
+def activation_backward(
+    grad_y, reference, *, reference_is_input, activation=LINEAR, alpha=0.0, max_value=np.inf, threshold=0.0
+):
     """grad_x = grad_y f'(x), with f' taken from x (reference_is_input) or from y."""
     if reference_is_input:
         slope = derivative(reference, activation=activation, alpha=alpha, max_value=max_value, threshold=threshold)

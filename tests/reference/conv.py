@@ -1,8 +1,10 @@
 """Convolutions: a sum over kernel taps of matrix products, and its two adjoints.
 
-Letters: n image, h w input pixel, p q output pixel, i j kernel tap, c input channel, o output channel, g group, m channel multiplier.
+Letters: n image, h w input pixel, p q output pixel, i j kernel tap, c input channel, o output channel, g group,
+m channel multiplier.
 Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j d, c] w[i,j,c,o].
 """
+
 import numpy as np
 
 from .activations import activate
@@ -19,7 +21,7 @@ def conv2d(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value
     x, w, window = f64(x), f64(w), Window(**geometry)
     g = window.groups
     out_h, out_w = window.out_size(*x.shape[1:3])
-    kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)                    # i j c g o
+    kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)  # i j c g o
     y = np.zeros((x.shape[0], out_h, out_w, g, w.shape[3] // g))
     for i, j, view in window.taps(window.pad(x), out_h, out_w):
         y += np.einsum("npqgc,cgo->npqgo", _grouped(view, g), kernel[i, j])
@@ -33,20 +35,26 @@ def conv2d(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value
 
 
 def conv2d_backward_input(grad_y, w, residual=None, *, in_h, in_w, **geometry):
-    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and o, of grad_y[n,p,q,o] w[i,j,c,o]; + residual."""
+    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and o, of grad_y[n,p,q,o] w[i,j,c,o].
+
+    The residual is added where there is one.
+    """
     grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
     g = window.groups
     n, out_h, out_w, _ = grad_y.shape
     kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)
     padded = window.pad(np.zeros((n, in_h, in_w, w.shape[2] * g)))
-    for i, j, view in window.taps(padded, out_h, out_w):                     # view writes into padded
+    for i, j, view in window.taps(padded, out_h, out_w):  # view writes into padded
         view += np.einsum("npqgo,cgo->npqgc", _grouped(grad_y, g), kernel[i, j]).reshape(view.shape)
     grad_x = window.crop(padded).copy()
     return grad_x if residual is None else grad_x + f64(residual)
 
 
 def conv2d_backward_weight(x, grad_y, **geometry):
-    """grad_w[i,j,c,o] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q,o]; grad_bias[o] = sum_{n,p,q} grad_y. Returns both."""
+    """grad_w[i,j,c,o] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q,o]; grad_bias[o] = sum_{n,p,q} grad_y.
+
+    Returns both.
+    """
     x, grad_y, window = f64(x), f64(grad_y), Window(**geometry)
     g = window.groups
     n, out_h, out_w, out_channels = grad_y.shape
@@ -58,7 +66,7 @@ def conv2d_backward_weight(x, grad_y, **geometry):
 
 
 def conv2d_transpose(x, w, bias=None, *, out_h, out_w, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """y = act(adjoint of the convolution with w(kh,kw,o,i) applied to x + bias): conv2d_backward_input with x as grad_y."""
+    """y = act(conv2d_backward_input(x as grad_y, w(kh,kw,o,i)) + bias)."""
     y = conv2d_backward_input(x, w, in_h=out_h, in_w=out_w, **geometry)
     if bias is not None:
         y = y + f64(bias)
@@ -90,7 +98,10 @@ def depthwise_conv2d_backward_input(grad_y, w, *, in_h, in_w, **geometry):
 
 
 def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):
-    """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y. Returns both."""
+    """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y.
+
+    Returns both.
+    """
     x, grad_y, window = f64(x), f64(grad_y), Window(**geometry)
     n, out_h, out_w, channels = grad_y.shape
     split = grad_y.reshape(n, out_h, out_w, x.shape[3], multiplier)

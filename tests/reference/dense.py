@@ -1,4 +1,5 @@
 """Fully connected layers."""
+
 import numpy as np
 
 from .activations import activate

@@ -1,4 +1,5 @@
 """Element by element operations with NumPy broadcasting, and the sum that undoes a broadcast."""
+
 import numpy as np
 
 from .window import f64
@@ -40,7 +41,7 @@ def minimum_backward(grad_y, a, b):
 
 
 def _split(grad_y, preference):
-    share = 0.5 * (1.0 + preference)                                         # 1 to a, 0, or half where they tie
+    share = 0.5 * (1.0 + preference)  # 1 to a, 0, or half where they tie
     return grad_y * share, grad_y * (1.0 - share)
 
 

@@ -1,11 +1,15 @@
-"""Losses, penalties and metrics. k is the size of the last axis; a loss has one value for each position of the others."""
+"""Losses, penalties and metrics. k is the size of the last axis.
+
+A loss has one value for each position of the others.
+"""
+
 import numpy as np
 
 from .activations import sigmoid, softmax
 from .window import f64
 
-IGNORE_NONE = -2 ** 31                                                       # the operation's value of ignore_class for "none"
-EPSILON = 1e-7                                                               # Keras' clip of probabilities
+IGNORE_NONE = -(2**31)  # the operation's value of ignore_class for "none"
+EPSILON = 1e-7  # Keras' clip of probabilities
 
 
 def _is_sparse(target):
@@ -40,15 +44,20 @@ def softmax_cross_entropy_backward(logits, target, grad_loss, *, label_smoothing
 
 
 def categorical_cross_entropy(probabilities, target, *, label_smoothing=0.0, ignore_class=IGNORE_NONE):
-    """loss = -sum_j t_j log clip(q_j), q = p / sum(p) for dense targets and p for class numbers, clipped to [1e-7, 1 - 1e-7]."""
+    """loss = -sum_j t_j log clip(q_j), clipped to [1e-7, 1 - 1e-7]; q = p / sum(p) for dense targets, p for classes."""
     p = f64(probabilities)
     t, keep = _target(target, p.shape[-1], label_smoothing, ignore_class)
     q = p if _is_sparse(target) else p / p.sum(axis=-1, keepdims=True)
     return -(t * np.log(np.clip(q, EPSILON, 1.0 - EPSILON))).sum(axis=-1) * keep
 
 
-def categorical_cross_entropy_backward(probabilities, target, grad_loss, *, label_smoothing=0.0, ignore_class=IGNORE_NONE):
-    """With r = -t / q where q is inside the clip and 0 elsewhere: grad_p = r (class numbers) or (r - sum_j r_j q_j) / sum(p)."""
+def categorical_cross_entropy_backward(
+    probabilities, target, grad_loss, *, label_smoothing=0.0, ignore_class=IGNORE_NONE
+):
+    """With r = -t / q where q is inside the clip and 0 elsewhere:
+
+    grad_p = r (class numbers) or (r - sum_j r_j q_j) / sum(p).
+    """
     p = f64(probabilities)
     t, keep = _target(target, p.shape[-1], label_smoothing, ignore_class)
     total = 1.0 if _is_sparse(target) else p.sum(axis=-1, keepdims=True)
@@ -138,7 +147,10 @@ def l1_l2_backward(w, grad, residual=None, *, l1=0.0, l2=0.0):
 
 
 def correct(prediction, target, *, mode=0, threshold=0.5):
-    """1 where the prediction is right: mode 0 argmax = class number, 1 argmax = argmax, 2 mean_j of (p > threshold) = target."""
+    """1 where the prediction is right, 0 elsewhere.
+
+    mode 0: argmax = class number; 1: argmax = argmax of the target; 2: mean_j of (p > threshold) = target.
+    """
     prediction = f64(prediction)
     if mode == 2:
         return ((prediction > threshold) == (f64(target) == 1.0)).mean(axis=-1)

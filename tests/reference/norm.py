@@ -1,4 +1,5 @@
 """Batch normalisation (Ioffe and Szegedy 2015), its folding into a convolution, and moving averages."""
+
 import numpy as np
 
 from .activations import activate, derivative_from_output
@@ -15,7 +16,9 @@ def batchnorm_moments(x):
     return x.mean(axis=_batch_axes(x)), x.var(axis=_batch_axes(x))
 
 
-def batchnorm(x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf):
+def batchnorm(
+    x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf
+):
     """y = act(gamma (x - mean) / sqrt(var + epsilon) + beta + residual)."""
     y = (f64(x) - f64(mean)) / np.sqrt(f64(var) + epsilon)
     if gamma is not None:
@@ -27,7 +30,9 @@ def batchnorm(x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, ac
     return activate(y, activation=activation, alpha=alpha, max_value=max_value)
 
 
-def batchnorm_backward(grad_y, x, y, mean, var, gamma=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf, training=1):
+def batchnorm_backward(
+    grad_y, x, y, mean, var, gamma=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf, training=1
+):
     """Gradients of `batchnorm`, with d = grad_y act'(y) and xhat = (x - mean) / sqrt(var + epsilon):
 
     grad_gamma = sum d xhat;  grad_beta = sum d;  grad_residual = d;
@@ -44,7 +49,8 @@ def batchnorm_backward(grad_y, x, y, mean, var, gamma=None, *, epsilon, activati
 
 
 def batchnorm_fold(w, bias, mean, var, gamma=None, beta=None, *, epsilon, depthwise=0):
-    """w2 = w s and bias2 = (bias - mean) s + beta with s = gamma / sqrt(var + epsilon), per output channel. Returns both.
+    """w2 = w s and bias2 = (bias - mean) s + beta with s = gamma / sqrt(var + epsilon), per output channel. Returns
+    both.
 
     The output channel is w's last axis, or its last two axes (c, m) as c M + m when depthwise.
     """

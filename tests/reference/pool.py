@@ -1,4 +1,5 @@
 """Pooling over windows, per channel."""
+
 import numpy as np
 
 from .window import f64, pool_window
@@ -10,7 +11,7 @@ def max_pool2d(x, **geometry):
     out_h, out_w = window.out_size(*x.shape[1:3])
     y = np.full((x.shape[0], out_h, out_w, x.shape[3]), -np.inf)
     for _, _, view in window.taps(window.pad(x, -np.inf), out_h, out_w):
-        y = np.maximum(y, view)                                              # np.maximum propagates NaN
+        y = np.maximum(y, view)  # np.maximum propagates NaN
     return y
 
 
@@ -20,10 +21,11 @@ def max_pool2d_backward(x, y, grad_y, **geometry):
     out_h, out_w = y.shape[1:3]
     padded_x = window.pad(x, -np.inf)
     padded_grad = np.zeros_like(padded_x)
-    inside = window.pad(np.ones_like(x))                                     # padding never receives a gradient
+    inside = window.pad(np.ones_like(x))  # padding never receives a gradient
     pending = np.ones(y.shape, dtype=bool)
-    views = zip(window.taps(padded_x, out_h, out_w), window.taps(padded_grad, out_h, out_w),
-                window.taps(inside, out_h, out_w))
+    views = zip(
+        window.taps(padded_x, out_h, out_w), window.taps(padded_grad, out_h, out_w), window.taps(inside, out_h, out_w)
+    )
     for (_, _, value), (_, _, grad), (_, _, real) in views:
         chosen = pending & (value == y) & (real > 0)
         grad += np.where(chosen, grad_y, 0.0)
@@ -32,7 +34,10 @@ def max_pool2d_backward(x, y, grad_y, **geometry):
 
 
 def _counts(window, h, w, count_include_pad):
-    """The divisor of each window: its size, or the number of its pixels inside the image; shape (1, out_h, out_w, 1)."""
+    """The divisor of each window: its size, or the number of its pixels inside the image.
+
+    Shape (1, out_h, out_w, 1).
+    """
     out_h, out_w = window.out_size(h, w)
     ones = window.pad(np.ones((1, h, w, 1)), 1.0 if count_include_pad else 0.0)
     return sum(view for _, _, view in window.taps(ones, out_h, out_w))

@@ -1,4 +1,5 @@
 """Operations that move pixels: concat, slice, pad, crop, upsample."""
+
 import numpy as np
 
 from .window import f64
@@ -22,14 +23,14 @@ def pad2d(x, *, pad_top=0, pad_left=0, pad_bottom=0, pad_right=0):
 def crop2d(x, *, crop_top=0, crop_left=0, crop_bottom=0, crop_right=0):
     """The image without its border."""
     h, w = np.shape(x)[1:3]
-    return x[:, crop_top:h - crop_bottom, crop_left:w - crop_right]
+    return x[:, crop_top : h - crop_bottom, crop_left : w - crop_right]
 
 
 def _interpolation(size, factor, mode):
     """The matrix (size factor, size) that upsamples one axis.
 
-    Nearest: output pixel p copies input pixel p // factor. Bilinear: output pixel centre (p + 1/2) / factor - 1/2, clamped to
-    [0, size - 1], weights its two neighbours by distance.
+    Nearest: output pixel p copies input pixel p // factor. Bilinear: output pixel centre (p + 1/2) / factor - 1/2,
+    clamped to [0, size - 1], weights its two neighbours by distance.
     """
     p = np.arange(size * factor)
     matrix = np.zeros((p.size, size))

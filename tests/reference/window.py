@@ -1,4 +1,5 @@
 """Sliding windows over NHWC images: the geometry that convolution and pooling share."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -38,16 +39,22 @@ class Window:
     def crop(self, padded):
         """The inverse of `pad`: the inner image as a view."""
         h, w = padded.shape[1:3]
-        return padded[:, self.pad_top:h - self.pad_bottom, self.pad_left:w - self.pad_right]
+        return padded[:, self.pad_top : h - self.pad_bottom, self.pad_left : w - self.pad_right]
 
     def taps(self, padded, out_h, out_w):
-        """Yield (i, j, view) in row-major order; view[n, p, q, c] = padded[n, p*stride + i*dilation, q*stride + j*dilation, c]."""
+        """Yield (i, j, view) in row-major order.
+
+        View[n, p, q, c] = padded[n, p*stride + i*dilation, q*stride + j*dilation, c].
+        """
         for i in range(self.kernel_h):
             top = i * self.dilation_h
             for j in range(self.kernel_w):
                 left = j * self.dilation_w
-                yield i, j, padded[:, top:top + (out_h - 1) * self.stride_h + 1:self.stride_h,
-                                   left:left + (out_w - 1) * self.stride_w + 1:self.stride_w]
+                yield i, j, padded[
+                    :,
+                    top : top + (out_h - 1) * self.stride_h + 1 : self.stride_h,
+                    left : left + (out_w - 1) * self.stride_w + 1 : self.stride_w,
+                ]
 
 
 def pool_window(pool_h, pool_w, stride_h=1, stride_w=1, pad_top=0, pad_left=0, pad_bottom=0, pad_right=0):
