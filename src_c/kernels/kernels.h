@@ -5,11 +5,15 @@
 #define CNN_KERNELS_KERNELS_H
 
 #include "elementwise.h"
+#include "loss.h"
+#include "optimizer.h"
 
 typedef struct cnn_kernels {
     const char *isa;                  /* "avx2" */
     int vector;                       /* floats in a vector */
     const cnn_elementwise_kernels *elementwise;
+    const cnn_loss_kernels *loss;
+    const cnn_optimizer_kernels *optimizer;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;
 

@@ -35,11 +35,15 @@ static double peak(long rounds) {
 
 #define DECLARE(family) extern const cnn_##family##_kernels KERNEL(cnn_##family)
 DECLARE(elementwise);
+DECLARE(loss);
+DECLARE(optimizer);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
 const cnn_kernels KERNEL(cnn_kernels) = {
     .isa = CNN_STRING(CNN_ISA_SUFFIX),
     .vector = VL,
     .elementwise = &KERNEL(cnn_elementwise),
+    .loss = &KERNEL(cnn_loss),
+    .optimizer = &KERNEL(cnn_optimizer),
     .peak = peak,
 };

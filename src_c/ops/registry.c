@@ -5,6 +5,13 @@
     X(activation) X(activation_backward) \
     X(add) X(subtract) X(multiply) X(maximum) X(minimum) X(maximum_backward) X(minimum_backward) \
     \
+    X(softmax_cross_entropy) X(softmax_cross_entropy_backward) X(categorical_cross_entropy) X(categorical_cross_entropy_backward) \
+    X(sigmoid_cross_entropy) X(sigmoid_cross_entropy_backward) X(binary_cross_entropy) X(binary_cross_entropy_backward) \
+    X(squared_error) X(squared_error_backward) X(absolute_error) X(absolute_error_backward) \
+    X(weighted_mean) X(weighted_mean_backward) X(l1_l2_penalty) X(l1_l2_backward) X(correct) \
+    \
+    X(sum_of_squares) X(clip_scale) X(sgd) X(adam) \
+    \
     X(reshape)
 
 #define DECLARE(name) extern const cnn_op cnn_op_##name;
