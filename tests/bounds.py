@@ -340,7 +340,7 @@ def _categorical(inputs, attributes, outputs):
     p = ref.window.f64(inputs[0])
     t, keep = target_of(inputs, attributes)
     k = p.shape[-1]
-    q = np.clip(p if inputs[1].dtype.kind == "i" else p / p.sum(axis=-1, keepdims=True), 1e-7, 1 - 1e-7)
+    q = np.clip(p / p.sum(axis=-1, keepdims=True), 1e-7, 1 - 1e-7)
     terms = (t * ((k + 2 * ULPS) * U * np.abs(np.log(q)) + (k + 4) * U)).sum(axis=-1)
     return [REDUCTION * terms * keep]
 
@@ -350,9 +350,8 @@ def _categorical_backward(inputs, attributes, outputs):
     p, g = ref.window.f64(inputs[0]), np.abs(inputs[2])
     t, keep = target_of(inputs, attributes)
     k = p.shape[-1]
-    sparse = inputs[1].dtype.kind == "i"
-    total = 1.0 if sparse else p.sum(axis=-1, keepdims=True)
-    magnitude = (t / p if sparse else (t * total / p + t.sum(axis=-1, keepdims=True)) / total) * (g * keep)[..., None]
+    total = p.sum(axis=-1, keepdims=True)
+    magnitude = (t * total / p + t.sum(axis=-1, keepdims=True)) / total * (g * keep)[..., None]
     return [reduction(3 * k + 6, magnitude)]
 
 

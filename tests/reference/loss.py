@@ -44,10 +44,10 @@ def softmax_cross_entropy_backward(logits, target, grad_loss, *, label_smoothing
 
 
 def categorical_cross_entropy(probabilities, target, *, label_smoothing=0.0, ignore_class=IGNORE_NONE):
-    """loss = -sum_j t_j log clip(q_j), clipped to [1e-7, 1 - 1e-7]; q = p / sum(p) for dense targets, p for classes."""
+    """loss = -sum_j t_j log clip(q_j), q = p / sum(p) clipped to [1e-7, 1 - 1e-7], as in Keras."""
     p = f64(probabilities)
     t, keep = _target(target, p.shape[-1], label_smoothing, ignore_class)
-    q = p if _is_sparse(target) else p / p.sum(axis=-1, keepdims=True)
+    q = p / p.sum(axis=-1, keepdims=True)
     return -(t * np.log(np.clip(q, EPSILON, 1.0 - EPSILON))).sum(axis=-1) * keep
 
 
@@ -56,15 +56,15 @@ def categorical_cross_entropy_backward(
 ):
     """With r = -t / q where q is inside the clip and 0 elsewhere:
 
-    grad_p = r (class numbers) or (r - sum_j r_j q_j) / sum(p).
+    grad_p = (r - sum_j r_j q_j) / sum(p) grad_loss.
     """
     p = f64(probabilities)
     t, keep = _target(target, p.shape[-1], label_smoothing, ignore_class)
-    total = 1.0 if _is_sparse(target) else p.sum(axis=-1, keepdims=True)
+    total = p.sum(axis=-1, keepdims=True)
     q = p / total
     inside = (q >= EPSILON) & (q <= 1.0 - EPSILON)
     r = np.where(inside, -t / np.where(inside, q, 1.0), 0.0)
-    grad = r if _is_sparse(target) else (r - (r * q).sum(axis=-1, keepdims=True)) / total
+    grad = (r - (r * q).sum(axis=-1, keepdims=True)) / total
     return grad * (f64(grad_loss) * keep)[..., None]
 
 
