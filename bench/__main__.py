@@ -1,4 +1,5 @@
-"""`python -m bench COMMAND`: run from the root of the repository; `python -m bench COMMAND --help` tells the arguments."""
+"""`python -m bench COMMAND`: run from the root of the repository; `python -m bench COMMAND --help` tells the
+arguments."""
 
 import argparse
 import importlib
@@ -9,7 +10,7 @@ from . import timing
 # Command: (module, what it does). A module has add_arguments(parser) and run(args).
 COMMANDS = {
     "networks": ("networks", "training step and inference of the zoo's networks, beside PyTorch"),
-    "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, and its speed beside PyTorch"),
+    "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, beside PyTorch"),
     "cifar10": ("cifar10", "ResNet-20 on CIFAR-10; its loss curve beside PyTorch's"),
     "memory": ("memory", "peak memory of a training step, beside PyTorch"),
     "keras-scripts": ("keras_scripts", "two Keras scripts under Keras, and again with the import replaced"),
@@ -21,7 +22,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--threads", type=int, default=timing.cpu_count(), help="threads of each side (default: all)")
+        command.add_argument("--threads", type=int, default=timing.cpu_count(), help="of each side (default: all)")
         # The modules import no engine at the top, so that --threads can be set before one is loaded.
         imported = importlib.import_module(f".{module}", __package__)
         imported.add_arguments(command)

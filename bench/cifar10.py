@@ -1,7 +1,7 @@
 """ResNet-20 on CIFAR-10: ten epochs with flips and shifts; or, with --compare-steps, its loss curve beside PyTorch's.
 
-He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2: batch 128, SGD with momentum 0.9 (here
-Nesterov's), decay 1e-4 in 200 epochs; shorter runs use 5e-4 and one cycle of the learning rate.
+He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2: batch 128, SGD with
+momentum 0.9 (here Nesterov's), decay 1e-4 in 200 epochs; shorter runs use 5e-4 and one cycle of the learning rate.
 """
 
 import time
@@ -36,7 +36,8 @@ def normalised(images):
 
 
 class Batches:
-    """Batches of an epoch in random order, each image shifted by at most 4 pixels either way and flipped half of the time.
+    """Batches of an epoch in random order, each image shifted by at most 4 pixels either way and flipped half of the
+    time.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def compiled(args, steps):
     from cnncore import models
 
     model = models.resnet_cifar(args.depth, weight_decay=args.weight_decay)
-    rates = {"steps": steps, "peak": args.learning_rate, "warmup_steps": max(1, steps // 5), "start": args.learning_rate / 10}
+    peak = args.learning_rate
+    rates = {"steps": steps, "peak": peak, "warmup_steps": max(1, steps // 5), "start": peak / 10}
     model.compile(optimizer=cc.optimizers.SGD(schedule.cosine_decay(cc, **rates), momentum=MOMENTUM, nesterov=True),
                   loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model, rates
@@ -121,7 +123,8 @@ def compare(model, rates, batches, args):
             rate = schedule.warmup_cosine(step, **rates)
             theirs, control = (t.penalty() + float(t.step(t.images(x), t.labels(y), rate)) for t in trainers)
             differences.append((abs(ours - theirs) / abs(theirs), abs(control - theirs) / abs(theirs)))
-            print(f"{step + 1:6d}  {ours:12.7f}  {theirs:12.7f}  {differences[-1][0]:10.2e}  {differences[-1][1]:10.2e}")
+            found, self_found = differences[-1]
+            print(f"{step + 1:6d}  {ours:12.7f}  {theirs:12.7f}  {found:10.2e}  {self_found:10.2e}")
             if len(differences) == args.compare_steps:
                 break
     for name, column in zip(("cnncore beside PyTorch", "PyTorch beside itself"), np.transpose(differences)):

@@ -1,6 +1,8 @@
-"""Two scripts written for Keras 3, run under Keras, and again with nothing but their import lines replaced by cnncore's.
+"""Two scripts written for Keras 3, run under Keras, and again with nothing but their import lines replaced by
+cnncore's.
 
-The scripts are in tests/keras_scripts. Random numbers differ between the two, so results agree as two seeds of one library do.
+The scripts are in tests/keras_scripts. Random numbers differ between the two, so results agree as two seeds of one
+library do.
 """
 
 import os
@@ -79,13 +81,13 @@ def run_script(name, side, epochs=None, images=None, threads=None, backend="torc
         if value is not None:
             environment[variable] = str(value)
     start = time.perf_counter()
-    process = subprocess.run([sys.executable, "-"], input=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             env=environment)
+    process = subprocess.run([sys.executable, "-"], input=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, env=environment)
     seconds = time.perf_counter() - start
     results = {key: float(value) for key, value in RESULT.findall(process.stdout)}
     if process.returncode or results.keys() != {"loss", "accuracy"}:
-        raise RuntimeError(f"{name} under {side} must end with its test results, got exit status {process.returncode}:\n"
-                           f"{process.stdout}")
+        raise RuntimeError(f"{name} under {side} must end with its test results, got exit status "
+                           f"{process.returncode}:\n{process.stdout}")
     return process.stdout, results, seconds
 
 

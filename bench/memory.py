@@ -1,7 +1,7 @@
 """Peak resident memory of training steps, above the loaded model, beside PyTorch: each side in a process of its own.
 
-The child imports its library, builds the network, notes its resident memory, resets the kernel's high-water mark, trains a few steps
-and reads the mark. Linux only, as the mark is read from /proc.
+The child imports its library, builds the network, notes its resident memory, resets the kernel's high-water mark,
+trains a few steps and reads the mark. Linux only, as the mark is read from /proc.
 """
 
 import json
@@ -91,8 +91,8 @@ def run(args):
     for name in args.names:
         above = {}
         for side in SIDES:
-            command = [sys.executable, "-m", __package__, "memory", "--child", side, "--batch", str(args.batch), "--steps",
-                       str(args.steps), "--threads", str(args.threads), name]
+            command = [sys.executable, "-m", __package__, "memory", "--child", side, "--batch", str(args.batch),
+                       "--steps", str(args.steps), "--threads", str(args.threads), name]
             child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
             found = json.loads(child.stdout.splitlines()[-1])
             above[side] = found["peak_bytes"] - found["loaded_bytes"]

@@ -1,7 +1,7 @@
 """Training step and inference of the zoo's networks beside PyTorch: same weights, same images, same number of threads.
 
-PyTorch runs in its default memory format and in channels_last; the faster one counts. The results are compared before anything is
-timed.
+PyTorch runs in its default memory format and in channels_last; the faster one counts. The results are compared before
+anything is timed.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def run(args):
         # No dropout: both sides do the same.
         dropout = {"dropout": 0.0} if name in ("vgg16", "mobilenet_v2") else {}
         model = models.build(name, input_shape=SHAPES[name], classifier_activation=None, **dropout)
-        classes = model.output_shape[-1]
+        classes = model.outputs[0].shape[-1]
         y = rng.integers(0, classes, args.batch).astype(np.int32)
         model.compile(optimizer=cc.optimizers.SGD(1e-3, momentum=0.9, nesterov=True),
                       loss=cc.losses.SparseCategoricalCrossentropy(from_logits=True))

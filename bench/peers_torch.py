@@ -1,7 +1,7 @@
 """Networks of `cnncore.models` in PyTorch, and the function that gives them the same weights.
 
-Modules bear the names of our layers, with dots in place of underscores: "stage1_block1_conv1" is `net.stage1.block1.conv1`. All
-return logits.
+Modules bear the names of our layers, with dots in place of underscores: "stage1_block1_conv1" is
+`net.stage1.block1.conv1`. All return logits.
 """
 
 from collections import OrderedDict
@@ -196,7 +196,8 @@ class MobileNetV2(nn.Module):
         super().__init__()
         self.stem = conv_bn(channels, 32, 3, 2)
         channels = 32
-        stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+        stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+                  (6, 320, 1, 1))
         self.stages = len(stages)
         for stage, (expansion, filters, depth, stride) in enumerate(stages, start=1):
             blocks = OrderedDict()
@@ -250,10 +251,11 @@ NETWORKS = {
 def copy_weights(model, net):
     """Give `net` the weights of `model`, layer by layer, by name.
 
-    Convolution kernels go from (height, width, in, out) to (out, in, height, width), depthwise ones from (height, width,
-    channels, multiplier) to (channels * multiplier, 1, height, width), dense ones from (in, out) to (out, in); a dense layer
-    behind a flattened image, listed in `net.flattened` as {name: (channels, height, width)}, has its rows reordered from
-    (height, width, channels) to (channels, height, width). Batch normalisation has gamma, beta and the two moving moments.
+    Convolution kernels go from (height, width, in, out) to (out, in, height, width), depthwise ones from (height,
+    width, channels, multiplier) to (channels * multiplier, 1, height, width), dense ones from (in, out) to (out, in);
+    a dense layer behind a flattened image, listed in `net.flattened` as {name: (channels, height, width)}, has its
+    rows reordered from (height, width, channels) to (channels, height, width). Batch normalisation has gamma, beta
+    and the two moving moments.
 
     Parameters
     ----------
@@ -300,7 +302,8 @@ def _kernel(kernel, module, flattened):
 
 
 class Trainer:
-    """Training steps of a network on NHWC NumPy batches: cross-entropy, SGD with Nesterov momentum, decay of the kernels.
+    """Training steps of a network on NHWC NumPy batches: cross-entropy, SGD with Nesterov momentum, decay of the
+    kernels.
 
     Parameters
     ----------
@@ -345,8 +348,8 @@ class Trainer:
         return loss.detach()
 
     def _set_learning_rate(self, learning_rate):
-        """Keras' velocity contains the learning rates of the steps it is made of, PyTorch's buffer does not: with a schedule the
-        two are the same only if the buffer is scaled by old / new whenever the rate changes."""
+        """Keras' velocity contains the learning rates of the steps it is made of, PyTorch's buffer does not: with a
+        schedule the two are the same only if the buffer is scaled by old / new whenever the rate changes."""
         for group in self.optimizer.param_groups:
             if group["lr"] != learning_rate:
                 buffers = [self.optimizer.state[p].get("momentum_buffer") for p in group["params"]]
@@ -364,4 +367,5 @@ class Trainer:
         """Logits of an NHWC NumPy array."""
         self.net.eval()
         with torch.no_grad():
-            return np.concatenate([self.net(self.images(x[i:i + batch_size])).numpy() for i in range(0, len(x), batch_size)])
+            return np.concatenate([self.net(self.images(x[i:i + batch_size])).numpy()
+                                   for i in range(0, len(x), batch_size)])

@@ -1,4 +1,5 @@
-"""The learning rate of the training benchmarks, as a plain function for the peer; the same as CosineDecay with warmup."""
+"""The learning rate of the training benchmarks, as a plain function for the peer; the same as CosineDecay with
+warmup."""
 
 import math
 
@@ -12,4 +13,5 @@ def warmup_cosine(step, steps, peak, warmup_steps, start=0.0):
 
 def cosine_decay(cc, steps, peak, warmup_steps, start=0.0):
     """The same as a schedule of cnncore."""
-    return cc.optimizers.schedules.CosineDecay(start, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps)
+    return cc.optimizers.schedules.CosineDecay(start, steps - warmup_steps, warmup_target=peak,
+                                               warmup_steps=warmup_steps)

@@ -30,8 +30,8 @@ def alternate(candidates, rounds=7, warmup=2, clock=time.perf_counter):
     Parameters
     ----------
     candidates : dict of str to callable
-        Functions without arguments; each call should take much longer than the clock's resolution, and, where candidates have
-        thread pools of their own, much longer than an idle thread spins (milliseconds).
+        Functions without arguments; each call should take much longer than the clock's resolution, and, where
+        candidates have thread pools of their own, much longer than an idle thread spins (milliseconds).
     rounds : int
         Timed calls of each candidate, at least 1.
     warmup : int

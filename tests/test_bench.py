@@ -53,7 +53,8 @@ def test_schedules_of_both_sides_are_the_same():
     ours = schedule.cosine_decay(cc, **arguments)
     # float32 rounds the step's share of the run and the cosine: a few units in the last place of the peak.
     for step in range(51):
-        assert math.isclose(float(ours(step)), schedule.warmup_cosine(step, **arguments), rel_tol=1e-6, abs_tol=4 * 0.2 * 2 ** -23)
+        expected = schedule.warmup_cosine(step, **arguments)
+        assert math.isclose(float(ours(step)), expected, rel_tol=1e-6, abs_tol=4 * 0.2 * 2 ** -23)
     assert schedule.warmup_cosine(10, **arguments) == 0.2
     assert schedule.warmup_cosine(30, **arguments) == pytest.approx(0.1)
 
@@ -86,10 +87,10 @@ def test_batches_are_shifted_and_flipped_images():
 def test_only_import_lines_are_replaced():
     from bench import keras_scripts
 
-    source = "import keras\nfrom keras import layers\nfrom keras.callbacks import CSVLogger\nx = keras.Input(...)  # keras\n"
-    assert keras_scripts.for_cnncore(source) == (
-        "import cnncore as keras\nfrom cnncore import layers\nfrom cnncore.callbacks import CSVLogger\n"
-        "x = keras.Input(...)  # keras\n")
+    rest = "x = keras.Input(...)  # keras\n"
+    script = f"import keras\nfrom keras import layers\nfrom keras.callbacks import CSVLogger\n{rest}"
+    assert keras_scripts.for_cnncore(script) == (
+        f"import cnncore as keras\nfrom cnncore import layers\nfrom cnncore.callbacks import CSVLogger\n{rest}")
     with pytest.raises(ValueError, match="must have a line"):
         keras_scripts.for_cnncore("import kerastuner\n")
 
@@ -109,8 +110,8 @@ def test_memory_reads_the_high_water_mark():
 
 
 def test_peer_steps_by_the_equations_of_keras():
-    """v = m v - lr g, w += m v - lr g with g = gradient + decay w, the rate changing from step to step; on a linear model whose
-    gradient is written out."""
+    """v = m v - lr g, w += m v - lr g with g = gradient + decay w, the rate changing from step to step; on a linear
+    model whose gradient is written out."""
     torch = pytest.importorskip("torch")
     from bench import peers_torch
 

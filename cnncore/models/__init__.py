@@ -4,8 +4,9 @@
     >>> model = models.ResNet20(classes=100)
     >>> model = models.build("mobilenet_v2", input_shape=(96, 96, 3), classes=5, alpha=0.5)
 
-All take `input_shape`, `classes`, `classifier_activation`, `weight_decay` and `name`, as functions of keras.applications do; their
-weights are initialised at random. As in Keras, `Model`, `Sequential` and `load_model` are found here too.
+All take `input_shape`, `classes`, `classifier_activation`, `weight_decay` and `name`, as functions of
+keras.applications do; their weights are initialised at random. As in Keras, `Model`, `Sequential` and `load_model`
+are found here too.
 """
 
 from functools import partial
@@ -68,6 +69,7 @@ def build(model, **kwargs):
 
 
 def load_model(path, **kwargs):
-    """Load a model that `Model.save` wrote; the same function as `cnncore.load_model`, which documents the parameters."""
+    """Load a model that `Model.save` wrote; the same function as `cnncore.load_model`, which documents the
+    parameters."""
     from .. import load_model as load
     return load(path, **kwargs)

@@ -1,8 +1,8 @@
 """The pieces that the networks share: convolution and normalisation in the order in which the compiler fuses them.
 
-Every block is written convolution -> BatchNormalization -> (Add ->) ReLU. Padding is symmetric, `kernel // 2` on each side, as in
-PyTorch; this is the same as padding="same" for stride 1, and differs from it for stride 2, where "same" pads an even image at the
-bottom and right only.
+Every block is written convolution -> BatchNormalization -> (Add ->) ReLU. Padding is symmetric, `kernel // 2` on each
+side, as in PyTorch; this is the same as padding="same" for stride 1, and differs from it for stride 2, where "same"
+pads an even image at the bottom and right only.
 """
 
 from .. import layers, regularizers
@@ -12,7 +12,8 @@ BN_EPSILON = 1e-5
 
 
 def decay(weight_decay):
-    """The regularizer whose gradient is weight_decay * w: L2 adds l2 * sum(w^2) to the loss, so l2 is half the decay."""
+    """The regularizer whose gradient is weight_decay * w: L2 adds l2 * sum(w^2) to the loss, so l2 is half the
+    decay."""
     return regularizers.L2(0.5 * weight_decay) if weight_decay else None
 
 

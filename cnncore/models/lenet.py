@@ -9,8 +9,8 @@ from .blocks import classifier, decay
 
 def LeNet(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.0, weight_decay=0.0,
           name="lenet"):
-    """The form of LeNet used in tutorials today: 3x3 convolutions of 32 and 64 channels, each with ReLU and 2x2 max-pooling,
-    a dense layer of 128, a classifier.
+    """The form of LeNet used in tutorials today: 3x3 convolutions of 32 and 64 channels, each with ReLU and 2x2
+    max-pooling, a dense layer of 128, a classifier.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def LeNet5(input_shape=(32, 32, 1), classes=10, classifier_activation="softmax",
            name="lenet5"):
     """LeNet-5 of 1998: 5x5 convolutions of 6 and 16 channels with 2x2 average pooling, then dense layers of 120 and 84.
 
-    As in most reproductions, the second convolution sees all six channels (the paper's table connects a part of them), pooling
-    has no trainable scale, and the output is a softmax in place of the radial basis functions.
+    As in most reproductions, the second convolution sees all six channels (the paper's table connects a part of
+    them), pooling has no trainable scale, and the output is a softmax in place of the radial basis functions.
 
     Parameters
     ----------

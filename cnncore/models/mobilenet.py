@@ -45,8 +45,8 @@ def MobileNetV2(input_shape=(224, 224, 3), classes=1000, classifier_activation="
     classifier_activation : str or None
         Activation of the last layer, default "softmax"; None returns logits.
     alpha : float
-        Width multiplier, default 1.0: every number of channels is multiplied by alpha and rounded to a multiple of 8; the last
-        1x1 convolution keeps at least 1280.
+        Width multiplier, default 1.0: every number of channels is multiplied by alpha and rounded to a multiple of 8;
+        the last 1x1 convolution keeps at least 1280.
     dropout : float
         Fraction of the pooled features dropped in training, default 0.2.
     weight_decay : float

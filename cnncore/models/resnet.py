@@ -1,4 +1,5 @@
-"""Residual networks, for large images (ResNet-18, ResNet-50) and for small ones (ResNet-18, ResNet-20 and deeper for CIFAR).
+"""Residual networks, for large images (ResNet-18, ResNet-50) and for small ones (ResNet-18, ResNet-20 and deeper for
+CIFAR).
 
 He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016.
 """
@@ -8,14 +9,15 @@ from .blocks import classifier, conv_bn
 
 
 def _shortcut(x, filters, strides, kind, weight_decay, prefix):
-    """The shortcut of a block: x itself where shapes agree, else a strided 1x1 projection or (option A) no parameters."""
+    """The shortcut of a block: x itself where shapes agree, else a strided 1x1 projection or (option A) no
+    parameters."""
     height, width, channels = x.shape[1:]
     if strides == 1 and channels == filters:
         return x
     if kind == "projection":
         return conv_bn(x, filters, 1, strides, weight_decay=weight_decay, conv=f"{prefix}_shortcut_conv",
                        bn=f"{prefix}_shortcut_bn")
-    # Option A: every second pixel, and zero channels on both sides: as an image of height*width x channels these are columns.
+    # Option A: every second pixel, and zero channels on both sides: columns of an image of height*width x channels.
     x = layers.AveragePooling2D(1, strides=strides, name=f"{prefix}_shortcut_subsample")(x)
     height, width = x.shape[1:3]
     before = (filters - channels) // 2
@@ -44,7 +46,7 @@ def _bottleneck(x, filters, strides, shortcut, weight_decay, prefix):
     return layers.ReLU(name=f"{prefix}_relu3")(y)
 
 
-def _resnet(block, widths, depths, *, small, input_shape, classes, classifier_activation, weight_decay, name,
+def _resnet(block, widths, depths, small, input_shape, classes, classifier_activation, weight_decay, name,
             shortcut="projection"):
     """Stem, stages of blocks (each stage but the first halves the image), global average pooling, classifier.
 
@@ -64,7 +66,8 @@ def _resnet(block, widths, depths, *, small, input_shape, classes, classifier_ac
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 
-def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0, name="resnet18"):
+def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0,
+             name="resnet18"):
     """ResNet-18 for ImageNet-sized images, with torchvision's geometry.
 
     Parameters
@@ -85,11 +88,12 @@ def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
     Model
         (batch, height, width, channels) -> (batch, classes); 11,689,512 trainable parameters by default.
     """
-    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), small=False, input_shape=input_shape, classes=classes,
-                   classifier_activation=classifier_activation, weight_decay=weight_decay, name=name)
+    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), False, input_shape, classes,
+                   classifier_activation, weight_decay, name)
 
 
-def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0, name="resnet50"):
+def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0,
+             name="resnet50"):
     """ResNet-50 for ImageNet-sized images, version 1.5: the stride is in the 3x3 convolution of a bottleneck, as in
     torchvision, not in its first 1x1 convolution, as in the paper and in keras.applications.
 
@@ -111,8 +115,8 @@ def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
     Model
         (batch, height, width, channels) -> (batch, classes); 25,557,032 trainable parameters by default.
     """
-    return _resnet(_bottleneck, (64, 128, 256, 512), (3, 4, 6, 3), small=False, input_shape=input_shape, classes=classes,
-                   classifier_activation=classifier_activation, weight_decay=weight_decay, name=name)
+    return _resnet(_bottleneck, (64, 128, 256, 512), (3, 4, 6, 3), False, input_shape, classes,
+                   classifier_activation, weight_decay, name)
 
 
 def ResNet18Cifar(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", weight_decay=0.0,
@@ -137,13 +141,14 @@ def ResNet18Cifar(input_shape=(32, 32, 3), classes=10, classifier_activation="so
     Model
         (batch, height, width, channels) -> (batch, classes); 11,173,962 trainable parameters by default.
     """
-    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), small=True, input_shape=input_shape, classes=classes,
-                   classifier_activation=classifier_activation, weight_decay=weight_decay, name=name)
+    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), True, input_shape, classes,
+                   classifier_activation, weight_decay, name)
 
 
 def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", shortcut="projection",
                  weight_decay=0.0, name=None):
-    """The residual networks of section 4.2 of the paper: three stages of (depth - 2) / 6 blocks with 16, 32, 64 channels.
+    """The residual networks of section 4.2 of the paper: three stages of (depth - 2) / 6 blocks with 16, 32, 64
+    channels.
 
     Parameters
     ----------
@@ -157,8 +162,8 @@ def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activati
         Activation of the last layer, default "softmax"; None returns logits.
     shortcut : {"projection", "identity"}
         What joins two stages: "projection" (default, the paper's option B) is a 1x1 convolution of stride 2 with batch
-        normalisation; "identity" (option A, the one of the paper's CIFAR results) takes every second pixel and fills the new
-        channels with zeros, half of them on each side, and has no parameters.
+        normalisation; "identity" (option A, the one of the paper's CIFAR results) takes every second pixel and fills
+        the new channels with zeros, half of them on each side, and has no parameters.
     weight_decay : float
         The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 1e-4.
     name : str, optional
@@ -167,8 +172,8 @@ def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activati
     Returns
     -------
     Model
-        (batch, height, width, channels) -> (batch, classes); for depth 20 and ten classes 272,474 trainable parameters with
-        projections, 269,722 without.
+        (batch, height, width, channels) -> (batch, classes); for depth 20 and ten classes 272,474 trainable
+        parameters with projections, 269,722 without.
 
     Raises
     ------
@@ -180,13 +185,12 @@ def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activati
     if shortcut not in ("projection", "identity"):
         raise ValueError(f'resnet_cifar: shortcut must be "projection" or "identity", got {shortcut!r}')
     blocks = (depth - 2) // 6
-    return _resnet(_basic_block, (16, 32, 64), (blocks, blocks, blocks), small=True, input_shape=input_shape, classes=classes,
-                   classifier_activation=classifier_activation, weight_decay=weight_decay, name=name or f"resnet{depth}",
-                   shortcut=shortcut)
+    return _resnet(_basic_block, (16, 32, 64), (blocks, blocks, blocks), True, input_shape, classes,
+                   classifier_activation, weight_decay, name or f"resnet{depth}", shortcut)
 
 
-def ResNet20(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", shortcut="projection", weight_decay=0.0,
-             name="resnet20"):
+def ResNet20(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", shortcut="projection",
+             weight_decay=0.0, name="resnet20"):
     """ResNet-20 for small images: `resnet_cifar` of depth 20, which documents the parameters.
 
     Returns

@@ -1,7 +1,8 @@
 """SqueezeNet: few parameters through 1x1 convolutions.
 
-Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
-size", 2016 (arXiv:1602.07360). Version 1.1 is the authors' later one, with 2.4 times less computation at the same accuracy.
+Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
+<0.5MB model size", 2016 (arXiv:1602.07360). Version 1.1 is the authors' later one, with 2.4 times less computation at
+the same accuracy.
 """
 
 from .. import Input, Model, layers
@@ -31,7 +32,8 @@ def _fire(x, squeeze, expand, weight_decay, prefix):
 
 
 def _pool(x, name):
-    """3x3 max-pooling of stride 2 in which the last window may hang over the border, as in Caffe (PyTorch: ceil_mode)."""
+    """3x3 max-pooling of stride 2 in which the last window may hang over the border, as in Caffe (PyTorch:
+    ceil_mode)."""
     bottom, right = ((size - 3) % 2 for size in x.shape[1:3])
     return layers.MaxPooling2D(3, strides=2, padding=((0, bottom), (0, right)), name=name)(x)
 
@@ -60,7 +62,8 @@ def SqueezeNet(input_shape=(224, 224, 3), classes=1000, classifier_activation="s
     Returns
     -------
     Model
-        (batch, height, width, channels) -> (batch, classes); 1,235,496 parameters by default, 1,248,424 for version "1.0".
+        (batch, height, width, channels) -> (batch, classes); 1,235,496 parameters by default, 1,248,424 for version
+        "1.0".
 
     Raises
     ------

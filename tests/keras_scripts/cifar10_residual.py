@@ -1,4 +1,5 @@
-"""CIFAR-10 with a residual network: functional API, a learning-rate schedule, callbacks, the best model loaded again."""
+"""CIFAR-10 with a residual network: functional API, a learning-rate schedule, callbacks, the best model loaded
+again."""
 
 import os
 import pathlib
@@ -61,7 +62,8 @@ outputs = layers.Dense(10, name="logits")(x)
 model = keras.Model(inputs=inputs, outputs=outputs, name="small_resnet")
 model.summary()
 
-schedule = CosineDecay(0.0, decay_steps=EPOCHS * len(x_train) // BATCH, warmup_target=0.1, warmup_steps=len(x_train) // BATCH)
+steps = len(x_train) // BATCH
+schedule = CosineDecay(0.0, decay_steps=EPOCHS * steps, warmup_target=0.1, warmup_steps=steps)
 model.compile(
     optimizer=keras.optimizers.SGD(learning_rate=schedule, momentum=0.9, nesterov=True),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
