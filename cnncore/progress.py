@@ -9,6 +9,7 @@ import numpy as np
 
 _INTERVAL_S = 0.1  # a display is drawn again at most this often
 _BAR_WIDTH = 30
+_SHORTEST_BAR = 5
 _NOTEBOOK_WIDTH = 120
 
 
@@ -91,26 +92,29 @@ class ProgressBar:
         return self.images / elapsed if self.batches and elapsed > 0 else 0.0
 
     def _running_line(self, logs):
+        """Return a line no wider than the terminal: each quantity whole or not at all, and a bar in the room left."""
         width = _width(self._stream)
-        count, remaining = str(self.batches), ""
+        head = [self._title] if self._title else []
+        tail = [self._rate_text()]
         if self.total:
-            count = f"{self.batches:{len(str(self.total))}}/{self.total}"
+            head.append(f"{self.batches:{len(str(self.total))}}/{self.total}")
             left = (self._last - self._start) / self.batches * max(0, self.total - self.batches)
-            remaining = f"ETA {_clock(left)}"
-        head = [part for part in (self._title, count) if part]
-        tail = [part for part in (self._rate_text(), remaining) if part]
-        values = [f"{name}: {_number(value)}" for name, value in logs.items()]
-        if self.total:
-            room = width - len("  ".join(head + tail + values)) - 2
-            bar_width = min(_BAR_WIDTH, room) if room >= 8 else 8
+            tail.append(f"ETA {_clock(left)}")
+        else:
+            head.append(str(self.batches))
+        room = width - len(" ".join(head + tail))
+        quantities = ""
+        for name, value in logs.items():
+            text = f"  {name}: {_number(value)}"
+            if len(text) > room:
+                break
+            quantities += text
+            room -= len(text)
+        bar_width = min(_BAR_WIDTH, room - 1)
+        if self.total and bar_width >= _SHORTEST_BAR:
             done = min(bar_width, bar_width * self.batches // self.total)
             head.append(self._full * done + self._empty * (bar_width - done))
-        line = "  ".join(head + tail)
-        for value in values:  # a quantity is shown whole or not at all
-            if len(line) + 2 + len(value) > width:
-                break
-            line += "  " + value
-        return line[:width]
+        return (" ".join(head + tail) + quantities)[:width]
 
     def _final_line(self, logs):
         total = self.total if self.total else self.batches
