@@ -4,9 +4,21 @@
     >>> model = models.ResNet20(classes=100)
     >>> model = models.build("mobilenet_v2", input_shape=(96, 96, 3), classes=5, alpha=0.5)
 
-All take `input_shape`, `classes`, `classifier_activation`, `weight_decay` and `name`, as functions of
-keras.applications do; their weights are initialised at random. As in Keras, `Model`, `Sequential` and `load_model`
-are found here too.
+Weights are initialised at random. All networks have these arguments:
+
+input_shape : tuple of int
+    (height, width, channels) of an image; the default is the size that the network was made for.
+classes : int
+    Number of classes.
+classifier_activation : str or None
+    Activation of the class scores, default "softmax"; None returns logits.
+weight_decay : float
+    The gradient of every kernel gets weight_decay * kernel (and the loss half of weight_decay * the sum of squares),
+    default 0.
+name : str
+    Name of the model.
+
+As in Keras, `Model`, `Sequential` and `load_model` are found here too.
 """
 
 from functools import partial

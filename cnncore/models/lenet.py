@@ -14,18 +14,10 @@ def LeNet(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", 
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (28, 28, 1); height and width at least 4.
-    classes : int
-        Number of classes, default 10.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. Height and width at least 4.
     dropout : float
         Fraction of the 128 hidden units dropped in training, default 0 (no dropout layer).
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0.
-    name : str
-        Name of the model.
 
     Returns
     -------
@@ -55,18 +47,10 @@ def LeNet5(input_shape=(32, 32, 1), classes=10, classifier_activation="softmax",
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (32, 32, 1): a 28x28 digit with a border of 2; at least 16x16.
-    classes : int
-        Number of classes, default 10.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. A 28x28 digit has a border of 2; height and width at least 16.
     activation : str
         Activation of the hidden layers, default "tanh" as in the paper.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0.
-    name : str
-        Name of the model.
 
     Returns
     -------

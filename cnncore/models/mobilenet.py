@@ -38,21 +38,13 @@ def MobileNetV2(input_shape=(224, 224, 3), classes=1000, classifier_activation="
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (224, 224, 3).
-    classes : int
-        Number of classes, default 1000.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. The paper trains with weight_decay 4e-5.
     alpha : float
         Width multiplier, default 1.0: every number of channels is multiplied by alpha and rounded to a multiple of 8;
         the last 1x1 convolution keeps at least 1280.
     dropout : float
         Fraction of the pooled features dropped in training, default 0.2.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 4e-5.
-    name : str
-        Name of the model.
 
     Returns
     -------

@@ -72,16 +72,8 @@ def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (224, 224, 3).
-    classes : int
-        Number of classes, default 1000.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 1e-4.
-    name : str
-        Name of the model.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. The paper trains with weight_decay 1e-4.
 
     Returns
     -------
@@ -99,16 +91,8 @@ def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (224, 224, 3).
-    classes : int
-        Number of classes, default 1000.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 1e-4.
-    name : str
-        Name of the model.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. The paper trains with weight_decay 1e-4.
 
     Returns
     -------
@@ -125,16 +109,8 @@ def ResNet18Cifar(input_shape=(32, 32, 3), classes=10, classifier_activation="so
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (32, 32, 3).
-    classes : int
-        Number of classes, default 10.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0.
-    name : str
-        Name of the model.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`.
 
     Returns
     -------
@@ -154,20 +130,14 @@ def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activati
     ----------
     depth : int
         Number of layers with weights: 6 n + 2, that is 20, 32, 44, 56, 110, ...
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (32, 32, 3).
-    classes : int
-        Number of classes, default 10.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay
+        Described in `cnncore.models`. The paper trains with weight_decay 1e-4.
     shortcut : {"projection", "identity"}
         What joins two stages: "projection" (default, the paper's option B) is a 1x1 convolution of stride 2 with batch
         normalisation; "identity" (option A, the one of the paper's CIFAR results) takes every second pixel and fills
         the new channels with zeros, half of them on each side, and has no parameters.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 1e-4.
     name : str, optional
-        Name of the model, default "resnet" followed by the depth.
+        Default "resnet" followed by the depth.
 
     Returns
     -------

@@ -44,20 +44,12 @@ def SqueezeNet(input_shape=(224, 224, 3), classes=1000, classifier_activation="s
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (224, 224, 3).
-    classes : int
-        Number of classes, default 1000.
-    classifier_activation : str or None
-        Activation of the class scores, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`.
     version : {"1.1", "1.0"}
         Which of the authors' two networks, default "1.1".
     dropout : float
         Fraction of the last features dropped in training, default 0.5 as in the paper.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0.
-    name : str
-        Name of the model.
 
     Returns
     -------

@@ -13,18 +13,10 @@ def VGG16(input_shape=(224, 224, 3), classes=1000, classifier_activation="softma
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (224, 224, 3); height and width at least 32.
-    classes : int
-        Number of classes, default 1000.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. Height and width at least 32. The paper trains with weight_decay 5e-4.
     dropout : float
         Fraction of the units of each of the two hidden dense layers dropped in training, default 0.5 as in the paper.
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0; the paper trains with 5e-4.
-    name : str
-        Name of the model.
 
     Returns
     -------
@@ -54,18 +46,10 @@ def VGGCifar(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax
 
     Parameters
     ----------
-    input_shape : tuple of int
-        (height, width, channels) of an image, default (32, 32, 3); height and width at least 16.
-    classes : int
-        Number of classes, default 10.
-    classifier_activation : str or None
-        Activation of the last layer, default "softmax"; None returns logits.
+    input_shape, classes, classifier_activation, weight_decay, name
+        Described in `cnncore.models`. Height and width at least 16.
     dropout : float
         Fraction of the 512 pooled features dropped in training, default 0 (no dropout layer).
-    weight_decay : float
-        The gradient of each kernel gets weight_decay * kernel, default 0.
-    name : str
-        Name of the model.
 
     Returns
     -------
