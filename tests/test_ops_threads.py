@@ -1,0 +1,140 @@
+"""Tensors large enough to be cut into many pieces: the same bits for 1, 2, 3, 4 and 7 threads, and the bounds over long sums."""
+
+import numpy as np
+import pytest
+
+import harness
+import op_cases
+import reference
+from harness import check, engine, same_bits
+from op_cases import Case, normal, shape_attributes
+
+SHAPE = (3, 61, 67, 33)  # 405,000 elements, no dimension a multiple of a tile
+ROWS, CHANNELS = SHAPE[:-1], SHAPE[-1]
+THREADS = (1, 2, 3, 4, 7)
+CONV = dict(kernel_h=3, kernel_w=3, pad_top=1, pad_left=1, pad_bottom=1, pad_right=1)
+POOL = dict(pool_h=3, pool_w=3, stride_h=2, stride_w=2, pad_top=1, pad_left=1)
+POOLED = (3, 31, 33, 33)
+RNG = np.random.default_rng(0)
+
+
+def large():
+    return normal(RNG, *SHAPE)
+
+
+def vector(size=CHANNELS):
+    return normal(RNG, size)
+
+
+def positive(size=CHANNELS):
+    return RNG.uniform(0.5, 2.0, size).astype(np.float32)
+
+
+def labels():
+    return RNG.integers(0, CHANNELS, ROWS).astype(np.int32)
+
+
+def conv_inputs(channels=17):
+    return normal(RNG, *SHAPE), normal(RNG, 3, 3, CHANNELS, channels, scale=0.06), normal(RNG, *ROWS, channels)
+
+
+def conv_cases():
+    x, w, grad_y = conv_inputs()
+    size = {"in_h": SHAPE[1], "in_w": SHAPE[2]}
+    out = {"out_h": SHAPE[1], "out_w": SHAPE[2]}
+    depthwise = normal(RNG, 3, 3, CHANNELS, 1, scale=0.3)
+    yield Case("conv2d", 0, [x, w, vector(17), None], CONV, (True, True, True))
+    yield Case("conv2d_backward_input", 0, [grad_y, w, None], {**CONV, **size})
+    yield Case("conv2d_backward_weight", 0, [x, grad_y], CONV, (True, True))
+    yield Case("conv2d_transpose", 0, [grad_y, w, vector()], {**CONV, **out})
+    yield Case("depthwise_conv2d", 0, [x, depthwise, vector()], CONV)
+    yield Case("depthwise_conv2d_backward_input", 0, [x, depthwise], {**CONV, **size})
+    yield Case("depthwise_conv2d_backward_weight", 0, [x, large()], {**CONV, "multiplier": 1}, (True, True))
+    yield Case("dense", 0, [normal(RNG, 301, 1000), normal(RNG, 1000, 129, scale=0.03), vector(129), None])
+    yield Case("dense_backward_input", 0, [normal(RNG, 301, 129), normal(RNG, 1000, 129, scale=0.03), None])
+    yield Case("dense_backward_weight", 0, [normal(RNG, 301, 1000), normal(RNG, 301, 129)], {}, (True, True))
+
+
+def other_cases():
+    x, y = large(), large()
+    yield Case("max_pool2d", 0, [x], POOL)
+    pooled = reference.max_pool2d(x, **POOL).astype(np.float32)
+    yield Case("max_pool2d_backward", 0, [x, pooled, normal(RNG, *pooled.shape)], POOL)
+    yield Case("avg_pool2d", 0, [x], POOL)
+    yield Case("avg_pool2d_backward", 0, [normal(RNG, *pooled.shape)], {**POOL, "in_h": SHAPE[1], "in_w": SHAPE[2]})
+    yield Case("batchnorm_moments", 0, [x], {}, (True, True))
+    yield Case("batchnorm", 0, [x, vector(), positive(), vector(), vector(), y], {"epsilon": 1e-3, "activation": 1})
+    attributes = {"epsilon": 1e-3, "activation": 1, "training": 1}
+    yield Case("batchnorm_backward", 0, [y, x, x, vector(), positive(), vector()], attributes, (True,) * 4)
+    yield Case("activation", 0, [x], {"activation": 6})
+    yield Case("activation_backward", 0, [y, x], {"activation": 8, "reference_is_input": 1})
+    probabilities = reference.softmax(x).astype(np.float32)
+    yield Case("softmax", 0, [x])
+    yield Case("softmax_backward", 0, [y, probabilities])
+    for op in ("add", "subtract", "multiply", "maximum", "minimum"):
+        yield Case(op, 0, [x, vector()])
+    for op in ("maximum_backward", "minimum_backward"):
+        yield Case(op, 0, [large(), x, y], {}, (True, True))
+    for target in ((1,), (CHANNELS,), (3, 1, 67, 1)):
+        yield Case("reduce_sum_to", 0, [x], shape_attributes(target))
+    yield Case("affine", 0, [RNG.integers(0, 256, SHAPE).astype(np.uint8)], {"scale": 1 / 255, "offset": -0.5})
+    yield Case("concat", 0, [x, y, x], {"axis": 3})
+    yield Case("slice", 0, [x], {"axis": 3, "begin": 1, "length": 31})
+    yield Case("pad2d", 0, [x], {"pad_top": 1, "pad_left": 2, "pad_bottom": 3, "pad_right": 4})
+    yield Case("crop2d", 0, [x], {"crop_top": 1, "crop_left": 2, "crop_bottom": 3, "crop_right": 4})
+    yield Case("upsample2d", 0, [x], {"factor_h": 2, "factor_w": 2, "mode": 1})
+    yield Case("upsample2d_backward", 0, [x[:, :60, :66]], {"factor_h": 2, "factor_w": 2, "mode": 1})
+    yield Case("fill", 0, [], {**shape_attributes(SHAPE), "value": 2.5})
+    for op, target in (("softmax_cross_entropy", labels()), ("categorical_cross_entropy", probabilities)):
+        values = x if op.startswith("softmax") else np.minimum(probabilities, np.float32(0.99))
+        yield Case(op, 0, [values, target], {"label_smoothing": 0.125})
+        yield Case(op + "_backward", 0, [values, target, normal(RNG, *ROWS)], {"label_smoothing": 0.125})
+    inside, target = RNG.uniform(0.01, 0.99, SHAPE).astype(np.float32), RNG.integers(0, 2, SHAPE).astype(np.float32)
+    for op, values in (("sigmoid_cross_entropy", x), ("binary_cross_entropy", inside)):
+        yield Case(op, 0, [values, target], {"label_smoothing": 0.0})
+        yield Case(op + "_backward", 0, [values, target, normal(RNG, *ROWS)], {"label_smoothing": 0.0})
+    for op in ("squared_error", "absolute_error"):
+        yield Case(op, 0, [x, y])
+        yield Case(op + "_backward", 0, [x, y, normal(RNG, *ROWS)])
+    yield Case("weighted_mean", 0, [x, y])
+    yield Case("weighted_mean_backward", 0, [vector(1), x], shape_attributes(SHAPE))
+    yield Case("l1_l2_penalty", 0, [x], {"l1": 0.125, "l2": 0.25})
+    yield Case("l1_l2_backward", 0, [x, vector(1), y], {"l1": 0.125, "l2": 0.25})
+    yield Case("correct", 0, [x, labels()], {"mode": 0})
+    yield Case("sum_of_squares", 0, [x])
+    hyper = np.float32([0.01, 3, 0, 0])
+    attributes = {"momentum": 0.9, "nesterov": 1, "weight_decay": 0.01, "clip_value": 0.0}
+    yield Case("sgd", 0, [x, y, hyper, large(), None], attributes, (True, True))
+    attributes = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.01, "clip_value": 0.0}
+    yield Case("adam", 0, [x, y, large(), np.abs(large()), hyper, None, None], attributes, (True, True, True, False))
+
+
+CASES = [*conv_cases(), *other_cases()]
+SMALL_ONLY = {"reshape", "batchnorm_fold", "moving_average", "clip_scale", "dropout", "gaussian_noise"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.op)
+def test_large_tensors_on_any_number_of_threads(case, monkeypatch):
+    monkeypatch.setattr(harness, "THREADS", THREADS)
+    check(case)
+
+
+def test_every_operation_that_can_be_large_is_here():
+    """The draws have their own test; the others of SMALL_ONLY work on parameters or on nothing at all."""
+    assert {case.op for case in CASES} | SMALL_ONLY == set(reference.OPS)
+
+
+@pytest.mark.parametrize("op", ["dropout", "gaussian_noise"])
+@pytest.mark.parametrize("threads", THREADS[1:])
+def test_draws_do_not_depend_on_threads(op, threads):
+    attributes = {"stream": 3, ("rate" if op == "dropout" else "stddev"): 0.5}
+    case = Case(op, 0, [np.ones(SHAPE, np.float32)], attributes)
+    (one,), (many,) = (engine(case, None, k, seed=5, step=9) for k in (1, threads))
+    assert same_bits(one, many)
+
+
+def test_repeated_runs_give_the_same_bits():
+    case = op_cases.case("conv2d_backward_weight", 3)
+    first = engine(case, None, 3)
+    for _ in range(20):
+        assert all(same_bits(a, b) for a, b in zip(first, engine(case, None, 3)))
