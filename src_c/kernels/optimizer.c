@@ -2,8 +2,11 @@
 #include "kernels.h"
 #include "vec.h"
 
-VINLINE vf load(const float *p, ptrdiff_t n) { return n >= VL ? vload(p) : vload_n(p, n); }        /* n > 0 floats are left */
-VINLINE void store(float *p, vf v, ptrdiff_t n) { if (n >= VL) vstore(p, v); else vstore_n(p, v, n); }
+VINLINE vf load(const float *p, ptrdiff_t n) { return n >= VL ? vload(p) : vload_n(p, n); } /* n > 0 floats are left */
+VINLINE void store(float *p, vf v, ptrdiff_t n) {
+    if (n >= VL) vstore(p, v);
+    else vstore_n(p, v, n);
+}
 
 /* In this order of operands a NaN stays one. */
 VINLINE vf clipped(vf g, float scale, float clip) { return vmin(vset(clip), vmax(vset(-clip), g * vset(scale))); }
@@ -22,12 +25,14 @@ static void sgd(ptrdiff_t n, const cnn_sgd *s, const float *grad, float *w, floa
 }
 
 static void adam(ptrdiff_t n, const cnn_adam *a, const float *grad, float *w, float *m, float *v, float *vmax_) {
-    vf step = vset(a->step), towards_g = vset(a->one_minus_beta_1), towards_square = vset(a->one_minus_beta_2), epsilon = vset(a->epsilon), decay = vset(-a->decay);
+    vf step = vset(a->step), towards_g = vset(a->one_minus_beta_1), towards_square = vset(a->one_minus_beta_2),
+       epsilon = vset(a->epsilon), decay = vset(-a->decay);
     for (ptrdiff_t i = 0; i < n; i += VL) {
         vf x = load(w + i, n - i), g = clipped(load(grad + i, n - i), a->scale, a->clip);
         vf first = load(m + i, n - i), second = load(v + i, n - i);
         first = vfma(towards_g, g - first, first);
-        second = vfma(towards_square, g * g - second, second);       /* never negative: the rounded difference is at least -v */
+        second =
+            vfma(towards_square, g * g - second, second); /* never negative: the rounded difference is at least -v */
         store(m + i, first, n - i);
         store(v + i, second, n - i);
         if (vmax_) {

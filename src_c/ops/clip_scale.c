@@ -1,5 +1,5 @@
-/* The factor that clips gradients by their global norm (Pascanu, Mikolov and Bengio 2013). As in Keras a norm that is not finite gives NaN, so that
- * it is seen, and not a step of zero length. */
+/* The factor that clips gradients by their global norm (Pascanu, Mikolov and Bengio 2013). As in Keras a norm that is
+ * not finite gives NaN, so that it is seen, and not a step of zero length. */
 #include "attributes.h"
 
 enum { CLIP };
@@ -7,7 +7,8 @@ static const cnn_attr_def attrs[] = { CNN_FLOAT_ATTR("clip", 1, 0, INFINITY), CN
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (c->n_in == 0) return cnn_fail(error, "needs at least one sum of squares");
-    for (int i = 0; i < c->n_in; i++) if (cnn_expect_vector(c->in[i], "every input", 1, error)) return -1;
+    for (int i = 0; i < c->n_in; i++)
+        if (cnn_expect_vector(c->in[i], "every input", 1, error)) return -1;
     cnn_set_shape(out, 1, 1, 0, 0, 0);
     return 0;
 }
@@ -21,6 +22,11 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_clip_scale = {
-    .name = "clip_scale", .summary = "y = min(1, clip / sqrt(s1 + s2 + ...)), NaN where the sum is not finite",
-    .inputs = "s ...", .outputs = "y", .attrs = attrs, .infer = infer, .run = run,
+    .name = "clip_scale",
+    .summary = "y = min(1, clip / sqrt(s1 + s2 + ...)), NaN where the sum is not finite",
+    .inputs = "s ...",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = infer,
+    .run = run,
 };

@@ -2,7 +2,8 @@
 #include "loss.h"
 
 enum { L1, L2 };
-static const cnn_attr_def attrs[] = { CNN_FLOAT_ATTR("l1", 0, -INFINITY, INFINITY), CNN_FLOAT_ATTR("l2", 0, -INFINITY, INFINITY), CNN_END_OF_ATTRS };
+static const cnn_attr_def attrs[] = { CNN_FLOAT_ATTR("l1", 0, -INFINITY, INFINITY),
+                                      CNN_FLOAT_ATTR("l2", 0, -INFINITY, INFINITY), CNN_END_OF_ATTRS };
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const float *w = cnn_data(e, c->in[0]);
@@ -36,16 +37,28 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
     int64_t begin, end;
     cnn_share_grain(e, cnn_count(c->in[0]), 1024, &begin, &end);
     if (begin < end)
-        c->kernels->loss->l1_l2_backward(end - begin, (float)(c->attr[L1] * grad), (float)(c->attr[L2] * grad), w + begin,
-                                         residual ? residual + begin : NULL, grad_w + begin);
+        c->kernels->loss->l1_l2_backward(end - begin, (float)(c->attr[L1] * grad), (float)(c->attr[L2] * grad),
+                                         w + begin, residual ? residual + begin : NULL, grad_w + begin);
 }
 
 const cnn_op cnn_op_l1_l2_penalty = {
-    .name = "l1_l2_penalty", .summary = "y = l1 sum |w| + l2 sum w^2",
-    .inputs = "w", .outputs = "y", .attrs = attrs, .infer = cnn_infer_scalar, .plan = cnn_plan_sum, .run = run,
+    .name = "l1_l2_penalty",
+    .summary = "y = l1 sum |w| + l2 sum w^2",
+    .inputs = "w",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = cnn_infer_scalar,
+    .plan = cnn_plan_sum,
+    .run = run,
 };
 
 const cnn_op cnn_op_l1_l2_backward = {
-    .name = "l1_l2_backward", .summary = "grad_w = (l1 sign(w) + 2 l2 w) grad (+ residual)",
-    .inputs = "w grad [residual]", .outputs = "grad_w", .attrs = attrs, .infer = infer_backward, .run = run_backward, .in_place = 1 | 4,
+    .name = "l1_l2_backward",
+    .summary = "grad_w = (l1 sign(w) + 2 l2 w) grad (+ residual)",
+    .inputs = "w grad [residual]",
+    .outputs = "grad_w",
+    .attrs = attrs,
+    .infer = infer_backward,
+    .run = run_backward,
+    .in_place = 1 | 4,
 };
