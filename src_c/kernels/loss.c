@@ -1,21 +1,12 @@
 /* Losses, penalties and metrics; the contract is in loss.h. Functions that take a term or a slope as an argument are
  * inlined with it. */
 #include "kernels.h"
-#include "vec.h"
+#include "vec_math.h"
 
 #include <math.h>
 
 #define CLIP_LOW 1e-7f /* Keras keeps probabilities in [1e-7, 1 - 1e-7] */
 #define CLIP_HIGH (1.0f - 1e-7f)
-
-VINLINE vf vexp(vf x) {
-    for (int i = 0; i < VL; i++) x[i] = expf(x[i]);
-    return x;
-}
-VINLINE vf vlog(vf x) {
-    for (int i = 0; i < VL; i++) x[i] = logf(x[i]);
-    return x;
-}
 
 VINLINE vf load(const float *p, ptrdiff_t n) { return n >= VL ? vload(p) : vload_n(p, n); } /* n > 0 floats are left */
 VINLINE void store(float *p, vf v, ptrdiff_t n) {
@@ -29,17 +20,8 @@ VINLINE vf first(vf v, ptrdiff_t n) { /* the first n lanes, then zeros */
     return vload_n(lane, n);
 }
 VINLINE float log_of(float x) { return vlog(vset(x))[0]; }
-VINLINE vf vclip(vf p) { return vmin(vset(CLIP_HIGH), vmax(vset(CLIP_LOW), p)); } /* in this order NaN stays NaN */
+VINLINE vf vclip(vf p) { return vclamp(p, CLIP_LOW, CLIP_HIGH); }
 VINLINE vi voutside(vf p) { return (p < vset(CLIP_LOW)) | (p > vset(CLIP_HIGH)); }
-VINLINE vf vabs(vf x) { return vfrom_bits(vbits(x) & viset(0x7fffffff)); }
-
-/* log(1 + x) with a relative error of a few 2^-24: log(u) x / (u - 1), u = 1 + x rounded, which corrects the rounding
- * (Kahan; Goldberg 1991, theorem 4). */
-VINLINE vf vlog_1p(vf x) {
-    vf u = vset(1) + x, rounded = u - vset(1);
-    vi tiny = rounded == vzero();
-    return vselect(tiny, x, vlog(u) * (x / vselect(tiny, vset(1), rounded)));
-}
 
 /* ---- losses over classes ---- */
 
@@ -219,15 +201,12 @@ VINLINE void mean_loss_backward(ptrdiff_t rows, ptrdiff_t k, const float *x, con
     }
 }
 
-/* max(z, 0) - z t + log(1 + e^-|z|) */
-VINLINE vf sigmoid_term(vf z, vf t) { return vmax(vzero(), z) - z * t + vlog_1p(vexp(-vabs(z))); }
-VINLINE vf sigmoid_slope(vf z, vf t) { /* sigmoid(z) - t, with e^-|z| so that nothing overflows */
-    vf e = vexp(-vabs(z));
-    return vselect(z < vzero(), e, vset(1)) / (vset(1) + e) - t;
-}
+/* max(z, 0) - z t + log(1 + e^-|z|) = softplus(z) - z t */
+VINLINE vf sigmoid_term(vf z, vf t) { return vsoftplus(z) - z * t; }
+VINLINE vf sigmoid_slope(vf z, vf t) { return vsigmoid(z) - t; }
 VINLINE vf binary_term(vf p, vf t) {
     p = vclip(p);
-    return -(t * vlog(p) + (vset(1) - t) * vlog_1p(-p));
+    return -(t * vlog(p) + (vset(1) - t) * vlog1p(-p));
 }
 VINLINE vf binary_slope(vf p, vf t) {
     vi outside = voutside(p);

@@ -1,6 +1,6 @@
 /* Optimizers; the contract is in optimizer.h. They are bound by memory: each array is read and written once. */
 #include "kernels.h"
-#include "vec.h"
+#include "vec_math.h"
 
 VINLINE vf load(const float *p, ptrdiff_t n) { return n >= VL ? vload(p) : vload_n(p, n); } /* n > 0 floats are left */
 VINLINE void store(float *p, vf v, ptrdiff_t n) {
@@ -8,8 +8,7 @@ VINLINE void store(float *p, vf v, ptrdiff_t n) {
     else vstore_n(p, v, n);
 }
 
-/* In this order of operands a NaN stays one. */
-VINLINE vf clipped(vf g, float scale, float clip) { return vmin(vset(clip), vmax(vset(-clip), g * vset(scale))); }
+VINLINE vf clipped(vf g, float scale, float clip) { return vclamp(g * vset(scale), -clip, clip); }
 
 static void sgd(ptrdiff_t n, const cnn_sgd *s, const float *grad, float *w, float *velocity) {
     vf rate = vset(s->learning_rate), momentum = vset(s->momentum), decay = vset(-s->decay);
