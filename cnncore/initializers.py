@@ -50,7 +50,7 @@ def compute_fans(shape, input_axes=None, output_axes=None):
 
 
 class Initializer(Configurable):
-    """Base of initializers. A subclass defines ``__call__(shape, dtype=None)`` and, if it has arguments, `get_config`."""
+    """Base of initializers. A subclass defines ``__call__(shape, dtype=None)`` and `get_config` if it has arguments."""
 
     def __call__(self, shape, dtype=None):
         raise NotImplementedError(f"{type(self).__name__}: __call__(shape, dtype=None) must be defined")
@@ -149,7 +149,7 @@ class _RandomInitializer(Initializer):
         if self.seed is not None:
             return np.random.default_rng(self.seed)
         from . import random
-        return np.random.default_rng(random.next_seed())
+        return random.generator()
 
     def _dtype(self, dtype):
         dtype = super()._dtype(dtype)
@@ -327,7 +327,7 @@ class _NamedScaling(VarianceScaling):
 
 
 class LecunNormal(_NamedScaling):
-    """Truncated normal of variance ``1 / fan_in``. LeCun et al. 1998, "Efficient BackProp"; the one to use with SELU."""
+    """Truncated normal of variance ``1 / fan_in``, for SELU. LeCun et al. 1998, "Efficient BackProp"."""
 
     _scaling = (1.0, "fan_in", "truncated_normal")
 

@@ -16,7 +16,7 @@ _NOTEBOOK_WIDTH = 120
 class ProgressBar:
     """Shows the batches done, a bar, images per second, the time left, the loss and the metrics.
 
-    In a terminal and in a notebook the line is drawn over itself at most ten times a second, and cut to the width of the
+    In a terminal and in a notebook the line is drawn over itself at most ten times a second, no wider than the
     terminal; nothing but a carriage return and spaces is used for that. Anywhere else (a file, a pipe) one whole
     line is written at the end, without control characters.
 

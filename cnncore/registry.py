@@ -26,6 +26,11 @@ class Configurable:
     @classmethod
     def from_config(cls, config):
         """Return a new object made from what `get_config` returned."""
+        try:
+            inspect.signature(cls).bind(**config)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}: config must match the arguments {inspect.signature(cls)}, "
+                             f"got {config!r} ({error})") from None
         return cls(**config)
 
     def __repr__(self):
@@ -96,11 +101,10 @@ class Registry:
             raise ValueError(f"{self.kind} {config['class_name']!r}: config must be a dict of arguments by name, "
                              f"got {arguments!r}")
         try:
-            inspect.signature(cls).bind(**arguments)
-        except TypeError as error:
-            raise ValueError(f"{self.kind} {config['class_name']!r}: config must match the arguments "
-                             f"{inspect.signature(cls)}, got {arguments!r} ({error})") from None
-        return cls.from_config(arguments)
+            return cls.from_config(arguments)
+        except TypeError as error:  # a wrong argument, or a value of a type that the constructor cannot take
+            raise ValueError(f"{self.kind} {config['class_name']!r}: config must hold the arguments of its "
+                             f"constructor, got {arguments!r} ({error})") from error
 
     def get(self, identifier, custom_objects=None):
         """Return the object for a name, a configuration, a class (instantiated) or a callable (as it is)."""
@@ -111,7 +115,7 @@ class Registry:
         if isinstance(identifier, dict):
             return self.deserialize(identifier, custom_objects)
         if inspect.isclass(identifier):
-            identifier = identifier()
+            identifier = identifier.from_config({}) if hasattr(identifier, "from_config") else identifier()
         if callable(identifier):
             return identifier
         raise ValueError(f"{self.kind}: the identifier must be a name, a config dict, a class or a callable, "

@@ -164,7 +164,7 @@ class InverseTimeDecay(LearningRateSchedule):
 
 
 class InverseSquareRootDecay(LearningRateSchedule):
-    """``initial_learning_rate / sqrt(t)`` with ``t = step + 1``: time starts at 1, so the first step has the whole rate.
+    """``initial_learning_rate / sqrt(step + 1)``: time starts at 1, so the first step has the whole rate.
 
     Not in Keras.
 
