@@ -9,6 +9,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(__file__))  # `import reference`, `import op_cases` from any folder
 
+# Tests ask for more threads than there may be cores: a waiting thread must sleep, not spin. Read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 TEST_SCALE = float(os.environ.get("CNNCORE_TEST_SCALE", "1"))
 
 
