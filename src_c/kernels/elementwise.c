@@ -265,7 +265,8 @@ static void affine_u8(ptrdiff_t n, const uint8_t *restrict x, float scale, float
     for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)x[i] * scale + offset;
 }
 static void affine_i32(ptrdiff_t n, const int32_t *x, float scale, float offset, float *y) {
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)x[i] * scale + offset;
+    typedef int32_t __attribute__((may_alias)) shared;               /* y may lie in the memory of x */
+    for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)((const shared *)x)[i] * scale + offset;
 }
 static void fill(ptrdiff_t n, float value, float *y) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = value;

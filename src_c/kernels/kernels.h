@@ -5,6 +5,10 @@
 #define CNN_KERNELS_KERNELS_H
 
 #include "elementwise.h"
+#include "random.h"
+#include "reduce.h"
+#include "softmax.h"
+#include "upsample.h"
 #include "loss.h"
 #include "optimizer.h"
 
@@ -12,6 +16,10 @@ typedef struct cnn_kernels {
     const char *isa;                  /* "avx2" */
     int vector;                       /* floats in a vector */
     const cnn_elementwise_kernels *elementwise;
+    const cnn_random_kernels *random;
+    const cnn_reduce_kernels *reduce;
+    const cnn_softmax_kernels *softmax;
+    const cnn_upsample_kernels *upsample;
     const cnn_loss_kernels *loss;
     const cnn_optimizer_kernels *optimizer;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */

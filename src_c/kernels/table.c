@@ -35,6 +35,10 @@ static double peak(long rounds) {
 
 #define DECLARE(family) extern const cnn_##family##_kernels KERNEL(cnn_##family)
 DECLARE(elementwise);
+DECLARE(random);
+DECLARE(reduce);
+DECLARE(softmax);
+DECLARE(upsample);
 DECLARE(loss);
 DECLARE(optimizer);
 
@@ -43,6 +47,10 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .isa = CNN_STRING(CNN_ISA_SUFFIX),
     .vector = VL,
     .elementwise = &KERNEL(cnn_elementwise),
+    .random = &KERNEL(cnn_random),
+    .reduce = &KERNEL(cnn_reduce),
+    .softmax = &KERNEL(cnn_softmax),
+    .upsample = &KERNEL(cnn_upsample),
     .loss = &KERNEL(cnn_loss),
     .optimizer = &KERNEL(cnn_optimizer),
     .peak = peak,
