@@ -1,1 +1,39 @@
-"""cnncore"""
+"""cnncore: convolutional neural networks on CPUs.
+
+Train and run CNNs with the names of Keras 3; results are the same bits for any number of threads.
+
+    import cnncore as cc
+    from cnncore import layers
+
+    model = cc.Sequential([cc.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10)])
+"""
+import importlib
+
+from . import _core
+from .config import get_isa, get_threads, set_isa, set_threads, show_config
+
+__version__ = _core.VERSION
+
+# Modules are imported when they are first used, so that `import cnncore` is quick.
+_MODULES = ("activations", "backend", "batches", "callbacks", "checks", "compiler", "config", "datasets", "initializers", "layers", "losses", "metrics",
+            "models", "optimizers", "progress", "random", "regularizers", "serialization", "utils", "cli")
+_NAMES = {"Input": "model", "InputLayer": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_MODULES, *_NAMES})
+
+
+__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "datasets", "get_isa", "get_threads", "initializers", "layers", "load_model",
+           "losses", "metrics", "models", "optimizers", "regularizers", "set_isa", "set_threads", "show_config", "utils"]

@@ -135,7 +135,7 @@ void cnn_free(void *memory);
 int64_t cnn_allocations(void);                 /* how many times the library has taken memory since it was loaded: flat in the steady state */
 
 int cnn_has_openmp(void);
-int cnn_get_threads(void);                     /* CNNCORE_NUM_THREADS, else the processors that affinity and container quota allow */
+int cnn_get_threads(void);                     /* CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity and container quota allow */
 int cnn_set_threads(int threads);              /* 0: back to the default; -1 if out of range */
 
 int cnn_isa_count(void);                       /* instruction sets built in, ascending; 0 is the portable one */

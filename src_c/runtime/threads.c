@@ -106,6 +106,7 @@ static int default_threads(void) {
     return 1;
 #else
     const char *text = getenv("CNNCORE_NUM_THREADS");
+    if (!text || !*text) text = getenv("OMP_NUM_THREADS");
     if (text) {
         char *end;
         long value = strtol(text, &end, 10);

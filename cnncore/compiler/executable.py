@@ -1,0 +1,118 @@
+"""An executable: a graph turned into a program of the engine, with the memory that it runs on."""
+import threading
+
+import numpy as np
+
+from .. import _core
+
+# Numbers of the storages: the engine's two, then ours. Inputs and outputs are numbered from INPUTS and OUTPUTS.
+STORAGES = {"parameters": 2, "state": 3, "gradients": 4, "slot0": 5, "slot1": 6, "slot2": 7, "hyper": 8, "results": 9}
+INPUTS, OUTPUTS = 16, 40
+
+
+def storage_number(name):
+    """The number of a storage: "parameters", ..., "input0", "output3"."""
+    if name in STORAGES:
+        return STORAGES[name]
+    for prefix, first, last in (("input", INPUTS, OUTPUTS), ("output", OUTPUTS, _core.MAX_STORAGES)):
+        if name.startswith(prefix):
+            number = first + int(name[len(prefix):])
+            if number < last:
+                return number
+            raise ValueError(f"a model has at most {last - first} {prefix}s of a program, targets and sample weights included")
+    raise ValueError(f"there is no storage {name!r}")
+
+
+class Arena:
+    """Memory for what lives within a run, shared by the programs of a model, which run one at a time."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self._memory = None
+
+    def address(self, nbytes):
+        """The address of at least `nbytes` bytes; the memory grows when a larger program comes."""
+        if self._memory is None or self._memory.nbytes < nbytes:
+            self._memory = None                       # let go of the old one first
+            self._memory = _core.Memory(max(nbytes, _core.ALIGNMENT))
+        return self._memory.address
+
+    @property
+    def nbytes(self):
+        return self._memory.nbytes if self._memory else 0
+
+
+class Executable:
+    """A planned program and its bindings.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ordered.
+    arena : Arena
+    reuse_memory : bool
+        Let values that never live at the same time share memory.
+    """
+
+    def __init__(self, graph, arena, reuse_memory=True):
+        self._arena = arena
+        self._program = program = _core.Program()
+        self.layers = [operation.layer or "" for operation in graph.operations]
+        numbers = {}
+
+        def number(value):
+            if value is None:
+                return _core.ABSENT
+            if value not in numbers:                                   # what has no producer, or a place in a storage
+                numbers[value] = program.tensor(storage_number(value.storage), value.dtype, value.shape, value.offset)
+            return numbers[value]
+
+        for operation in graph.operations:
+            in_place = any(operation.inputs and value in operation.inputs for value in operation.outputs if value is not None)
+            targets = [_core.UNWANTED if v is None else number(v) if v.storage is not None or in_place else _core.ABSENT for v in operation.outputs]
+            try:
+                made = program.op(operation.definition, operation.section, [number(v) for v in operation.inputs],
+                                  operation.definition.values(operation.attributes), targets)
+            except ValueError as error:
+                raise ValueError(f'layer "{operation.layer}": {error}' if operation.layer else str(error)) from None
+            for value, identity in zip(operation.outputs, made):
+                if value is not None:
+                    numbers[value] = identity
+        for value in graph.results:
+            if value.storage is None:
+                program.keep(numbers[value])
+        self.tensor_names = {identity: value.name for value, identity in numbers.items() if value.name}
+        program.plan(reuse_memory=reuse_memory)
+        self.operations = program.operations()
+        self._bases = np.zeros(_core.MAX_STORAGES, np.uint64)
+        self._bound = {}
+        self._prepared = _core.Memory(max(program.prepared_bytes, _core.ALIGNMENT))
+        self._bases[_core.PREPARED] = self._prepared.address
+        self.prepared_version = None                                   # the version of the weights that the prepared memory was made from
+
+    def bind(self, storage, array):
+        """Let a storage be the memory of a contiguous array, until it is bound again."""
+        if not array.flags.c_contiguous:
+            raise ValueError(f"the array for {storage} must be contiguous")
+        self._bound[storage] = array                                   # keeps it alive
+        self._bases[storage_number(storage)] = array.ctypes.data
+
+    def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):
+        """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section undone."""
+        with self._arena.lock:
+            threads = threads or _core.get_threads()
+            self._bases[_core.ARENA] = self._arena.address(self._program.arena_bytes(threads))
+            self._program.run(self._bases, threads, sections, seed, step, seconds)
+
+    def arena_bytes(self, threads=None):
+        """Bytes of the memory that one run needs."""
+        return self._program.arena_bytes(threads or _core.get_threads())
+
+    @property
+    def prepared_bytes(self):
+        """Bytes of packed and folded weights."""
+        return self._program.prepared_bytes
+
+    def tensor(self, number):
+        """(storage, dtype, shape, offset in bytes) of a tensor of the program."""
+        return self._program.tensor_info(number)

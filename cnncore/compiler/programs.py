@@ -1,0 +1,216 @@
+"""From models to executables: what is lowered, which passes run, and which executables are kept."""
+import contextlib
+from collections import OrderedDict
+
+import numpy as np
+
+from .. import _core
+from ..layers.base import Lowering
+from .differentiate import differentiate
+from .executable import Arena, Executable
+from .fuse import fuse_backward, fuse_forward
+from .ir import Value
+from .order import order, shorten_lives
+
+PASSES = {"fuse": True, "shorten_lives": True, "reuse_memory": True}
+
+
+@contextlib.contextmanager
+def passes(**switches):
+    """Turn compiler passes off (or on) for the programs that are compiled within a with block: ``passes(fuse=False)``.
+
+    fuse: operations that can share a pass over memory become one. shorten_lives: operations are moved so that less memory is alive.
+    reuse_memory: values that never live at the same time share memory. Without them programs are slower or larger, and compute the same.
+    """
+    unknown = set(switches) - set(PASSES)
+    if unknown:
+        raise ValueError(f"passes: there is no pass {', '.join(sorted(unknown))}; there are {', '.join(PASSES)}")
+    before = dict(PASSES)
+    PASSES.update(switches)
+    try:
+        yield
+    finally:
+        PASSES.update(before)
+
+
+class ProgramCache:
+    """The executables of a model, the most recently used ones: at most LIMIT, for as many combinations of purpose, batch size and input type.
+
+    Their arena is shared; what each keeps of its own is the program and its packed weights (`Executable.prepared_bytes`).
+    """
+    LIMIT = 8
+
+    def __init__(self):
+        self.arena = Arena()
+        self._entries = OrderedDict()
+
+    def get(self, key, build):
+        """The entry for a key, built if it is not there; the least recently used one gives way."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        entry = build()
+        self._entries[key] = entry
+        if len(self._entries) > self.LIMIT:
+            self._entries.popitem(last=False)
+        return entry
+
+    def clear(self):
+        self._entries.clear()
+
+    def __len__(self):
+        return len(self._entries)
+
+
+def environment():
+    """What every executable depends on besides its model."""
+    return (_core.get_isa(), *PASSES.values())
+
+
+def _finish(graph, arena):
+    order(graph)
+    if PASSES["shorten_lives"]:
+        shorten_lives(graph)
+    return Executable(graph, arena, reuse_memory=PASSES["reuse_memory"])
+
+
+def _place(graph, value, storage, offset=0, name="", layer=None):
+    """Let a value be computed into a storage; where it already has a place, or is a view, it is copied there. Returns the placed Value."""
+    if value.storage is not None or value.producer is None or value.producer.name == "reshape":
+        value = graph.add("affine", [value], layer=layer or (value.producer.layer if value.producer else None), scale=1.0)
+    value.storage, value.offset, value.name = storage, offset, name
+    return value
+
+
+class Results:
+    """Small values that a program hands to Python: places in the "results" storage."""
+
+    def __init__(self):
+        self._size = 0
+        self._places = {}
+
+    def add(self, graph, key, value):
+        """Give a value a place under a key; the same value may have several keys."""
+        if value.storage != "results":
+            value = _place(graph, value, "results", self._size * 4, name=str(key))
+            self._size += -(-int(np.prod(value.shape)) // 16) * 16
+        self._places[key] = value.offset // 4, value.shape
+        return value
+
+    def bind(self, executable):
+        """Take the memory; afterwards `arrays` maps keys to views of it."""
+        buffer = _core.aligned_zeros(max(self._size, 16))
+        executable.bind("results", buffer)
+        self.arrays = {key: buffer[at:at + int(np.prod(shape))].reshape(shape) for key, (at, shape) in self._places.items()}
+
+
+def _inputs(model, n, dtypes):
+    return [Value(dtype, (n, *tensor.shape[1:]), storage=f"input{i}", name=tensor.name)
+            for i, (tensor, dtype) in enumerate(zip(model.inputs, dtypes))]
+
+
+def _bind_weights(executable, store):
+    executable.bind("parameters", store.parameters)
+    executable.bind("state", store.state)
+    return executable
+
+
+def inference_program(model, store, arena, n, dtypes):
+    """An executable that computes the outputs ("output0", ...) from the inputs ("input0", ...)."""
+    b = Lowering()
+    outputs = model.lower(b, *_inputs(model, n, dtypes))
+    for i, value in enumerate(outputs):
+        _place(b.graph, value, f"output{i}", name=model.output_names[i])
+    if PASSES["fuse"]:
+        fuse_forward(b.graph, differentiated=False)
+    return _bind_weights(_finish(b.graph, arena), store)
+
+
+class LossProgram:
+    """An executable with losses and metrics: for training where there is an optimizer, else for evaluation.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+    store : Store
+    arena : Arena
+    n : int
+        Batch size.
+    dtypes : list of str
+        Of the inputs.
+    targets : list of (dtype, shape without batch)
+        One for each output that has a loss.
+    weighted : list of tuple or None
+        Shape (without batch) of the sample weights of each such output; None where there are none.
+    outputs : bool
+        Hand out the predictions as well.
+    optimizer : Optimizer or None
+
+    Inputs are bound in this order: the model's, the targets, the weights that there are.
+    """
+
+    def __init__(self, model, store, arena, n, dtypes, targets, weighted, outputs, optimizer):
+        b = Lowering(training=optimizer is not None)
+        graph = b.graph
+        inputs = _inputs(model, n, dtypes)
+        predictions = model.lower(b, *inputs)
+        count = len(inputs)
+        self.results = Results()
+        parts = []
+        slots = []
+        for dtype, shape in targets:
+            slots.append(Value(dtype, (n, *shape), storage=f"input{count}", name="target"))
+            count += 1
+        for k, (plan, target, weight_shape) in enumerate(zip(model.compiled_losses, slots, weighted)):
+            b._layer = plan.name
+            prediction = predictions[plan.output]
+            losses = plan.loss.lower(b, target, prediction)
+            operands = [losses]
+            if weight_shape is not None:
+                operands.append(Value("float32", (n, *weight_shape), storage=f"input{count}", name="sample_weight"))
+                count += 1
+            scale = float(np.prod(losses.shape)) if plan.loss.reduction == "sum" else 1.0
+            mean = b.op("weighted_mean", operands, scale=scale)
+            self.results.add(graph, ("loss", k), mean)
+            parts.append(mean if plan.weight == 1 else b.op("affine", [mean], scale=plan.weight))
+            for metric in plan.fast_metrics:
+                self.results.add(graph, ("matches", k, metric.name), b.op("correct", [prediction, target], **metric.engine_attributes))
+        trainable = model.trainable_variables
+        for variable in trainable:
+            if variable.regularizer is not None and (variable.regularizer.l1 or variable.regularizer.l2):
+                b._layer = variable.layer.name
+                parts.append(b.op("l1_l2_penalty", [b.weight(variable)], l1=variable.regularizer.l1, l2=variable.regularizer.l2))
+        b._layer = None
+        total = parts[0]
+        for part in parts[1:]:
+            total = b.op("add", [total, part])
+        total = self.results.add(graph, "total", total)
+        self.outputs = []
+        if outputs:
+            for i, value in enumerate(predictions):
+                self.outputs.append(_place(graph, value, f"output{i}", name=model.output_names[i]).shape)
+        if PASSES["fuse"]:
+            fuse_forward(graph, differentiated=optimizer is not None)
+        if optimizer is not None:
+            self._train(b, store, optimizer, total, trainable)
+        self.executable = _bind_weights(_finish(graph, arena), store)
+        self.results.bind(self.executable)
+        if optimizer is not None:
+            self.executable.bind("gradients", _core.aligned_zeros(store.parameters.size) if model._gradients is None else model._gradients)
+            for i, slot in enumerate(optimizer.slots):
+                self.executable.bind(f"slot{i}", optimizer.state[slot])
+            self.hyper = np.zeros(4, np.float32)
+            self.executable.bind("hyper", self.hyper)
+
+    @staticmethod
+    def _train(b, store, optimizer, total, trainable):
+        graph = b.graph
+        wanted = {b.weight(variable): variable for variable in trainable}
+        gradients = differentiate(graph, total, wanted)
+        for value, variable in wanted.items():
+            if value in gradients:
+                _place(graph, gradients[value], "gradients", store.layout[variable][1], name=f"gradient of {variable.path}", layer=variable.layer.name)
+        if PASSES["fuse"]:
+            fuse_backward(graph)
+        optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

@@ -1,0 +1,47 @@
+"""The library's settings: instruction set, threads, and what it was built with."""
+import os
+
+from . import _core
+
+
+def _check_environment():
+    """Wrong values of the environment variables are refused with a sentence, when the library is imported."""
+    isa = os.environ.get("CNNCORE_ISA")
+    if isa and isa not in _core.available_isas():
+        raise ImportError(f"CNNCORE_ISA must be one of {', '.join(_core.available_isas())} on this processor, got {isa!r}")
+    threads = os.environ.get("CNNCORE_NUM_THREADS")
+    if threads and not (threads.isdigit() and 1 <= int(threads) <= _core.MAX_THREADS):
+        raise ImportError(f"CNNCORE_NUM_THREADS must be 1 to {_core.MAX_THREADS}, got {threads!r}")
+
+
+_check_environment()
+
+
+def get_threads():
+    """The number of threads that models use: CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity and the container's quota allow."""
+    return _core.get_threads()
+
+
+def set_threads(threads):
+    """Set the number of threads, 1 to 256; 0 returns to the default. Results do not depend on it."""
+    _core.set_threads(threads)
+
+
+def get_isa():
+    """The instruction set in use: "generic", "avx2", "avx512" or "neon". CNNCORE_ISA sets it from outside."""
+    return _core.get_isa()
+
+
+def set_isa(name):
+    """Use an instruction set for programs that are compiled from now on. ValueError names those that are available."""
+    _core.set_isa(name)
+
+
+def show_config(print_fn=print):
+    """Print version, compiler, instruction sets built, available and in use, threads and OpenMP; returns them as a dict."""
+    config = {"version": _core.VERSION, "compiler": _core.compiler(), "instruction sets built": ", ".join(_core.built_isas()),
+              "instruction sets available": ", ".join(_core.available_isas()), "instruction set in use": _core.get_isa(),
+              "threads": _core.get_threads(), "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
+    for key, value in config.items():
+        print_fn(f"{key + ':':28s}{value}")
+    return config

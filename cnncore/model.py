@@ -1,0 +1,345 @@
+"""Models: graphs of layers that train, evaluate, predict, and are layers themselves."""
+import numpy as np
+
+from . import checks
+from .graph import Call, Tensor, calls_between, flatten
+from .layers.base import Layer, unique_name
+from .training import Trainer
+
+
+class InputLayer(Layer):
+    """The place where data enters a model.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one image or sample: (height, width, channels).
+    batch_size : None
+        Models take batches of any size.
+    dtype : "float32" or "uint8"
+    """
+    accepts_bytes = True
+
+    def __init__(self, shape, batch_size=None, dtype="float32", name=None):
+        super().__init__(name=name)
+        owner = f'Input "{self.name}"'
+        if batch_size is not None:
+            raise ValueError(f"{owner}: batch_size must be None, a model takes batches of any size, got {batch_size!r}; leave it out")
+        try:
+            shape = tuple(checks.integer(owner, "every dimension of shape", d, 1) for d in shape)
+        except TypeError:
+            raise ValueError(f"{owner}: shape must be a tuple of integers without the batch dimension, got {shape!r}") from None
+        if not 1 <= len(shape) <= 3:
+            raise ValueError(f"{owner}: shape must have 1 to 3 dimensions without the batch dimension, got {shape}")
+        self.dtype = checks.choice(owner, "dtype", dtype or "float32", ("float32", "uint8"))
+        self.shape = shape
+        self.built = True
+        call = Call(self, [], None)
+        call.outputs.append(Tensor((None, *shape), self.dtype, self.name, call))
+        self.input = self.output = call.outputs[0]
+
+    def get_config(self):
+        return {"name": self.name, "shape": self.shape, "dtype": self.dtype}
+
+
+def Input(shape, batch_size=None, dtype="float32", name=None):
+    """The symbolic tensor with which a model begins.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one sample, without the batch: (height, width, channels).
+    batch_size : None
+        Models take batches of any size.
+    dtype : "float32" or "uint8"
+        "uint8" for images as bytes; the first layer, often Rescaling(1/255), converts them.
+    name : str, optional
+
+    Returns
+    -------
+    Tensor
+        Of shape (None, *shape).
+    """
+    return InputLayer(shape, batch_size, dtype, name or unique_name("input")).output
+
+
+class Model(Trainer, Layer):
+    """A graph of layers from inputs to outputs.
+
+    Parameters
+    ----------
+    inputs, outputs : Tensor, list of Tensor, or dict of Tensor
+        Symbolic tensors: what `Input` gave, and what calling layers on it led to.
+    name : str, optional
+    trainable : bool
+
+    A model can be called like a layer: on symbolic tensors it becomes part of another model (sharing its weights), on arrays it predicts.
+    """
+    accepts_bytes = True                             # the inputs' own layers convert where they must
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, inputs, outputs, name=None, trainable=True):
+        Layer.__init__(self, name=name)
+        self._set_graph(inputs, outputs)
+        Trainer.__init__(self)
+        if not trainable:
+            self.trainable = False
+
+    def _set_graph(self, inputs, outputs):
+        owner = f'{type(self).__name__} "{self.name}"'
+        self.inputs, self.outputs = flatten(inputs), flatten(outputs)
+        for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if not tensors:
+                raise ValueError(f"{owner}: {kind} must not be empty")
+            for tensor in tensors:
+                if not isinstance(tensor, Tensor):
+                    raise ValueError(f"{owner}: {kind} must be symbolic tensors, from Input() and from calling layers on it, got {type(tensor).__name__}")
+        for tensor in self.inputs:
+            if tensor.call is None or tensor.call.inputs:
+                raise ValueError(f'{owner}: inputs must come from Input(), but "{tensor.name}" is the result of a layer')
+        if len(set(map(id, self.inputs))) < len(self.inputs):
+            raise ValueError(f"{owner}: each input must be given once")
+        self._structure = inputs, outputs
+        self.calls = calls_between(self.inputs, self.outputs, owner)
+        self.layers = list(dict.fromkeys([t.call.layer for t in self.inputs] + [call.layer for call in self.calls]))
+        names = {}
+        for layer in self.layers:
+            if names.setdefault(layer.name, layer) is not layer:
+                raise ValueError(f'{owner}: layer names must be unique, got "{layer.name}" twice; give the layers name= arguments')
+        self.input_names = [t.call.layer.name for t in self.inputs]
+        self.output_names = self._names_of_outputs()
+        self.built = True
+
+    def _names_of_outputs(self):
+        if isinstance(self._structure[1], dict):
+            return list(self._structure[1])
+        names = []
+        for tensor in self.outputs:
+            name = tensor.call.layer.name
+            names.append(name if name not in names else f"{name}_{names.count(name)}")
+        return names
+
+    # -- as a layer --
+
+    def lower(self, b, *values):
+        if len(values) != len(self.inputs):
+            raise ValueError(f'model "{self.name}": has {len(self.inputs)} inputs ({", ".join(self.input_names)}), got {len(values)}')
+        known = {}
+        for tensor, value in zip(self.inputs, values):
+            if value.shape[1:] != tensor.shape[1:]:
+                raise ValueError(f'model "{self.name}": input "{tensor.name}" must have shape {tensor.shape}, got {(None, *value.shape[1:])}')
+            known[id(tensor)] = value
+        for call in self.calls:
+            results = b.run(call.layer, [known[id(t)] for t in call.inputs], call.training)
+            known.update((id(t), value) for t, value in zip(call.outputs, results))
+        return [known[id(t)] for t in self.outputs]
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        """Freezes or unfreezes all layers."""
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f'model "{self.name}": trainable must be True or False, got {value!r}')
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = value
+
+    def _gather(self, attribute):
+        return list(dict.fromkeys(v for layer in self.layers for v in getattr(layer, attribute)))
+
+    @property
+    def variables(self):
+        """All weights, layer by layer."""
+        return self._gather("variables")
+
+    weights = variables
+
+    @property
+    def trainable_variables(self):
+        return self._gather("trainable_variables")
+
+    trainable_weights = trainable_variables
+
+    def get_layer(self, name=None, index=None):
+        """The layer of that name, or at that index."""
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f'model "{self.name}": there is no layer {name!r}{checks.suggestion(name, [layer.name for layer in self.layers])}; '
+                         f'it has {", ".join(layer.name for layer in self.layers)}')
+
+    @property
+    def input_shape(self):
+        return self.inputs[0].shape if len(self.inputs) == 1 else [t.shape for t in self.inputs]
+
+    @property
+    def output_shape(self):
+        return self.outputs[0].shape if len(self.outputs) == 1 else [t.shape for t in self.outputs]
+
+    def _kind(self):
+        return "model"
+
+    # -- as a description --
+
+    def get_config(self):
+        """The graph: layers with their configurations and calls. The order of a layer's calls is theirs in the graph."""
+        where = {}                                   # id of a tensor -> [layer name, call of that layer, result]
+        for tensor in self.inputs:
+            where[id(tensor)] = [tensor.call.layer.name, 0, 0]
+        calls = {layer: [] for layer in self.layers}
+        for call in self.calls:
+            entry = {"inputs": [where[id(t)] for t in call.inputs]}
+            if call.training is not None:
+                entry["training"] = bool(call.training)
+            for tensor in call.outputs:
+                where[id(tensor)] = [call.layer.name, len(calls[call.layer]), tensor.index]
+            calls[call.layer].append(entry)
+        return {"name": self.name,
+                "layers": [{"class_name": type(layer).__name__, "config": layer.get_config(), "calls": calls[layer]} for layer in self.layers],
+                "order": [call.layer.name for call in self.calls],
+                "inputs": [where[id(t)] for t in self.inputs], "outputs": _encode(self._structure[1], lambda t: where[id(t)])}
+
+    @classmethod
+    def from_config(cls, config):
+        """The model that get_config described. Raises ValueError where the description does not hold together."""
+        from .serialization import layer_from_config
+        name = config.get("name")
+        try:
+            layers = {entry["config"]["name"]: (layer_from_config(entry), entry["calls"]) for entry in config["layers"]}
+            tensors = {}
+            for layer, calls in layers.values():
+                if isinstance(layer, InputLayer):
+                    tensors[layer.name, 0, 0] = layer.output
+            made = dict.fromkeys(layers, 0)
+            for layer_name in config["order"]:
+                layer, calls = layers[layer_name]
+                call = calls[made[layer_name]]
+                inputs = [tensors[tuple(reference)] for reference in call["inputs"]]
+                outputs = flatten(layer(inputs if len(inputs) > 1 else inputs[0], training=call.get("training")))
+                tensors.update(((layer_name, made[layer_name], tensor.index), tensor) for tensor in outputs)
+                made[layer_name] += 1
+            inputs = [tensors[tuple(reference)] for reference in config["inputs"]]
+            outputs = _decode(config["outputs"], lambda reference: tensors[tuple(reference)])
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ValueError(f'model "{name}": the description of the graph is damaged: {type(error).__name__} {error}') from error
+        return Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=name)
+
+    def __setattr__(self, name, value):
+        if name == "layers" and "layers" in self.__dict__ and self.__dict__.get("built") and not isinstance(self, Sequential):
+            raise AttributeError(f'model "{self.name}": layers cannot be replaced; build a new Model')
+        super().__setattr__(name, value)
+
+
+def _encode(structure, leaf):
+    """Outputs as JSON: a reference, a list of them, or a dict of them by name."""
+    if isinstance(structure, dict):
+        return {"dict": {key: leaf(value) for key, value in structure.items()}}
+    if isinstance(structure, (list, tuple)):
+        return {"list": [leaf(value) for value in structure]}
+    return {"one": leaf(structure)}
+
+
+def _decode(encoded, leaf):
+    if "dict" in encoded:
+        return {key: leaf(value) for key, value in encoded["dict"].items()}
+    return [leaf(value) for value in encoded["list"]] if "list" in encoded else leaf(encoded["one"])
+
+
+class Sequential(Model):
+    """Layers one after another.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        The first may be an Input(...), or have input_shape=; without either the model is built when it first sees data.
+    name : str, optional
+    """
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        Layer.__init__(self, name=name)
+        Trainer.__init__(self)
+        self.layers, self.inputs, self.outputs, self.calls = [], [], [], []
+        self._input_layer = None
+        for layer in layers or []:
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer):
+        """Append a layer, or begin with Input(...)."""
+        if isinstance(layer, Tensor) and isinstance(layer.call.layer, InputLayer):
+            layer = layer.call.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(f'Sequential "{self.name}": needs layers, got {layer!r}')
+        if any(layer.name == other.name for other in self.layers):
+            raise ValueError(f'Sequential "{self.name}": layer names must be unique, got "{layer.name}" twice; give the layer a name= argument')
+        if isinstance(layer, InputLayer):
+            if self.layers or self._input_layer:
+                raise ValueError(f'Sequential "{self.name}": Input must come first')
+            self._input_layer = layer
+            return
+        if not self.layers and self._input_layer is None and layer.input_shape_argument:
+            self._input_layer = InputLayer(layer.input_shape_argument)
+        if not self.layers and self._input_layer is None and isinstance(layer, Model) and layer.inputs:
+            self._input_layer = InputLayer(layer.inputs[0].shape[1:], dtype=layer.inputs[0].dtype)
+        self.layers.append(layer)
+        if self._input_layer is not None:
+            self._build_graph()
+
+    def pop(self):
+        """Remove the last layer and return it."""
+        if not self.layers:
+            raise ValueError(f'Sequential "{self.name}": has no layer to remove')
+        layer = self.layers.pop()
+        self.built = False
+        if self.layers and self._input_layer is not None:
+            self._build_graph()
+        return layer
+
+    def build(self, *shapes):
+        """Build the weights for inputs of a shape (None, ...)."""
+        if self._input_layer is None:
+            self._input_layer = InputLayer(tuple(shapes[0])[1:])
+        self._build_graph()
+
+    def _build_graph(self):
+        if not self.layers:
+            raise ValueError(f'Sequential "{self.name}": has no layers; add() some')
+        x = self._input_layer.output
+        if self.calls and self.inputs and len(self.calls) == len(self.layers) - 1:
+            x = self.layers[-1](self.outputs[0])                       # one more layer
+        else:
+            for layer in self.layers:
+                x = layer(x)
+        layers = self.layers
+        self._set_graph(self._input_layer.output, x)
+        self.layers = layers
+        self._programs.clear()
+
+    def __call__(self, inputs, training=None):
+        leaves = flatten(inputs)
+        if not self.built and leaves:
+            shape = leaves[0].shape if isinstance(leaves[0], Tensor) else (None, *np.shape(leaves[0])[1:])
+            self.build(shape)
+        return super().__call__(inputs, training)
+
+    def get_config(self):
+        entries = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers]
+        shape = None if self._input_layer is None else {"shape": self._input_layer.shape, "dtype": self._input_layer.dtype, "name": self._input_layer.name}
+        return {"name": self.name, "input": shape, "sequence": entries}
+
+    @classmethod
+    def from_config(cls, config):
+        from .serialization import layer_from_config
+        try:
+            first = [] if config["input"] is None else [InputLayer(**config["input"])]
+            return cls(first + [layer_from_config(entry) for entry in config["sequence"]], name=config["name"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"Sequential: the description is damaged: {type(error).__name__} {error}") from error
