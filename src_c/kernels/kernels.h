@@ -11,6 +11,7 @@
 #include "upsample.h"
 #include "loss.h"
 #include "optimizer.h"
+#include "gemm.h"
 
 typedef struct cnn_kernels {
     const char *isa;                  /* "avx2" */
@@ -22,6 +23,7 @@ typedef struct cnn_kernels {
     const cnn_upsample_kernels *upsample;
     const cnn_loss_kernels *loss;
     const cnn_optimizer_kernels *optimizer;
+    const cnn_gemm_kernels *gemm;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;
 

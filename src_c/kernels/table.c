@@ -41,6 +41,7 @@ DECLARE(softmax);
 DECLARE(upsample);
 DECLARE(loss);
 DECLARE(optimizer);
+DECLARE(gemm);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
 const cnn_kernels KERNEL(cnn_kernels) = {
@@ -53,5 +54,6 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .upsample = &KERNEL(cnn_upsample),
     .loss = &KERNEL(cnn_loss),
     .optimizer = &KERNEL(cnn_optimizer),
+    .gemm = &KERNEL(cnn_gemm),
     .peak = peak,
 };

@@ -1,5 +1,6 @@
 /* SIMD vectors of float, one source for every instruction set. Files in kernels/ are compiled once per set with one of CNN_ISA_AVX512,
- * CNN_ISA_AVX2, CNN_ISA_NEON or CNN_ISA_GENERIC defined; they see VL, the number of floats in a vector, and the operations below.
+ * CNN_ISA_AVX2, CNN_ISA_NEON or CNN_ISA_GENERIC defined; they see VL, the number of floats in a vector, VREGISTERS, the number of
+ * vectors in registers, and the operations below.
  * Arithmetic (+ - * /) and comparisons work on vectors as on numbers; a comparison gives a mask for vselect. */
 #ifndef CNN_KERNELS_VEC_H
 #define CNN_KERNELS_VEC_H
@@ -11,17 +12,21 @@
 #if defined(CNN_ISA_AVX512)
 #include <immintrin.h>
 #define VL 16
+#define VREGISTERS 32
 #define CNN_ISA_SUFFIX avx512
 #elif defined(CNN_ISA_AVX2)
 #include <immintrin.h>
 #define VL 8
+#define VREGISTERS 16
 #define CNN_ISA_SUFFIX avx2
 #elif defined(CNN_ISA_NEON)
 #include <arm_neon.h>
 #define VL 4
+#define VREGISTERS 32
 #define CNN_ISA_SUFFIX neon
 #elif defined(CNN_ISA_GENERIC)
 #define VL 4
+#define VREGISTERS 14                 /* 16 where it matters, x86; without a fused multiply-add products need registers too */
 #define CNN_ISA_SUFFIX generic
 #else
 #error "compile this file once per instruction set, with CNN_ISA_... defined (see setup.py)"

@@ -14,6 +14,9 @@
     \
     X(sum_of_squares) X(clip_scale) X(sgd) X(adam) \
     \
+    X(conv2d) X(conv2d_backward_input) X(conv2d_backward_weight) X(conv2d_transpose) \
+    X(dense) X(dense_backward_input) X(dense_backward_weight) \
+    \
     X(reshape)
 
 #define DECLARE(name) extern const cnn_op cnn_op_##name;

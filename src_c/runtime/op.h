@@ -7,7 +7,7 @@
 #include "../kernels/kernels.h"
 #include "threads.h"
 
-#define CNN_PLAN_BYTES 192            /* room for what an operation's plan remembers for its run */
+#define CNN_PLAN_BYTES 224            /* room for what an operation's plan remembers for its run */
 
 /* An operation with its tensors and attributes: the argument of every function below. Absent optional tensors are NULL. */
 typedef struct cnn_call {
@@ -21,7 +21,7 @@ typedef struct cnn_call {
 
 /* What plan() decides. Work must be cut by shapes alone, never by the number of threads (results must not depend on it). */
 typedef struct cnn_choice {
-    const char *kernel;               /* a static string that describes the kernel chosen */
+    const char *kernel;               /* describes the kernel chosen; static, or in the call's plan */
     int64_t workspace_bytes;          /* scratch within one run, shared by all threads of the operation */
     int64_t thread_workspace_bytes;   /* scratch of each thread */
     int64_t packed_bytes;             /* weights in the kernel's layout, written by pack() after the weights have changed */

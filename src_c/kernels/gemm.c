@@ -1,0 +1,165 @@
+#include "gemm.h"
+#include "vec.h"
+
+/* A tile's sums, one column of vectors and one broadcast value are in registers at once. */
+#define ROWS_THAT_FIT(vectors) ((VREGISTERS - (vectors) - 1) / (vectors))
+#define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
+
+#define TILE_NAME_(stem, rows, vectors) stem##_##rows##x##vectors
+#define TILE_NAME(stem, rows, vectors) TILE_NAME_(stem, rows, vectors)
+#define TILE(stem) TILE_NAME(stem, ROWS, VECTORS)                  /* tile_6x4 */
+#define PANEL(stem) CNN_PASTE(stem, VECTORS)                       /* tile_4 */
+
+VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
+VINLINE void store_last(float *p, vf v, ptrdiff_t n) {
+    if (n == VL) vstore(p, v);
+    else vstore_n(p, v, n);
+}
+
+#define VECTORS 1
+#include "gemm_panel.inc.h"
+#undef VECTORS
+#define VECTORS 2
+#include "gemm_panel.inc.h"
+#undef VECTORS
+#define VECTORS 3
+#include "gemm_panel.inc.h"
+#undef VECTORS
+#if VREGISTERS >= 32
+#define VECTORS 4
+#include "gemm_panel.inc.h"
+#undef VECTORS
+#endif
+
+static void pack(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel) {
+    for (ptrdiff_t r = 0; r < rows; r++, source += stride, panel += width) {
+        ptrdiff_t n = 0;
+        for (; n + VL <= columns; n += VL) vstore(panel + n, vload(source + n));
+        if (n < columns) { vstore(panel + n, vload_n(source + n, columns - n)); n += VL; }
+        for (; n < width; n += VL) vstore(panel + n, vzero());
+    }
+}
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* A block of 4 x 4 is transposed in registers. */
+static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel) {
+    for (ptrdiff_t r = 0; r < rows; r += 4) {
+        ptrdiff_t n = 0;
+        for (; r + 4 <= rows && n + 4 <= columns; n += 4) {
+            const float *s = source + n * stride + r;
+            float *p = panel + r * width + n;
+            v4 a = *(const v4_unaligned *)s, b = *(const v4_unaligned *)(s + stride);
+            v4 c = *(const v4_unaligned *)(s + 2 * stride), d = *(const v4_unaligned *)(s + 3 * stride);
+            v4 ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+            v4 bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+            *(v4_unaligned *)p = __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5);
+            *(v4_unaligned *)(p + width) = __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7);
+            *(v4_unaligned *)(p + 2 * width) = __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5);
+            *(v4_unaligned *)(p + 3 * width) = __builtin_shufflevector(ac1, bd1, 2, 6, 3, 7);
+        }
+        for (ptrdiff_t i = r; i < rows && i < r + 4; i++) {
+            for (ptrdiff_t k = n; k < columns; k++) panel[i * width + k] = source[k * stride + i];
+            for (ptrdiff_t k = columns; k < width; k++) panel[i * width + k] = 0;
+        }
+    }
+}
+
+static void add_rows(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *panel, double *sum) {
+    for (ptrdiff_t n = 0; n < width; n += VL) {
+        vf even = vzero(), odd = vzero();
+        ptrdiff_t r = 0;
+        for (; r + 2 <= rows; r += 2) {
+            even += vload(panel + r * width + n);
+            odd += vload(panel + (r + 1) * width + n);
+        }
+        if (r < rows) even += vload(panel + r * width + n);
+        float lane[VL];
+        vstore(lane, even + odd);
+        for (ptrdiff_t i = 0; i < VL && n + i < columns; i++) sum[n + i] += lane[i];
+    }
+}
+
+/* Four vectors of channels at a time, for the latency of additions. */
+VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float *y, const ptrdiff_t *at, double *mean, double *squares) {
+    vf first[4], sum[4], square[4];
+    for (int v = 0; v < vectors; v++) {
+        first[v] = v < vectors - 1 ? vload(y + at[0] + v * VL) : load_last(y + at[0] + v * VL, last);
+        sum[v] = square[v] = vzero();
+    }
+    for (ptrdiff_t r = 1; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            vf d = (v < vectors - 1 ? vload(y + at[r] + v * VL) : load_last(y + at[r] + v * VL, last)) - first[v];
+            sum[v] += d;
+            square[v] = vfma(d, d, square[v]);
+        }
+    for (int v = 0; v < vectors; v++) {
+        float f[VL], s[VL], q[VL];
+        vstore(f, first[v]);
+        vstore(s, sum[v]);
+        vstore(q, square[v]);
+        for (ptrdiff_t i = 0; i < (v < vectors - 1 ? VL : last); i++) {
+            double offset = s[i] / (double)rows;
+            mean[v * VL + i] = f[i] + offset;
+            squares[v * VL + i] = q[i] - s[i] * offset;
+        }
+    }
+}
+
+static void moments(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean, double *squares) {
+    ptrdiff_t n = 0;
+    for (; n + 4 * VL <= columns; n += 4 * VL) moments_of(rows, 4, VL, y + n, at, mean + n, squares + n);
+    for (; n < columns; n += VL) moments_of(rows, 1, columns - n < VL ? columns - n : VL, y + n, at, mean + n, squares + n);
+}
+
+static void combine_moments(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts, const double *mean, const double *squares,
+                            float *total_mean, float *total_var) {
+    enum { BLOCK = 8 };
+    double count = 0;
+    for (ptrdiff_t p = 0; p < parts; p++) count += counts[p];
+    for (ptrdiff_t n = 0; n < columns; n += BLOCK) {
+        double m[BLOCK] = {0}, q[BLOCK] = {0};
+        ptrdiff_t width = columns - n < BLOCK ? columns - n : BLOCK;
+        for (ptrdiff_t p = 0; p < parts; p++)
+            for (ptrdiff_t i = 0; i < width; i++) m[i] += counts[p] * mean[p * stride + n + i];
+        for (ptrdiff_t i = 0; i < width; i++) m[i] /= count;
+        for (ptrdiff_t p = 0; p < parts; p++)
+            for (ptrdiff_t i = 0; i < width; i++) {
+                double d = mean[p * stride + n + i] - m[i];
+                q[i] += squares[p * stride + n + i] + counts[p] * d * d;
+            }
+        for (ptrdiff_t i = 0; i < width; i++) {
+            if (total_mean) total_mean[n + i] = (float)m[i];
+            if (total_var) total_var[n + i] = (float)(q[i] / count);
+        }
+    }
+}
+
+static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const float *part, float *y) {
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vf sum = vload(y + i);
+        for (ptrdiff_t p = 0; p < parts; p++) sum += vload(part + p * stride + i);
+        vstore(y + i, sum);
+    }
+    for (; i < n; i++) for (ptrdiff_t p = 0; p < parts; p++) y[i] += part[p * stride + i];
+}
+
+extern const cnn_gemm_kernels KERNEL(cnn_gemm);
+const cnn_gemm_kernels KERNEL(cnn_gemm) = {
+    .pack = pack, .pack_transposed = pack_transposed, .add_rows = add_rows,
+    .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
+#if VREGISTERS >= 32
+    .vectors = 4,
+    .rows = {0, ROWS_MAX(1), ROWS_MAX(2), ROWS_MAX(3), ROWS_MAX(4)},
+    .tile = {NULL, tile_1, tile_2, tile_3, tile_4},
+    .outer = {NULL, outer_1, outer_2, outer_3, outer_4},
+#else
+    .vectors = 3,
+    .rows = {0, ROWS_MAX(1), ROWS_MAX(2), ROWS_MAX(3)},
+    .tile = {NULL, tile_1, tile_2, tile_3},
+    .outer = {NULL, outer_1, outer_2, outer_3},
+#endif
+};

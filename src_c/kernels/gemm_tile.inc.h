@@ -1,0 +1,74 @@
+/* One register tile of each family, of ROWS x VECTORS vectors. Included by gemm.c through gemm_sizes.inc.h, once per size: with the sizes as
+ * constants all loops over them unroll and the sums stay in registers. Loop order: taps, channels (or pixels) outside; rows, vectors inside. */
+
+static void TILE(tile)(const cnn_gemm_tile *t) {
+    vf sum[ROWS][VECTORS];
+    const ptrdiff_t channels = t->channels;
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) {
+        vf start = !t->bias ? vzero() : v < VECTORS - 1 ? vload(t->bias + v * VL) : load_last(t->bias + v * VL, t->last);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) sum[r][v] = start;
+    }
+    for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
+        const float *w = t->w + t->tap[tap] * (channels * VECTORS * VL), *x[ROWS];
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) x[r] = t->x[tap * ROWS + r] + t->channel;
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            vf column[VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(w + c * (VECTORS * VL) + v * VL);
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) {
+                vf value = vset(x[r][c]);
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[v], sum[r][v]);
+            }
+        }
+    }
+    const vf low = vset(t->low), high = vset(t->high);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) {
+        float *y = t->y + t->at[r];
+        const float *added = t->added ? t->added + t->at[r] : NULL;
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            if (added) sum[r][v] += v < VECTORS - 1 ? vload(added + v * VL) : load_last(added + v * VL, t->last);
+            vf value = vmin(high, vmax(low, sum[r][v]));
+            if (v < VECTORS - 1) vstore(y + v * VL, value);
+            else store_last(y + v * VL, value, t->last);
+        }
+    }
+}
+
+static void TILE(outer)(const cnn_gemm_outer *t) {
+    vf sum[ROWS][VECTORS];
+    const float *const *x = t->x, *const *grad_y = t->grad_y;
+    const ptrdiff_t channel = t->channel;
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) sum[r][v] = vzero();
+    for (ptrdiff_t p = 0; p < t->pixels; p++) {
+        const float *row = x[p] + channel, *g = grad_y[p];
+        vf column[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) {
+            vf value = vset(row[r]);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[v], sum[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) {
+        float *w = t->w + r * t->stride;
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            if (t->accumulate) sum[r][v] += v < VECTORS - 1 ? vload(w + v * VL) : load_last(w + v * VL, t->last);
+            if (v < VECTORS - 1) vstore(w + v * VL, sum[r][v]);
+            else store_last(w + v * VL, sum[r][v], t->last);
+        }
+    }
+}

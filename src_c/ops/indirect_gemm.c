@@ -1,0 +1,323 @@
+#include "indirect_gemm.h"
+#include "panels.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CHUNK_PIXELS = 96,                /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
+    WEIGHT_BLOCK_BYTES = 600 << 10,   /* of L2, for one block of weights */
+    MAX_BLOCK = 512,                  /* input channels in a block */
+    UNITS = 16,                       /* pieces of work wanted, for so many threads */
+    SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
+};
+
+typedef struct gemm_plan {
+    cnn_conv2d_geometry g;
+    cnn_act act;
+    int32_t merged, images_first;     /* see conv2d_source.h; tiles across images */
+    int32_t block;                    /* input channels of a block */
+    int32_t max_pixels;               /* of a chunk, over all phases */
+    char text[64];
+} gemm_plan;
+_Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+/* ---- how the work is cut, by shapes alone ---- */
+
+/* One phase: its two axes, taps in all, and the cut. A chunk is a run of output pixels, all images counted through; or, with images_first, a run of
+ * the map's pixels for one group of images, the image being the fastest index. */
+typedef struct phase {
+    cnn_conv2d_axis h, w;
+    int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
+    int64_t image_groups, map_chunks;       /* with images_first: chunks = image_groups * map_chunks */
+} phase;
+
+static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
+    const cnn_conv2d_geometry *g = &p->g;
+    phase f = {.h = cnn_conv2d_axis_h(g, phase_h), .w = cnn_conv2d_source_axis_w(g, p->merged, phase_w)};
+    int64_t most = panels->rows > CHUNK_PIXELS ? panels->rows : CHUNK_PIXELS / panels->rows * panels->rows;
+    int64_t all_panels = (int64_t)panels->count * g->groups;
+    f.taps = (int64_t)f.h.taps * f.w.taps;
+    f.map = (int64_t)f.h.count * f.w.count;
+    int64_t pixels = g->images * f.map;
+    f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
+    int64_t chunks = cnn_ceil_div(pixels, most);
+    f.ranges = cnn_min(all_panels, cnn_ceil_div(UNITS, chunks));
+    chunks = cnn_max(chunks, cnn_ceil_div(UNITS, f.ranges));
+    if (chunks < 4 * UNITS) chunks = cnn_round_up(chunks, 2);
+    chunks = cnn_max(1, cnn_min(chunks, pixels / cnn_min(pixels, panels->rows)));
+    f.map_chunks = cnn_min(f.map, cnn_ceil_div(chunks, f.image_groups));
+    f.chunks = p->images_first ? f.image_groups * f.map_chunks : chunks;
+    return f;
+}
+
+typedef struct chunk { int64_t image_begin, images, begin, pixels; } chunk;    /* with images_first pixels of the map, else of all images */
+
+static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
+    if (!p->images_first) {
+        int64_t all = p->g.images * f->map, begin = all * index / f->chunks;
+        return (chunk){.images = 1, .begin = begin, .pixels = all * (index + 1) / f->chunks - begin};
+    }
+    int64_t group = index / f->map_chunks, part = index % f->map_chunks;
+    int64_t first = p->g.images * group / f->image_groups, begin = f->map * part / f->map_chunks;
+    return (chunk){.image_begin = first, .images = p->g.images * (group + 1) / f->image_groups - first, .begin = begin,
+                   .pixels = f->map * (part + 1) / f->map_chunks - begin};
+}
+
+/* ---- the table of a chunk's pointers ---- */
+
+typedef struct table {
+    int64_t pixels, tiles;
+    ptrdiff_t *at;                    /* [pixels] where a pixel's output is */
+    int32_t *n_taps, *tap;            /* [tiles], [tiles][taps]: the taps that a tile has */
+    const float **x;                  /* [pixels][taps], a tile's part as [its taps][its rows] */
+    float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
+} table;
+
+static int64_t tile_begin(const table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
+
+/* Lays the table out in the thread's workspace; returns the bytes. */
+static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
+    int64_t zeros = cnn_max(p->g.in_channels, cnn_conv2d_source_channels(&p->g, p->merged));
+    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0;
+    int64_t at = 0;
+    char *part[6];
+    const int64_t bytes[6] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * (int64_t)sizeof(float *), zeros * 4, copy * 4};
+    for (int i = 0; i < 6; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
+    *t = (table){.at = (ptrdiff_t *)part[0], .n_taps = (int32_t *)part[1], .tap = (int32_t *)part[2], .x = (const float **)part[3],
+                 .zeros = (float *)part[4], .copy = (float *)part[5]};
+    return at;
+}
+
+/* The position of an output pixel within a phase. */
+typedef struct cursor { int32_t n, i, j; } cursor;
+
+static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows, const float *x) {
+    const cnn_conv2d_geometry *g = &p->g;
+    const cnn_conv2d_axis *h = &f->h, *w = &f->w;
+    const cnn_conv2d_source s = cnn_conv2d_source_of(g, p->merged, x, k->begin, k->begin + k->pixels, t->copy);
+    t->pixels = k->pixels * k->images;
+    t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
+    const int64_t in_map = k->begin % f->map;
+    cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count), .j = (int32_t)(in_map % w->count)};
+    for (int64_t tile = 0; tile < t->tiles; tile++) {
+        const int64_t begin = tile_begin(t, tile), m = tile_begin(t, tile + 1) - begin;
+        int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];
+        ptrdiff_t pixel[CNN_GEMM_ROWS];
+        int32_t row_min = INT32_MAX, row_max = INT32_MIN, column_min = INT32_MAX, column_max = INT32_MIN;
+        for (int64_t r = 0; r < m; r++) {
+            t->at[begin + r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
+            row[r] = q.i * h->multiplier + h->offset;
+            column[r] = q.j * w->multiplier + w->offset;
+            pixel[r] = cnn_conv2d_source_image(&s, q.n) + row[r] * s.row + column[r] * s.pixel;
+            row_min = row[r] < row_min ? row[r] : row_min;
+            row_max = row[r] > row_max ? row[r] : row_max;
+            column_min = column[r] < column_min ? column[r] : column_min;
+            column_max = column[r] > column_max ? column[r] : column_max;
+            if (p->images_first && r < m - 1) { q.n++; continue; }
+            if (p->images_first) q.n = (int32_t)k->image_begin;
+            if (++q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
+        }
+        const float **out = t->x + begin * f->taps;
+        int32_t *taps = t->tap + tile * f->taps, n_taps = 0;
+        for (int32_t th = 0; th < h->taps; th++) {
+            const int32_t dh = th * h->offset_step;
+            if (row_max + dh < 0 || row_min + dh >= h->size) continue;
+            for (int32_t tw = 0; tw < w->taps; tw++) {
+                const int32_t dw = tw * w->offset_step;
+                if (column_max + dw < 0 || column_min + dw >= w->size) continue;
+                const ptrdiff_t delta = dh * s.row + dw * s.pixel;
+                if (row_min + dh >= 0 && row_max + dh < h->size && column_min + dw >= 0 && column_max + dw < w->size) {
+                    for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
+                } else {
+                    int used = 0;
+                    for (int64_t r = 0; r < m; r++) {
+                        int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
+                        out[r] = inside ? s.x + (pixel[r] + delta) : t->zeros;
+                        used |= inside;
+                    }
+                    if (!used) continue;
+                }
+                out += m;
+                taps[n_taps++] = th * w->taps + tw;
+            }
+        }
+        t->n_taps[tile] = n_taps;
+    }
+}
+
+/* ---- plan ---- */
+
+/* A convolution that reads every pixel once and in order is a product over one long row of pixels. */
+static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
+    if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left || g.in_h != g.out_h || g.in_w != g.out_w) return g;
+    g.in_w = g.out_w = g.images * g.out_h * g.out_w;
+    g.images = g.in_h = g.out_h = 1;
+    return g;
+}
+
+static int64_t slots_bytes(const cnn_conv2d_geometry *g, int64_t chunks) { return chunks * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double); }
+
+int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+    gemm_plan *p = (gemm_plan *)c->plan;
+    if (cnn_conv2d_check_size(geometry, error)) return -1;
+    if (t->w->storage == CNN_ARENA)
+        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; compute it in the prepare section or pass it from outside");
+    if ((t->mean || t->var) && (act.kind != CNN_LINEAR || act.max_value < INFINITY))
+        return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
+    *p = (gemm_plan){.g = flattened(*geometry), .act = act};
+    const cnn_conv2d_geometry *g = &p->g;
+    p->merged = cnn_conv2d_merges(g);
+    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const int64_t channels = cnn_conv2d_source_channels(g, p->merged);
+    p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP && g->kernel_h * g->kernel_w > 1;
+
+    int64_t most_taps = 1, chunks = 0;
+    table layout;
+    for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
+        for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
+            const phase f = phase_of(p, &panels, i, j);
+            most_taps = cnn_max(most_taps, f.taps);
+            chunks = f.chunks;
+            p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? cnn_ceil_div(f.map, f.map_chunks) * cnn_ceil_div(g->images, f.image_groups)
+                                                                            : cnn_ceil_div(g->images * f.map, f.chunks));
+        }
+    int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
+    int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
+    p->block = (int32_t)cnn_ceil_div(channels, blocks);
+    for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
+        for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
+            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes, table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
+    if (t->mean || t->var) choice->workspace_bytes = slots_bytes(g, chunks);
+    choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
+    snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest * panels.vl,
+             p->merged ? ", merged rows" : "", p->images_first ? " across images" : "", p->block, p->max_pixels);
+    choice->kernel = p->text;
+    return 0;
+}
+
+double cnn_indirect_gemm_flops(const cnn_call *c) { return cnn_conv2d_flops(&((const gemm_plan *)c->plan)->g); }
+
+/* ---- weights: [phase][group][panel][block of channels][tap][channel][width] ---- */
+
+/* Floats before a panel, among those of its group and phase. */
+static int64_t panel_offset(const cnn_panel *n, int64_t taps, int64_t channels) { return n->begin * taps * channels; }
+
+void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w_tensor) {
+    const gemm_plan *p = (const gemm_plan *)c->plan;
+    const cnn_conv2d_geometry *g = &p->g;
+    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
+    const int64_t w_in = g->transposed ? group_out : group_in, w_out = g->transposed ? g->in_channels : g->out_channels;    /* w is (h, w, w_in, w_out) */
+    const float *w = cnn_data(e, w_tensor);
+    float *packed = (float *)e->packed;
+    for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
+        for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
+            const cnn_conv2d_axis ah = cnn_conv2d_axis_h(g, i), aw = cnn_conv2d_source_axis_w(g, p->merged, j);
+            const int64_t taps = (int64_t)ah.taps * aw.taps, blocks = cnn_ceil_div(channels, p->block);
+            int64_t begin, end;
+            cnn_share(e, g->groups * panels.count * blocks * taps, &begin, &end);      /* parallel over everything but a tap's matrix */
+            for (int64_t unit = begin; unit < end; unit++) {
+                const int64_t tap = unit % taps, block = unit / taps % blocks, group = unit / taps / blocks / panels.count;
+                const cnn_panel n = cnn_panel_at(&panels, unit / taps / blocks % panels.count);
+                const int64_t first = block * p->block, rows = cnn_min(p->block, channels - first);
+                const int64_t kh = ah.tap + tap / aw.taps * ah.tap_step, kw = aw.tap + tap % aw.taps * aw.tap_step;
+                float *panel = packed + group * taps * channels * panels.vectors * panels.vl + panel_offset(&n, taps, channels)
+                               + (first * taps + tap * rows) * n.width;
+                const float *source = w + (kh * g->kernel_w + kw) * w_in * w_out;
+                if (g->transposed)
+                    c->kernels->gemm->pack_transposed(rows, n.columns, n.width, source + n.begin * w_out + group * group_in + first, w_out, panel);
+                else
+                    c->kernels->gemm->pack(rows, n.columns, n.width, source + first * w_out + group * group_out + n.begin, w_out, panel);
+            }
+            packed += g->groups * taps * channels * panels.vectors * panels.vl;
+        }
+}
+
+/* ---- run ---- */
+
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. */
+static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels, int64_t first_channel, const cnn_panel *n,
+                     const float *w, cnn_gemm_tile tile) {
+    const float low = tile.low, high = tile.high;
+    for (int64_t first = 0; first < channels; first += p->block) {
+        tile.channels = cnn_min(p->block, channels - first);
+        tile.channel = first_channel + first;
+        tile.low = first + tile.channels == channels ? low : -INFINITY;
+        tile.high = first + tile.channels == channels ? high : INFINITY;
+        tile.w = w + first * taps * n->width;
+        for (int64_t i = 0; i < t->tiles; i++) {
+            const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
+            tile.taps = t->n_taps[i];
+            tile.tap = t->tap + i * taps;
+            tile.x = t->x + begin * taps;
+            tile.at = t->at + begin;
+            kernels->gemm->tile[n->vectors][rows](&tile);
+        }
+        tile.bias = NULL;
+        tile.added = tile.y;
+    }
+}
+
+/* The first output channel of a panel, counted over all groups. */
+static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t panel) {
+    return panel / panels->count * group_out + cnn_panel_at(panels, panel % panels->count).begin;
+}
+
+void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
+    const gemm_plan *p = (const gemm_plan *)c->plan;
+    const cnn_conv2d_geometry *g = &p->g;
+    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
+    const int64_t all_panels = (int64_t)panels.count * g->groups;
+    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual), *packed = (const float *)e->packed;
+    float *y = cnn_data(e, o->y);
+    const int moments = o->mean || o->var, relu = p->act.kind == CNN_RELU && p->act.alpha == 0, in_tile = p->act.kind == CNN_LINEAR || relu;
+    const float low = relu ? 0 : -INFINITY, high = in_tile ? p->act.max_value : INFINITY;
+    table t;
+
+    for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
+        for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
+            const phase f = phase_of(p, &panels, i, j);
+            double *mean_slots = (double *)e->workspace, *square_slots = mean_slots + f.chunks * g->out_channels, *counts = square_slots + f.chunks * g->out_channels;
+            table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
+            memset(t.zeros, 0, (size_t)cnn_max(g->in_channels, channels) * 4);
+            int64_t begin, end, filled = -1;
+            cnn_share(e, f.ranges * f.chunks, &begin, &end);       /* parallel over ranges of panels and chunks */
+            for (int64_t unit = begin; unit < end; unit++) {
+                const int64_t index = unit % f.chunks, range = unit / f.chunks;
+                if (index != filled) {
+                    const chunk k = chunk_at(p, &f, index);
+                    table_fill(&t, p, &f, &k, panels.rows, x);
+                    filled = index;
+                }
+                if (range == 0 && moments) counts[index] = (double)t.pixels;
+                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels * (range + 1) / f.ranges;
+                for (int64_t panel = first_panel; panel < end_panel; panel++) {
+                    const int64_t group = panel / panels.count;
+                    const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
+                    const int64_t column = column_of(&panels, group_out, panel);
+                    const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl + panel_offset(&n, f.taps, channels);
+                    multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, (cnn_gemm_tile){
+                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y + column, .last = n.last,
+                        .low = low, .high = high});
+                    if (moments)
+                        c->kernels->gemm->moments(t.pixels, n.columns, y + column, t.at, mean_slots + index * g->out_channels + column,
+                                                  square_slots + index * g->out_channels + column);
+                }
+                if (!in_tile) {      /* while the chunk is hot */
+                    const int64_t from = column_of(&panels, group_out, first_panel), to = column_of(&panels, group_out, end_panel);
+                    for (int64_t q = 0; q < t.pixels; q++)
+                        c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
+                }
+            }
+            packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
+            if (!moments) continue;
+            cnn_barrier(e);
+            cnn_share_grain(e, g->out_channels, 16, &begin, &end);      /* parallel over channels; there is one phase only */
+            float *mean = cnn_data(e, o->mean), *var = cnn_data(e, o->var);
+            if (begin < end)
+                c->kernels->gemm->combine_moments(f.chunks, g->out_channels, end - begin, counts, mean_slots + begin, square_slots + begin,
+                                                  mean ? mean + begin : NULL, var ? var + begin : NULL);
+        }
+}
