@@ -18,7 +18,7 @@ typedef struct gemm_plan {
     int32_t merged, images_first;     /* see conv2d_source.h; tiles across images */
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
-    char text[64];
+    char text[112];
 } gemm_plan;
 _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 

@@ -15,7 +15,7 @@ typedef struct gradient_plan {
     int32_t merged;                   /* see conv2d_source.h */
     int32_t groups, panel_ranges, row_ranges;    /* the cut: groups of pixels x ranges of panels x ranges of tiles of rows */
     int32_t blocks, block_pixels;     /* blocks over all pixels; the largest */
-    char text[64];
+    char text[112];
 } gradient_plan;
 _Static_assert(sizeof(gradient_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
