@@ -17,7 +17,7 @@ def draw(op, attributes, x=None, **counters):
     results = [y for _, (y,) in on_every_path(Case(op, 0, [x], attributes), **{"seed": 1, "step": 1, **counters})]
     for y in results[1:]:
         if op == "dropout":
-            assert np.array_equal(y, results[0])
+            assert np.array_equal(y, results[0], equal_nan=True)
         else:
             np.testing.assert_allclose(y, results[0], atol=2.0**-18)  # log and cosine may round differently
     return results[0]
@@ -35,6 +35,11 @@ def test_dropout_keeps_the_expectation(rate):
 def test_dropout_is_the_identity_at_rate_zero():
     x = np.random.default_rng(0).standard_normal(1001).astype(np.float32)
     assert np.array_equal(draw("dropout", {"rate": 0.0, "stream": 0}, x), x)
+
+
+def test_dropout_of_everything_is_zero():
+    """rate = 1 is allowed, as in Keras: no 0 / 0."""
+    assert not draw("dropout", {"rate": 1.0, "stream": 0}).any()
 
 
 def test_the_same_counters_give_the_same_mask_and_it_is_the_gradient():
@@ -84,7 +89,7 @@ def test_gaussian_noise_of_zero_deviation_is_the_identity():
     assert np.array_equal(draw("gaussian_noise", {"stddev": 0.0, "stream": 0}, x), x)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+@pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan])
 def test_rate_outside_zero_to_one_is_refused(rate):
     with pytest.raises(ValueError, match="rate"):
         draw("dropout", {"rate": rate, "stream": 0})

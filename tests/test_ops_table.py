@@ -56,13 +56,23 @@ def test_float64_is_refused(op):
     refuse(op, [case.inputs[0].astype(np.float64), *case.inputs[1:]], case.attributes, case.outputs, "float64")
 
 
-MOVES_ANY_TYPE = ("affine", "reshape", "concat", "slice")
+MOVES_ANY_TYPE = ("reshape", "concat", "slice", "pad2d", "crop2d")
 
 
-@pytest.mark.parametrize("op", [op for op in reference.OPS if op != "fill" and op not in MOVES_ANY_TYPE])
+@pytest.mark.parametrize("op", [op for op in reference.OPS if op not in ("fill", "affine", *MOVES_ANY_TYPE)])
 def test_integers_where_floats_belong_are_refused(op):
     case = op_cases.case(op, 0)
     refuse(op, [case.inputs[0].astype(np.int32), *case.inputs[1:]], case.attributes, case.outputs)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("op", MOVES_ANY_TYPE)
+def test_moves_keep_the_type(op, dtype):
+    for index in range(20):
+        case = op_cases.case(op, index)
+        inputs = [(100 * np.abs(x)).astype(dtype) for x in case.inputs]
+        (y,) = _core.run_op(op, inputs, case.attributes)
+        assert y.dtype == dtype and np.array_equal(y, reference.run(op, inputs, case.attributes)[0]), str(case)
 
 
 def conv_case():
