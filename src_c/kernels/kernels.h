@@ -4,6 +4,7 @@
 #ifndef CNN_KERNELS_KERNELS_H
 #define CNN_KERNELS_KERNELS_H
 
+#include "batchnorm.h"
 #include "elementwise.h"
 #include "random.h"
 #include "reduce.h"
@@ -12,6 +13,7 @@
 #include "loss.h"
 #include "optimizer.h"
 #include "gemm.h"
+#include "pool.h"
 
 typedef struct cnn_kernels {
     const char *isa;                  /* "avx2" */
@@ -24,6 +26,8 @@ typedef struct cnn_kernels {
     const cnn_loss_kernels *loss;
     const cnn_optimizer_kernels *optimizer;
     const cnn_gemm_kernels *gemm;
+    const cnn_batchnorm_kernels *batchnorm;
+    const cnn_pool_kernels *pool;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;
 

@@ -42,6 +42,8 @@ DECLARE(upsample);
 DECLARE(loss);
 DECLARE(optimizer);
 DECLARE(gemm);
+DECLARE(batchnorm);
+DECLARE(pool);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
 const cnn_kernels KERNEL(cnn_kernels) = {
@@ -55,5 +57,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .loss = &KERNEL(cnn_loss),
     .optimizer = &KERNEL(cnn_optimizer),
     .gemm = &KERNEL(cnn_gemm),
+    .batchnorm = &KERNEL(cnn_batchnorm),
+    .pool = &KERNEL(cnn_pool),
     .peak = peak,
 };

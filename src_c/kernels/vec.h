@@ -100,6 +100,10 @@ VINLINE vf vload_n(const float *p, ptrdiff_t n) { vf v = vzero(); memcpy(&v, p, 
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4); }
 #endif
 
+/* For bodies that serve whole vectors (n == VL, a constant, which makes them the plain load and store) and the tail (n < VL). */
+VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
+VINLINE void vstore_upto(float *p, vf v, ptrdiff_t n) { if (n == VL) vstore(p, v); else vstore_n(p, v, n); }
+
 /* Sums of the lanes, in a fixed order. */
 VINLINE float vsum(vf v) {
     float lane[VL];

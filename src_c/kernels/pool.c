@@ -1,0 +1,156 @@
+/* Pooling leaves; the contract is in pool.h. Loops: windows of a row > groups of channel vectors > pixels of the window. */
+#include "kernels.h"
+#include "vec.h"
+
+#define GROUP 4                        /* channel vectors held in registers at a time */
+
+typedef struct range { ptrdiff_t begin, end; } range;
+
+/* Pixels of window p along one axis that lie inside the image. */
+VINLINE range window(ptrdiff_t p, ptrdiff_t stride, ptrdiff_t pad, ptrdiff_t pool, ptrdiff_t size) {
+    ptrdiff_t begin = p * stride - pad, end = begin + pool;
+    return (range){begin > 0 ? begin : 0, end < size ? end : size};
+}
+
+/* Windows along one axis that hold a pixel of begin..end. */
+VINLINE range windows_at(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t stride, ptrdiff_t pad, ptrdiff_t pool, ptrdiff_t count) {
+    ptrdiff_t before = begin + pad - pool + 1, last = (end - 1 + pad) / stride + 1;  /* p * stride >= before */
+    return (range){before > 0 ? (before + stride - 1) / stride : 0, last < count ? last : count};
+}
+
+/* The divisor of window (rows, columns). */
+VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
+    return (float)(g->count_include_pad ? g->pool_h * g->pool_w : (rows.end - rows.begin) * (columns.end - columns.begin));
+}
+
+/* ---- forward ---- */
+
+/* The larger; NaN where either is. vmax gives its second operand where one is NaN, so only a NaN in a must be kept. */
+VINLINE vf max_or_nan(vf a, vf b) { return vselect(a == a, vmax(a, b), a); }
+
+VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *y) {
+    vf best[GROUP];
+    for (int v = 0; v < vectors; v++) best[v] = vset(-__builtin_inff());
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            for (int v = 0; v < vectors; v++) best[v] = max_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
+    for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, best[v], n);
+}
+
+static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y) {
+    range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
+    ptrdiff_t rows = r.end - r.begin, row_step = g->w * g->c;
+    for (ptrdiff_t q = 0; q < g->out_w; q++) {
+        range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
+        ptrdiff_t columns = s.end - s.begin, c = c_begin;
+        const float *from = x + (r.begin * g->w + s.begin) * g->c;
+        float *to = y + (p * g->out_w + q) * g->c;
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL) max_window(GROUP, VL, from + c, rows, columns, row_step, g->c, to + c);
+        for (; c + VL <= c_end; c += VL) max_window(1, VL, from + c, rows, columns, row_step, g->c, to + c);
+        if (c < c_end) max_window(1, c_end - c, from + c, rows, columns, row_step, g->c, to + c);
+    }
+}
+
+/* Each row of the window has its own sum, so that the rounding error grows with rows + columns and not with their product. */
+VINLINE void average_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, vf scale,
+                            float *y) {
+    vf total[GROUP];
+    for (int v = 0; v < vectors; v++) total[v] = vzero();
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        vf sum[GROUP];
+        for (int v = 0; v < vectors; v++) sum[v] = vload_upto(x + i * row_step + v * VL, n);
+        for (ptrdiff_t j = 1; j < columns; j++)
+            for (int v = 0; v < vectors; v++) sum[v] += vload_upto(x + i * row_step + j * step + v * VL, n);
+        for (int v = 0; v < vectors; v++) total[v] += sum[v];
+    }
+    for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, total[v] * scale, n);
+}
+
+static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y) {
+    range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
+    ptrdiff_t rows = r.end - r.begin, row_step = g->w * g->c;
+    for (ptrdiff_t q = 0; q < g->out_w; q++) {
+        range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
+        ptrdiff_t columns = s.end - s.begin, c = c_begin;
+        const float *from = x + (r.begin * g->w + s.begin) * g->c;
+        float *to = y + (p * g->out_w + q) * g->c;
+        vf scale = vset(1 / pixels(g, r, s));
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL) average_window(GROUP, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
+        for (; c + VL <= c_end; c += VL) average_window(1, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
+        if (c < c_end) average_window(1, c_end - c, from + c, rows, columns, row_step, g->c, scale, to + c);
+    }
+}
+
+/* ---- backward ---- */
+
+/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y; only rows before..end of the window are
+ * written (the others belong to other calls). */
+VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, const float *grad_y, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
+                                 ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+    vf best = vload_upto(y, n), grad = vload_upto(grad_y, n);
+    vi pending = viset(-1);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            ptrdiff_t at = i * row_step + j * step;
+            vf value = vload_upto(x + at, n);
+            vi chosen = pending & ((value == best) | (value != value));              /* a window with a NaN has y = NaN, any other has none */
+            pending &= ~chosen;
+            if (i >= write_from) vstore_upto(grad_x + at, vload_upto(grad_x + at, n) + vselect(chosen, grad, vzero()), n);
+        }
+}
+
+static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end, float *x) {
+    for (ptrdiff_t i = begin * g->w; i < end * g->w; i++) memset(x + i * g->c + c_begin, 0, (size_t)(c_end - c_begin) * sizeof *x);
+}
+
+/* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out. Rows are cleared just before the
+ * first window that writes them, while they come into the cache. */
+static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, const float *y,
+                              const float *grad_y, float *grad_x) {
+    range windows = windows_at(h_begin, h_end, g->stride_h, g->pad_top, g->pool_h, g->out_h);
+    ptrdiff_t cleared = h_begin, row_step = g->w * g->c;
+    for (ptrdiff_t p = windows.begin; p < windows.end; p++) {
+        range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
+        if (r.end > h_end) r.end = h_end;
+        if (cleared < r.end) {
+            clear_rows(g, cleared, r.end, c_begin, c_end, grad_x);
+            cleared = r.end;
+        }
+        ptrdiff_t rows = r.end - r.begin, write_from = h_begin - r.begin;
+        for (ptrdiff_t q = 0; q < g->out_w; q++) {
+            range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
+            ptrdiff_t columns = s.end - s.begin, c = c_begin, from = (r.begin * g->w + s.begin) * g->c, to = (p * g->out_w + q) * g->c;
+            for (; c + VL <= c_end; c += VL)
+                max_backward_window(VL, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step, g->c, grad_x + from + c);
+            if (c < c_end)
+                max_backward_window(c_end - c, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step, g->c, grad_x + from + c);
+        }
+    }
+    clear_rows(g, cleared, h_end, c_begin, c_end, grad_x);
+}
+
+VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y, float *grad_x) {
+    vf sum[GROUP];
+    for (int v = 0; v < vectors; v++) sum[v] = vzero();
+    for (ptrdiff_t i = p.begin; i < p.end; i++)
+        for (ptrdiff_t j = q.begin; j < q.end; j++) {
+            vf scale = vset(1 / pixels(g, window(i, g->stride_h, g->pad_top, g->pool_h, g->h), window(j, g->stride_w, g->pad_left, g->pool_w, g->w)));
+            for (int v = 0; v < vectors; v++) sum[v] = vfma(vload_upto(grad_y + (i * g->out_w + j) * g->c + v * VL, n), scale, sum[v]);
+        }
+    for (int v = 0; v < vectors; v++) vstore_upto(grad_x + v * VL, sum[v], n);
+}
+
+static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end, const float *grad_y, float *grad_x) {
+    range p = windows_at(h, h + 1, g->stride_h, g->pad_top, g->pool_h, g->out_h);
+    for (ptrdiff_t w = 0; w < g->w; w++) {
+        range q = windows_at(w, w + 1, g->stride_w, g->pad_left, g->pool_w, g->out_w);
+        ptrdiff_t c = c_begin;
+        float *to = grad_x + (h * g->w + w) * g->c;
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL) average_backward_pixel(GROUP, VL, g, p, q, grad_y + c, to + c);
+        for (; c + VL <= c_end; c += VL) average_backward_pixel(1, VL, g, p, q, grad_y + c, to + c);
+        if (c < c_end) average_backward_pixel(1, c_end - c, g, p, q, grad_y + c, to + c);
+    }
+}
+
+extern const cnn_pool_kernels KERNEL(cnn_pool);
+const cnn_pool_kernels KERNEL(cnn_pool) = { max_row, average_row, max_backward_rows, average_backward_row };

@@ -1,0 +1,44 @@
+/* avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
+ * Parallel over images, rows of the output and, where these are few, blocks of channels. */
+#include "pool.h"
+
+enum { COUNT_INCLUDE_PAD = CNN_POOL_ATTR_COUNT };
+static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_INT_ATTR("count_include_pad", 0, 0, 1), CNN_END_OF_ATTRS };
+
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    const cnn_tensor *x = c->in[0];
+    cnn_pool g;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error)) return -1;
+    cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
+    return 0;
+}
+
+static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    (void)choice;
+    const cnn_tensor *x = c->in[0];
+    cnn_pool g;
+    if (cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error)) return -1;
+    g.count_include_pad = cnn_int(c, COUNT_INCLUDE_PAD);
+    cnn_pool_cut cut = cnn_pool_cut_of(&g, x->dims[0], g.out_h);
+    memcpy(c->plan, &cut, sizeof cut);
+    return 0;
+}
+
+static double flops(const cnn_call *c) { return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]); }
+
+static void run(const cnn_call *c, const cnn_exec *e) {
+    const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
+    const cnn_pool *g = &cut->g;
+    const float *x = cnn_data(e, c->in[0]);
+    float *y = cnn_data(e, c->out[0]);
+    int64_t begin, end;
+    cnn_share(e, cnn_pool_units(cut), &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        cnn_pool_unit u = cnn_pool_unit_at(cut, i);
+        c->kernels->pool->average_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, y + u.image * g->out_h * g->out_w * g->c);
+    }
+}
+
+const cnn_op cnn_op_avg_pool2d = {
+    .name = "avg_pool2d", .summary = "y = mean of each window", .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
+};

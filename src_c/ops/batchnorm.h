@@ -1,0 +1,39 @@
+/* What the batch normalisation operations share: how a tensor of shape (..., c) is cut, and arrays with one constant per channel. */
+#ifndef CNN_OPS_BATCHNORM_H
+#define CNN_OPS_BATCHNORM_H
+
+#include <string.h>
+#include "attributes.h"
+
+#define CNN_EPSILON_ATTR CNN_FLOAT_ATTR("epsilon", 1e-3, 0, INFINITY)
+
+/* Blocks of rows, fixed by the shape: the unit of sums and of the threads' shares. */
+typedef struct cnn_batchnorm_cut {
+    int64_t rows, channels;
+    int64_t fold, width;              /* of wide rows, see kernels/batchnorm.h */
+    int64_t block, blocks;            /* rows in a block, number of blocks */
+} cnn_batchnorm_cut;
+
+/* About 64 KB a block, so that it passes through the first caches once, and at least 32 wide rows, so that combining the blocks is cheap. */
+static inline cnn_batchnorm_cut cnn_batchnorm_cut_of(const cnn_tensor *x) {
+    cnn_batchnorm_cut cut = {.rows = cnn_rows(x), .channels = cnn_last(x)};
+    cut.fold = cnn_batchnorm_fold_rows(cut.channels);
+    cut.width = cut.fold * cut.channels;
+    cut.block = cut.fold * cnn_max(32, 16384 / cut.width);
+    cut.blocks = cnn_ceil_div(cut.rows, cut.block);
+    return cut;
+}
+
+/* Rows of block b. */
+static inline int64_t cnn_batchnorm_rows(const cnn_batchnorm_cut *cut, int64_t b) { return cnn_min(cut->block, cut->rows - b * cut->block); }
+
+/* This thread's share of the channels, for what is done once per channel. */
+static inline void cnn_share_channels(const cnn_exec *e, int64_t channels, int64_t *begin, int64_t *end) { cnn_share_grain(e, channels, 16, begin, end); }
+
+/* Copies the constants of the channels begin..end to the other rows of a wide array. */
+static inline void cnn_batchnorm_widen(const cnn_batchnorm_cut *cut, float *wide, int64_t begin, int64_t end) {
+    for (int64_t k = 1; k < cut->fold && begin < end; k++)
+        memcpy(wide + k * cut->channels + begin, wide + begin, (size_t)(end - begin) * sizeof *wide);
+}
+
+#endif
