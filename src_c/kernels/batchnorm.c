@@ -1,11 +1,13 @@
 /* Batch normalisation leaves; the contract is in batchnorm.h. Parallel axis of the callers: rows. */
 #include "kernels.h"
+#include "relu.h"
 #include "vec.h"
 
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);     /* for the activations that are not applied in registers */
 
 #define GROUP 4                        /* wide rows added at a time: the running sums are loaded and stored once per group */
 #define STRIP 64                       /* channels combined at a time */
+#define COLUMNS 512                    /* of wide rows summed at a time, so that the running sums stay in the first cache */
 
 /* Sums the `fold` copies of each channel of a wide array. */
 static void fold_sums(ptrdiff_t channels, ptrdiff_t fold, const float *restrict wide, double *restrict sums) {
@@ -48,9 +50,11 @@ static void moments(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const fl
     for (ptrdiff_t k = 1; k < fold; k++) memcpy(shift + k * channels, shift, (size_t)channels * sizeof *shift);
 
     memset(sum, 0, (size_t)width * 2 * sizeof *sum);
-    ptrdiff_t r = 0;
-    for (; r + GROUP <= wide; r += GROUP) moments_rows(GROUP, width, x + r * width, width, shift, sum, square);
-    for (; r < wide; r++) moments_rows(1, width, x + r * width, width, shift, sum, square);
+    for (ptrdiff_t j = 0; j < width; j += COLUMNS) {
+        ptrdiff_t length = width - j < COLUMNS ? width - j : COLUMNS, r = 0;
+        for (; r + GROUP <= wide; r += GROUP) moments_rows(GROUP, length, x + r * width + j, width, shift + j, sum + j, square + j);
+        for (; r < wide; r++) moments_rows(1, length, x + r * width + j, width, shift + j, sum + j, square + j);
+    }
     if (rest) moments_rows(1, rest, x + wide * width, width, shift, sum, square);
     fold_sums(channels, fold, sum, mean);
     fold_sums(channels, fold, square, m2);
@@ -100,44 +104,38 @@ static void constants(ptrdiff_t channels, const float *bias, const float *mean, 
     }
 }
 
-enum { PLAIN, RELU, LEAKY };           /* what is applied in registers; LEAKY with slope 1 clips a linear result at max_value */
-
 VINLINE void apply_vector(int kind, int shifted, int added, ptrdiff_t n, const float *x, const float *scale, const float *shift, const float *residual,
                           vf slope, vf max_value, float *y) {
     vf v = vload_upto(x, n), a = vload_upto(scale, n);
     v = shifted ? vfma(v, a, vload_upto(shift, n)) : v * a;
     if (added) v += vload_upto(residual, n);
-    if (kind == RELU) v = vmax(vzero(), v);                                          /* the second operand where v is NaN */
-    if (kind == LEAKY) v = vfma(slope, vmin(vzero(), v), vmax(vzero(), v));
-    if (kind != PLAIN) v = vmin(max_value, v);
-    vstore_upto(y, v, n);
+    vstore_upto(y, relu(kind, v, slope, max_value), n);
 }
 
 VINLINE void apply_rows(int kind, int shifted, int added, ptrdiff_t count, ptrdiff_t width, const float *x, const float *scale, const float *shift,
                         const float *residual, const cnn_act *act, float *y) {
-    vf slope = vset(act->kind == CNN_RELU ? act->alpha : 1), max_value = vset(act->max_value);
+    relu_constants r = relu_of(act);
     for (ptrdiff_t at = 0; at < count; at += width) {
         ptrdiff_t length = count - at < width ? count - at : width, j = 0;
         for (; j + VL <= length; j += VL)
-            apply_vector(kind, shifted, added, VL, x + at + j, scale + j, shift + j, residual + at + j, slope, max_value, y + at + j);
+            apply_vector(kind, shifted, added, VL, x + at + j, scale + j, shift + j, residual + at + j, r.slope, r.max_value, y + at + j);
         if (j < length)
-            apply_vector(kind, shifted, added, length - j, x + at + j, scale + j, shift + j, residual + at + j, slope, max_value, y + at + j);
-        if (kind == PLAIN && act->kind != CNN_LINEAR) KERNEL(cnn_elementwise).activate(*act, length, y + at, y + at);    /* while it is hot */
+            apply_vector(kind, shifted, added, length - j, x + at + j, scale + j, shift + j, residual + at + j, r.slope, r.max_value, y + at + j);
+        if (kind == RELU_NONE && act->kind != CNN_LINEAR) KERNEL(cnn_elementwise).activate(*act, length, y + at, y + at);    /* while it is hot */
     }
 }
 
 static void apply(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale, const float *shift, const float *residual,
                   cnn_act act, float *y) {
     ptrdiff_t count = rows * channels, width = fold * channels;
-    int clipped = act.max_value < __builtin_inff();
-    int kind = act.kind == CNN_RELU ? (act.alpha == 0 ? RELU : LEAKY) : act.kind == CNN_LINEAR && clipped ? LEAKY : PLAIN;
-    if (!shift) apply_rows(PLAIN, 0, 0, count, width, x, scale, scale, x, &act, y);
-    else if (!residual && kind == PLAIN) apply_rows(PLAIN, 1, 0, count, width, x, scale, shift, x, &act, y);
-    else if (!residual && kind == RELU) apply_rows(RELU, 1, 0, count, width, x, scale, shift, x, &act, y);
-    else if (!residual) apply_rows(LEAKY, 1, 0, count, width, x, scale, shift, x, &act, y);
-    else if (kind == PLAIN) apply_rows(PLAIN, 1, 1, count, width, x, scale, shift, residual, &act, y);
-    else if (kind == RELU) apply_rows(RELU, 1, 1, count, width, x, scale, shift, residual, &act, y);
-    else apply_rows(LEAKY, 1, 1, count, width, x, scale, shift, residual, &act, y);
+    int kind = relu_of(&act).kind;
+    if (!shift) apply_rows(RELU_NONE, 0, 0, count, width, x, scale, scale, x, &act, y);
+    else if (!residual && kind == RELU_NONE) apply_rows(RELU_NONE, 1, 0, count, width, x, scale, shift, x, &act, y);
+    else if (!residual && kind == RELU_PLAIN) apply_rows(RELU_PLAIN, 1, 0, count, width, x, scale, shift, x, &act, y);
+    else if (!residual) apply_rows(RELU_SLOPE, 1, 0, count, width, x, scale, shift, x, &act, y);
+    else if (kind == RELU_NONE) apply_rows(RELU_NONE, 1, 1, count, width, x, scale, shift, residual, &act, y);
+    else if (kind == RELU_PLAIN) apply_rows(RELU_PLAIN, 1, 1, count, width, x, scale, shift, residual, &act, y);
+    else apply_rows(RELU_SLOPE, 1, 1, count, width, x, scale, shift, residual, &act, y);
 }
 
 /* ---- backward ---- */
@@ -177,12 +175,16 @@ VINLINE void sums_rows(int with_mask, int store, int rows, ptrdiff_t length, ptr
 
 VINLINE void sums_block(int with_mask, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y, const float *y, lanes mask, const float *x,
                         const float *mean, float *grad_residual, float *sum, float *product) {
-    ptrdiff_t at = 0;
-    for (; at + GROUP * width <= count; at += GROUP * width)
-        sums_rows(with_mask, store, GROUP, width, width, grad_y + at, y + at, mask, x + at, mean, grad_residual + at, sum, product);
-    for (; at < count; at += width)
-        sums_rows(with_mask, store, 1, count - at < width ? count - at : width, width, grad_y + at, y + at, mask, x + at, mean, grad_residual + at, sum,
-                  product);
+    ptrdiff_t whole = count - count % width;
+    for (ptrdiff_t j = 0; j < width; j += COLUMNS) {
+        ptrdiff_t length = width - j < COLUMNS ? width - j : COLUMNS, at = j;
+        for (; at + (GROUP - 1) * width < whole; at += GROUP * width)
+            sums_rows(with_mask, store, GROUP, length, width, grad_y + at, y + at, mask, x + at, mean + j, grad_residual + at, sum + j, product + j);
+        for (; at < whole; at += width)
+            sums_rows(with_mask, store, 1, length, width, grad_y + at, y + at, mask, x + at, mean + j, grad_residual + at, sum + j, product + j);
+    }
+    if (whole < count)
+        sums_rows(with_mask, store, 1, count - whole, width, grad_y + whole, y + whole, mask, x + whole, mean, grad_residual + whole, sum, product);
 }
 
 static void gradient_sums(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y, cnn_batchnorm_mask mask, const float *x,

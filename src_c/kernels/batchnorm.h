@@ -36,7 +36,7 @@ typedef struct cnn_batchnorm_kernels {
     void (*constants)(ptrdiff_t channels, const float *bias, const float *mean, const float *var, const float *gamma, const float *beta, double epsilon,
                       float *scale, float *shift);
 
-    /* y = act(x * scale + shift + residual); shift and residual may be NULL; scale and shift are wide. */
+    /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; residual may be NULL; scale and shift are wide. */
     void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale, const float *shift, const float *residual,
                   cnn_act act, float *y);
 

@@ -5,6 +5,7 @@
 #define CNN_KERNELS_KERNELS_H
 
 #include "batchnorm.h"
+#include "depthwise.h"
 #include "elementwise.h"
 #include "random.h"
 #include "reduce.h"
@@ -28,6 +29,7 @@ typedef struct cnn_kernels {
     const cnn_gemm_kernels *gemm;
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;
+    const cnn_depthwise_kernels *depthwise;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;
 

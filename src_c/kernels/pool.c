@@ -100,7 +100,10 @@ VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, co
 }
 
 static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end, float *x) {
-    for (ptrdiff_t i = begin * g->w; i < end * g->w; i++) memset(x + i * g->c + c_begin, 0, (size_t)(c_end - c_begin) * sizeof *x);
+    ptrdiff_t count = (end - begin) * g->w;
+    x += begin * g->w * g->c;
+    if (c_end - c_begin == g->c && count > 0) memset(x, 0, (size_t)(count * g->c) * sizeof *x);
+    else for (ptrdiff_t i = 0; i < count; i++) memset(x + i * g->c + c_begin, 0, (size_t)(c_end - c_begin) * sizeof *x);
 }
 
 /* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out. Rows are cleared just before the
@@ -142,8 +145,10 @@ VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g,
 
 static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end, const float *grad_y, float *grad_x) {
     range p = windows_at(h, h + 1, g->stride_h, g->pad_top, g->pool_h, g->out_h);
+    range q = {0, 0};                  /* moves with w */
     for (ptrdiff_t w = 0; w < g->w; w++) {
-        range q = windows_at(w, w + 1, g->stride_w, g->pad_left, g->pool_w, g->out_w);
+        while (q.end < g->out_w && q.end * g->stride_w - g->pad_left <= w) q.end++;
+        while (q.begin < q.end && q.begin * g->stride_w - g->pad_left + g->pool_w <= w) q.begin++;
         ptrdiff_t c = c_begin;
         float *to = grad_x + (h * g->w + w) * g->c;
         for (; c + GROUP * VL <= c_end; c += GROUP * VL) average_backward_pixel(GROUP, VL, g, p, q, grad_y + c, to + c);

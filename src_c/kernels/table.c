@@ -44,6 +44,7 @@ DECLARE(optimizer);
 DECLARE(gemm);
 DECLARE(batchnorm);
 DECLARE(pool);
+DECLARE(depthwise);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
 const cnn_kernels KERNEL(cnn_kernels) = {
@@ -59,5 +60,6 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .gemm = &KERNEL(cnn_gemm),
     .batchnorm = &KERNEL(cnn_batchnorm),
     .pool = &KERNEL(cnn_pool),
+    .depthwise = &KERNEL(cnn_depthwise),
     .peak = peak,
 };

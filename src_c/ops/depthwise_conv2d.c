@@ -1,0 +1,57 @@
+/* depthwise_conv2d: y[n, p, q, c m + j] = act(sum_{a,b} x[n, p s - pad + a d, q s - pad + b d, c] w[a, b, c, j] + bias[c m + j]).
+ * Parallel over images, rows of the output and, where these are few, blocks of channels. */
+#include "depthwise.h"
+
+enum { X, W, BIAS };
+enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
+static const cnn_attr_def attrs[] = { CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
+
+static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
+    const cnn_tensor *x = c->in[X], *w = c->in[W];
+    return cnn_depthwise_geometry(c, x->dims[0], x->dims[1], x->dims[2], x->dims[3], w->dims[3], g, error);
+}
+
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    char x_shape[64], w_shape[64];
+    const cnn_tensor *x = c->in[X], *w = c->in[W];
+    cnn_depthwise g;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(c, w, error)) return -1;
+    if (w->dims[2] != x->dims[3])
+        return cnn_fail(error, "w must have one filter per channel of x, got w of shape %s for x of shape %s", cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
+    if (geometry(c, &g, error) || cnn_expect_vector(c->n_in > BIAS ? c->in[BIAS] : NULL, "bias", g.channels, error)) return -1;
+    cnn_set_shape(out, 4, g.n, g.out_h, g.out_w, g.channels);
+    return 0;
+}
+
+static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    cnn_depthwise g;
+    if (geometry(c, &g, error)) return -1;
+    cnn_depthwise_cut_channels(&g, g.n * g.out_h);
+    memcpy(c->plan, &g, sizeof g);
+    choice->kernel = "rows";
+    choice->thread_workspace_bytes = cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
+    return 0;
+}
+
+static double flops(const cnn_call *c) { return 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->out[0]); }
+
+static void run(const cnn_call *c, const cnn_exec *e) {
+    const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
+    const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
+    float *y = cnn_data(e, c->out[0]);
+    int64_t begin, end;
+    cnn_share(e, g->n * g->out_h * g->blocks, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t line = i / g->blocks, at = i % g->blocks * g->block, first;
+        cnn_depthwise_row row;
+        const float *rows = cnn_depthwise_read(c, g, line % g->out_h, x + line / g->out_h * g->h * g->w * g->c, (float *)e->thread_workspace, &row, &first);
+        row.channels = cnn_min(g->block, g->channels - at);
+        c->kernels->depthwise->row(&row, rows + at, w + first * row.w_row + at, bias ? bias + at : NULL, act, y + line * g->out_w * g->channels + at);
+    }
+}
+
+const cnn_op cnn_op_depthwise_conv2d = {
+    .name = "depthwise_conv2d", .summary = "y = act(depthwise conv(x, w) + bias), channel c m + j from channel c", .inputs = "x w [bias]", .outputs = "y",
+    .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
+};
