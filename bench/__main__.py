@@ -9,6 +9,7 @@ from . import timing
 
 # Command: (module, what it does). A module has add_arguments(parser) and run(args).
 COMMANDS = {
+    "layers": ("layers", "convolution and dense layers, each pass beside the multiply-add peak"),
     "networks": ("networks", "training step and inference of the zoo's networks, beside PyTorch"),
     "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, beside PyTorch"),
     "cifar10": ("cifar10", "ResNet-20 on CIFAR-10; its loss curve beside PyTorch's"),
