@@ -57,7 +57,7 @@ def compare(result, expected, limit, what):
     """|result - expected| <= limit everywhere; float32; the same shape; NaN and infinities in the same places."""
     assert result.shape == expected.shape, f"{what}: shape {result.shape}, must be {expected.shape}"
     assert result.dtype == np.float32, f"{what}: {result.dtype}"
-    expected = np.where(np.abs(expected) > FLOAT_MAX, np.sign(expected) * np.inf, expected)
+    expected = np.where(np.abs(expected) > FLOAT_MAX, np.copysign(np.inf, expected), expected)
     with np.errstate(invalid="ignore"):
         error = np.abs(result - expected)
     error = np.where((result == expected) | (np.isnan(result) & np.isnan(expected)), 0.0, error)
