@@ -7,7 +7,9 @@ import os
 
 import numpy as np
 
+from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.exc cimport PyErr_Occurred
+from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -81,6 +83,23 @@ cdef extern from "cnncore.h" nogil:
     int cnn_set_isa(int)
     const char *cnn_compiler()
     double cnn_measure_peak(int, double)
+    enum: CNN_FILE_MAX_HEADER_BYTES, CNN_FILE_MAX_TENSORS, CNN_FILE_MAX_METADATA
+    ctypedef struct cnn_file:
+        pass
+    ctypedef struct cnn_file_tensor:
+        const char *name
+        int dtype, rank
+        int64_t dims[4]
+        int64_t offset, bytes
+        const void *data
+    cnn_file *cnn_file_open(const char *, cnn_error *)
+    cnn_file *cnn_file_open_memory(const void *, size_t, cnn_error *)
+    void cnn_file_close(cnn_file *)
+    int cnn_file_tensor_count(const cnn_file *)
+    const cnn_file_tensor *cnn_file_get_tensor(const cnn_file *, int)
+    int cnn_file_metadata_count(const cnn_file *)
+    const char *cnn_file_metadata_key(const cnn_file *, int)
+    const char *cnn_file_metadata(const cnn_file *, const char *)
 
 VERSION = CNN_VERSION.decode()
 MAX_RANK, MAX_STORAGES, MAX_THREADS, ALIGNMENT = CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
@@ -443,3 +462,86 @@ def measure_peak(isa=None, seconds=0.2):
     with nogil:
         peak = cnn_measure_peak(number, s)
     return peak
+
+
+# ---- model files ----
+
+FILE_MAX_HEADER_BYTES = CNN_FILE_MAX_HEADER_BYTES
+FILE_MAX_TENSORS, FILE_MAX_METADATA = CNN_FILE_MAX_TENSORS, CNN_FILE_MAX_METADATA
+
+
+cdef class ModelFile:
+    """A model file (safetensors) that is open: the C reader's checks have passed and its bytes are in memory.
+
+    Give `path`, or `data` (any contiguous buffer of bytes). Raises ValueError where the bytes are at fault, with a sentence
+    that says how, OSError where the file cannot be read, MemoryError. The object is a read-only buffer of all the tensors'
+    bytes, which `tensors` shows as arrays.
+    """
+    cdef cnn_file *file
+    cdef Py_ssize_t shape[1]
+    cdef Py_ssize_t strides[1]
+
+    def __cinit__(self, path=None, *, const unsigned char[::1] data=None):
+        cdef cnn_error error
+        cdef bytes name
+        cdef const char *c_name
+        cdef const void *start = NULL
+        cdef size_t size
+        cdef int reason
+        if (path is None) == (data is None):
+            raise ValueError("a model file must be given by path or by data, and not by both")
+        if path is None:
+            size = data.shape[0]
+            if size:
+                start = &data[0]
+            with nogil:
+                self.file = cnn_file_open_memory(start, size, &error)
+                reason = errno
+        else:
+            name = os.fsencode(path)
+            if b"\0" in name:
+                raise ValueError("the path of a model file must not have the character 0")
+            c_name = name
+            with nogil:
+                self.file = cnn_file_open(c_name, &error)
+                reason = errno
+        if self.file == NULL:
+            sentence = error.text.decode()
+            if reason == ENOMEM:
+                raise MemoryError(sentence)
+            if reason:
+                raise OSError(reason, sentence)
+            raise ValueError(sentence)
+        self.strides[0] = 1
+        self.shape[0] = 0
+        for i in range(cnn_file_tensor_count(self.file)):
+            self.shape[0] += cnn_file_get_tensor(self.file, i).bytes
+
+    def __dealloc__(self):
+        cnn_file_close(self.file)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("a model file's tensors are read-only")
+        view.buf = <void *>cnn_file_get_tensor(self.file, 0).data if self.shape[0] else <void *>self.shape
+        view.obj, view.len, view.itemsize, view.readonly, view.ndim = self, self.shape[0], 1, 1, 1
+        view.format, view.shape, view.strides, view.suboffsets, view.internal = b"B", self.shape, self.strides, NULL, NULL
+
+    def tensors(self):
+        """name -> read-only array in the file's memory, in the order of the file."""
+        cdef const cnn_file_tensor *t
+        arrays = {}
+        for i in range(cnn_file_tensor_count(self.file)):
+            t = cnn_file_get_tensor(self.file, i)
+            shape = tuple([t.dims[j] for j in range(t.rank)])
+            flat = np.frombuffer(self, DTYPES[t.dtype], t.bytes // _dtype_bytes[t.dtype], t.offset)
+            arrays[t.name.decode()] = flat.reshape(shape)
+        return arrays
+
+    def metadata(self):
+        """key -> value, both strings."""
+        entries = {}
+        for i in range(cnn_file_metadata_count(self.file)):
+            key = cnn_file_metadata_key(self.file, i)
+            entries[key.decode()] = cnn_file_metadata(self.file, key).decode()
+        return entries

@@ -128,6 +128,45 @@ typedef struct cnn_run {
 /* Runs the sections asked for. Returns 0, or -1 with a sentence, or 1 when cancelled (nothing of CNN_UPDATE was run then). */
 int cnn_program_run(const cnn_program *program, const cnn_run *run, cnn_error *error);
 
+/* ---- model files ----
+ *
+ * A model file (.cnn) is a safetensors file: 8 bytes with the length of the header (little-endian), the header (JSON, padded
+ * with spaces), then the tensors' bytes. The header maps names to {"dtype", "shape", "data_offsets": [begin, end]}, offsets
+ * counted from the end of the header, and "__metadata__" to a map of strings to strings.
+ *
+ * The reader takes any bytes, however damaged or hostile, and either opens the file or says what is wrong with it. It refuses:
+ * a header that is over CNN_FILE_MAX_HEADER_BYTES, is not that JSON or not UTF-8, has unknown or repeated keys, or characters
+ * that are 0; more than CNN_FILE_MAX_TENSORS tensors or CNN_FILE_MAX_METADATA entries; element types other than F32, U8 and
+ * I32; ranks other than 1 to CNN_MAX_RANK; dimensions below 1 or above 2147483647; sizes that do not follow from shape and
+ * type; tensors that overlap, leave a hole, are not aligned to their elements, or do not end where the file ends. It reads the
+ * file into memory of its own, which is little more than the file's size (a mapped file that somebody else shortens would end
+ * the process), and never follows anything a file says to another file. */
+
+#define CNN_FILE_MAX_HEADER_BYTES 100000000
+#define CNN_FILE_MAX_TENSORS 65536
+#define CNN_FILE_MAX_METADATA 4096
+
+typedef struct cnn_file cnn_file;
+typedef struct cnn_file_tensor {
+    const char *name;                 /* UTF-8, ends with 0 */
+    int dtype, rank;                  /* CNN_F32, ...; 1 to CNN_MAX_RANK */
+    int64_t dims[CNN_MAX_RANK];
+    int64_t offset, bytes;            /* offset from the first tensor */
+    const void *data;                 /* the first tensor's is aligned to CNN_ALIGNMENT, all to their elements */
+} cnn_file_tensor;
+
+/* NULL and a sentence in *error where the file cannot be opened; errno is then the system's reason, 0 where the bytes are at fault. */
+cnn_file *cnn_file_open(const char *path, cnn_error *error);
+cnn_file *cnn_file_open_memory(const void *bytes, size_t size, cnn_error *error);       /* copies what it needs */
+void cnn_file_close(cnn_file *file);           /* ends the life of all that the functions below have returned; NULL is allowed */
+
+int cnn_file_tensor_count(const cnn_file *file);
+const cnn_file_tensor *cnn_file_get_tensor(const cnn_file *file, int index);            /* in the order of their data; NULL if out of range */
+const cnn_file_tensor *cnn_file_find_tensor(const cnn_file *file, const char *name);    /* NULL if there is none */
+int cnn_file_metadata_count(const cnn_file *file);
+const char *cnn_file_metadata_key(const cnn_file *file, int index);                     /* in the order of the keys; NULL if out of range */
+const char *cnn_file_metadata(const cnn_file *file, const char *key);                   /* the value, UTF-8; NULL if there is none */
+
 /* ---- memory, threads, instruction sets ---- */
 
 void *cnn_alloc(size_t bytes);                 /* zeroed, aligned to CNN_ALIGNMENT; NULL when out of memory */
