@@ -74,8 +74,14 @@ class Model(Trainer, Layer):
     trainable : bool
 
     A model can be called like a layer: on symbolic tensors it becomes part of another model (sharing its weights), on arrays it predicts.
+
+    Attributes
+    ----------
+    class_names : list of str or None
+        What the numbers along the last axis of a classifier's output mean; saved with the model. None unless set.
     """
     accepts_bytes = True                             # the inputs' own layers convert where they must
+    _class_names = None
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)
@@ -182,6 +188,22 @@ class Model(Trainer, Layer):
     @property
     def output_shape(self):
         return self.outputs[0].shape if len(self.outputs) == 1 else [t.shape for t in self.outputs]
+
+    @property
+    def class_names(self):
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names):
+        if names is not None:
+            if isinstance(names, str) or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+                raise ValueError(f'model "{self.name}": class_names must be a list of different non-empty strings, got {names!r}')
+            names = [str(name) for name in names]
+            classes = self.outputs[0].shape[-1] if len(self.outputs) == 1 else None
+            if self.built and len(names) != classes:
+                wanted = f"{classes} names, one per class" if classes else "None for a model with several outputs"
+                raise ValueError(f'model "{self.name}": class_names must be {wanted}, got {len(names)}')
+        self._class_names = names
 
     def _kind(self):
         return "model"

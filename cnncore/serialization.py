@@ -1,8 +1,8 @@
 """Models in files: the graph and the weights in one `.cnn` file, which is a safetensors file.
 
 The tensors are the weights by their paths ("conv2d/kernel") in Keras' layout, and with the optimizer its state ("optimizer/velocity/conv2d/kernel").
-The metadata, a map of strings as safetensors has it, holds "format", "cnncore_version", "model" (the graph as JSON), "weights" (their order) and,
-for a compiled model, "training" (losses, metrics, optimizer, counters as JSON). Nothing in a file is ever imported or run: layers, losses and
+The metadata, a map of strings as safetensors has it, holds "format", "cnncore_version", "model" (the graph as JSON), "weights" (their order),
+where the model has class names "classes" (a list as JSON), and for a compiled model "training" (losses, metrics, optimizer, counters as JSON). Nothing in a file is ever imported or run: layers, losses and
 optimizers are looked up in closed tables.
 """
 import json
@@ -91,6 +91,8 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
     tensors = {name: variable.data for name, variable in named.items()}
     metadata = {"format": FORMAT, "cnncore_version": VERSION, "weights": _json(list(named), owner),
                 "model": _json({"class_name": "Sequential" if isinstance(model, model_module.Sequential) else "Model", "config": model.get_config()}, owner)}
+    if model.class_names is not None:
+        metadata["classes"] = _json(model.class_names, owner)
     if include_optimizer and model.optimizer is not None:
         optimizer, arguments = model.optimizer, model._compile_arguments
         metadata["training"] = _json({
@@ -169,6 +171,11 @@ def load_model(filepath, custom_objects=None, compile=True):
     _check_weights(path, named, weights)
     for name, variable in named.items():
         variable.assign(weights[name])
+    if "classes" in metadata:
+        try:
+            model.class_names = _parse(path, metadata, "classes")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'"{path}": metadata "classes" is damaged: {error}') from error
     if compile and "training" in metadata:
         _restore_training(path, model, _parse(path, metadata, "training"), named, tensors)
     return model

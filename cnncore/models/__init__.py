@@ -27,13 +27,15 @@ from .. import Model, Sequential
 from .lenet import LeNet, LeNet5
 from .mobilenet import MobileNetV2
 from .resnet import ResNet18, ResNet18Cifar, ResNet20, ResNet50, resnet_cifar
+from .small import SmallCNN
 from .squeezenet import SqueezeNet
 from .vgg import VGG16, VGGCifar
 
 __all__ = ["LeNet", "LeNet5", "MobileNetV2", "Model", "ResNet18", "ResNet18Cifar", "ResNet20", "ResNet50", "Sequential",
-           "SqueezeNet", "VGG16", "VGGCifar", "build", "load_model", "names", "resnet_cifar"]
+           "SmallCNN", "SqueezeNet", "VGG16", "VGGCifar", "build", "load_model", "names", "resnet_cifar"]
 
 _BUILDERS = {
+    "small": SmallCNN,
     "lenet": LeNet,
     "lenet5": LeNet5,
     "vgg_cifar": VGGCifar,
