@@ -107,7 +107,7 @@ class Registry:
                              f"constructor, got {arguments!r} ({error})") from error
 
     def get(self, identifier, custom_objects=None):
-        """Return the object for a name, a configuration, a class (instantiated) or a callable (as it is)."""
+        """Return the object for a name, a configuration or a class (instantiated); an object or a callable as it is."""
         if identifier is None:
             return None
         if isinstance(identifier, str):
@@ -116,7 +116,7 @@ class Registry:
             return self.deserialize(identifier, custom_objects)
         if inspect.isclass(identifier):
             identifier = identifier.from_config({}) if hasattr(identifier, "from_config") else identifier()
-        if callable(identifier):
+        if isinstance(identifier, Configurable) or callable(identifier):
             return identifier
-        raise ValueError(f"{self.kind}: the identifier must be a name, a config dict, a class or a callable, "
+        raise ValueError(f"{self.kind}: the identifier must be a name, a config dict, a class, an object or a callable, "
                          f"got {identifier!r}")

@@ -54,7 +54,7 @@ def test_round_trip():
     ({"class_name": "Shade", "config": {1: 2}}, "config must be a dict of arguments"),
     ({"class_name": None}, "None is unknown"), ({}, '"class_name"'),
     ({"class_name": "Plain", "build": 1}, "got also 'build'"),
-    (3, "must be a name, a config dict, a class or a callable, got 3"),
+    (3, "must be a name, a config dict, a class, an object or a callable, got 3"),
 ])
 def test_wrong_identifiers(identifier, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?") if message.endswith("?") else message):
