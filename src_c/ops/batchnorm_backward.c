@@ -19,12 +19,14 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const names[] = {"grad_y", "x", "y"};
     char shape[64], want[64];
     const cnn_tensor *x = c->in[X];
+    int64_t n = cnn_last(x), activation = cnn_int(c, ACTIVATION);
+    if (!c->in[Y] && (activation != CNN_LINEAR || c->attr[MAX_VALUE] != INFINITY)) return cnn_fail(error, "y must be given where there is an activation, to mask grad_y by");
     for (int i = GRAD_Y; i <= Y; i++) {
+        if (!c->in[i]) continue;
         if (cnn_expect(c->in[i], names[i], -1, CNN_F32, error)) return -1;
         if (!cnn_same_shape(c->in[i], x))
             return cnn_fail(error, "%s must have the shape of x, %s, got %s", names[i], cnn_shape_text(x, want), cnn_shape_text(c->in[i], shape));
     }
-    int64_t n = cnn_last(x), activation = cnn_int(c, ACTIVATION);
     if (cnn_expect_vector(c->in[MEAN], "mean", n, error) || cnn_expect_vector(c->in[VAR], "var", n, error)) return -1;
     if (cnn_expect_vector(operand(c, GAMMA), "gamma", n, error)) return -1;
     if (activation != CNN_LINEAR && activation != CNN_RELU)
@@ -104,7 +106,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_batchnorm_backward = {
-    .name = "batchnorm_backward", .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)", .inputs = "grad_y x y mean var [gamma]",
+    .name = "batchnorm_backward", .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)", .inputs = "grad_y x [y] mean var [gamma]",
     .outputs = "grad_x [grad_gamma] [grad_beta] [grad_residual]", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
     .in_place = 1 << GRAD_Y | 1 << X | 1 << Y,
 };
