@@ -58,7 +58,7 @@ class Trainer:
     def __init__(self):
         self._programs = ProgramCache()
         self._lock = threading.RLock()
-        self._gradients = None
+        self._gradients = self._gradients_store = None           # the gradients of the last step, in the layout of the store's parameters
         self._step_seed, self._predict_count = None, 0
         self.optimizer, self.compiled_losses, self._compile_arguments = None, [], None
         self.stop_training, self.history = False, None
@@ -87,8 +87,6 @@ class Trainer:
         ValueError
             For unknown names, and for losses, weights or metrics that do not fit the outputs.
         """
-        if not self.built:
-            self._deferred = dict(optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics, seed=seed)
         chosen = optimizers.get(optimizer)
         if chosen is None:
             raise ValueError(f'model "{self.name}": optimizer must not be None')
@@ -101,6 +99,7 @@ class Trainer:
         self.optimizer, self.compiled_losses = chosen, compiled
         self._compile_arguments = dict(loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics)
         self._programs.clear()
+        self._gradients = self._gradients_store = None
         self._total.reset_state()
 
     def _by_output(self, value, names, what):
@@ -156,13 +155,16 @@ class Trainer:
         """A Sequential model without an input shape is built by its first data."""
         if self.built:
             return
-        array = flatten(x)[0] if x is not None and not isinstance(x, np.ndarray) and flatten(x) else x
-        if array is None:
-            raise ValueError(f'model "{self.name}": has no shape yet; begin it with Input(shape), or call fit or predict with data first')
-        shape = np.shape(array)
+        owner = f'model "{self.name}"'
+        if x is None:
+            raise ValueError(f"{owner}: has no shape yet; begin it with Input(shape), or call fit or predict with data first")
+        if isinstance(x, dict):
+            raise ValueError(f"{owner}: has no named inputs yet, got a dict of {', '.join(map(str, x))}; begin it with Input(shape, name=...)")
+        array = batches.to_array(x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1 else x, f"{owner}: x")
+        shape = array.shape
         self.build((None, *(shape[1:] if len(shape) != 3 or self._takes_vectors() else (*shape[1:], 1))))
-        if self.optimizer is not None and self.compiled_losses:
-            self.compile(**{**self._deferred, "optimizer": self.optimizer, "seed": self._step_seed})
+        if self.optimizer is not None:
+            self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
 
     def _takes_vectors(self):
         return type(self.layers[0]).__name__ in ("Dense", "Flatten", "Reshape") if self.layers else True
@@ -174,7 +176,7 @@ class Trainer:
 
     def _frozen(self):
         """Which layers are frozen: part of what a training program depends on."""
-        return tuple(layer.name for layer in _all_layers(self) if not layer._trainable)
+        return tuple(i for i, layer in enumerate(_all_layers(self)) if not layer._trainable)
 
     def _inference(self, n, dtypes):
         store = self._store()
@@ -185,13 +187,12 @@ class Trainer:
         store = self._store()
         key = ("train" if train else "test", n, dtypes, tuple(targets), tuple(weighted), outputs, store, environment(), self._frozen(),
                self.optimizer.signature() if train else None)
-        if train and self._gradients_store is not store:
-            self._gradients, self._gradients_store = _core.aligned_zeros(store.parameters.size), store
+        if train:
             self.optimizer.build(store)
+            if self._gradients_store is not store:
+                self._gradients, self._gradients_store = _core.aligned_zeros(store.parameters.size), store
         return self._programs.get(key, lambda: LossProgram(self, store, self._programs.arena, n, dtypes, targets, weighted, outputs,
                                                            self.optimizer if train else None)), store
-
-    _gradients_store = None
 
     def _run_prepared(self, executable, store, threads, seed=0, step=0):
         """Run inference or evaluation; weights are packed and folded first where they have changed."""
@@ -252,10 +253,10 @@ class Trainer:
         """One training step, or one batch of evaluation, on converted arrays; updates the running means."""
         n = len(inputs[0])
         outputs = any(plan.slow_metrics for plan in self.compiled_losses)
-        program, store = self._loss_program(n, tuple(a.dtype.name for a in inputs), [(t.dtype.name, t.shape[1:]) for t in targets],
-                                            [None if w is None else w.shape[1:] for w in weights], train, outputs)
-        executable = program.executable
         with self._lock:
+            program, store = self._loss_program(n, tuple(a.dtype.name for a in inputs), [(t.dtype.name, t.shape[1:]) for t in targets],
+                                                [None if w is None else w.shape[1:] for w in weights], train, outputs)
+            executable = program.executable
             for i, array in enumerate((*inputs, *targets, *(w for w in weights if w is not None))):
                 executable.bind(f"input{i}", array)
             predictions = []
@@ -493,7 +494,7 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------ evaluate and predict
 
     def _evaluate(self, source, steps, callback_list, threads, prefix="", bar=None):
-        """Walk over a source without training; returns the logs. The running means of training are put back."""
+        """Walk over a source without training; returns the logs. The running means of training are forgotten."""
         self.reset_metrics()
         callback_list.on_test_begin()
         for step, batch in enumerate(source.batches()):
@@ -576,9 +577,9 @@ class Trainer:
 
     def _predict(self, arrays, threads):
         n = len(arrays[0])
-        executable, store = self._inference(n, tuple(a.dtype.name for a in arrays))
         outputs = [np.empty((n, *tensor.shape[1:]), np.float32) for tensor in self.outputs]
         with self._lock:
+            executable, store = self._inference(n, tuple(a.dtype.name for a in arrays))
             for i, array in enumerate(arrays):
                 executable.bind(f"input{i}", array)
             for i, output in enumerate(outputs):

@@ -26,9 +26,11 @@ class _Fuser:
     def __init__(self, graph):
         self.graph = graph
         self.readers = graph.uses()
+        self.position = {operation: i for i, operation in enumerate(graph.operations)}
         for value in graph.results:
             self.readers.setdefault(value, []).append(None)
         self.gone = set()
+        self.moved = {}                        # operation that is gone -> the one that stands in its place
 
     def only_reader(self, value):
         """The one operation that reads the value, or None."""
@@ -36,10 +38,11 @@ class _Fuser:
         return readers[0] if len(readers) == 1 and value.storage is None else None
 
     def take_over(self, operation, successor):
-        """`operation` now computes what `successor` did."""
+        """`operation` now computes what `successor` did, in its place: what `successor` read from others is there by then."""
         output = successor.outputs[0]
         operation.outputs[0], output.producer = output, operation
         self.gone.add(successor)
+        self.moved[successor] = operation
 
     def attach(self, operation, position, value, instead_of):
         """Make `value` an input of `operation`, which reads it instead of another one."""
@@ -47,7 +50,16 @@ class _Fuser:
         self.readers[value] = [operation if reader is instead_of else reader for reader in self.readers[value]]
 
     def finish(self):
-        self.graph.operations = [operation for operation in self.graph.operations if operation not in self.gone]
+        """Drop what is gone, so that the operations stand in an order in which they can run."""
+        place = {operation: place for place, operation in self.moved.items()}           # the last place that an operation took over
+        operations = []
+        for operation in self.graph.operations:
+            heir = self.moved.get(operation)
+            if heir is not None and place[heir] is operation and heir not in self.gone:
+                operations.append(heir)
+            elif operation not in self.gone and operation not in place:
+                operations.append(operation)
+        self.graph.operations = operations
 
 
 def fuse_forward(graph, differentiated):
@@ -109,9 +121,8 @@ def _add_into_producer(fuser, add, inference):
     a, b = add.inputs
     if a.shape != b.shape or a is b:
         return
-    order = {operation: i for i, operation in enumerate(fuser.graph.operations)}
     candidates = [v for v in (a, b) if v.producer is not None]
-    candidates.sort(key=lambda v: -order.get(v.producer, -1))                 # the later one: the other is there by then
+    candidates.sort(key=lambda v: -fuser.position.get(v.producer, -1))        # the later one: what it reads stays alive the shortest
     for value in candidates:
         producer = value.producer
         position = RESIDUAL.get(producer.name)
@@ -143,7 +154,6 @@ def _activation_into_producer(fuser, activation, differentiated):
 def fuse_backward(graph):
     """Sums of gradients into the operation that gives one of the summands."""
     fuser = _Fuser(graph)
-    order = {operation: i for i, operation in enumerate(graph.operations)}
     for add in list(graph.operations):
         if add.name != "add" or add.inputs[0].shape != add.inputs[1].shape or add.inputs[0] is add.inputs[1]:
             continue
@@ -151,8 +161,6 @@ def fuse_backward(graph):
             producer = value.producer
             position = BACKWARD_RESIDUAL.get(producer.name) if producer is not None else None
             if position is None or fuser.only_reader(value) is not add or producer.input(position) is not None:
-                continue
-            if other.producer is not None and order[other.producer] > order[producer]:
                 continue
             fuser.attach(producer, position, other, instead_of=add)
             fuser.take_over(producer, add)

@@ -100,7 +100,6 @@ def profile(model, x, y, batch_size, training, repeats, threads):
                                np.eye(shape[-1], dtype=np.float32)[generator.integers(0, shape[-1], (n, *shape[:-1]))])
         for i, target in enumerate(targets):
             executable.bind(f"input{count + i}", target)
-        executable.bind("hyper", np.zeros(4, np.float32))          # hmm
     for i, tensor in enumerate(model.outputs):
         keep.append(np.empty((n, *tensor.shape[1:]), np.float32))
         executable.bind(f"output{i}", keep[-1])

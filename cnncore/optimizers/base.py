@@ -79,9 +79,15 @@ class Optimizer(Configurable):
     # -- state --
 
     def build(self, store):
-        """Make the state for a store of weights; state of the variables that it had before is kept."""
+        """Make the state for a store of weights; state of the variables that it had before is kept.
+
+        Raises ValueError for the weights of another model: the steps and the state of two models would mix.
+        """
         if store is self._store:
             return
+        if self._store is not None and self._store.layout.keys().isdisjoint(store.layout):
+            raise ValueError(f'optimizer "{self.name}": must serve one model, got the weights of a second one; compile each model with an optimizer '
+                             "of its own")
         state = {slot: _core.aligned_zeros(store.parameters.size) for slot in self.slots}
         if self._store is not None:
             for variable, (buffer, offset) in store.layout.items():
