@@ -6,7 +6,7 @@ from .. import _core
 _SECTIONS = {_core.PREPARE: "prepare (once after the weights have changed)", _core.COMPUTE: "compute", _core.UPDATE: "update"}
 
 
-def _si(value, unit=""):
+def si(value, unit=""):
     """1234567 -> "1.23 M"."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
@@ -57,8 +57,8 @@ def describe(model, executable):
         outputs = [executable.tensor(t) for t in operation["outputs"] if t >= 0]
         inputs = [executable.tensor(t) for t in operation["inputs"] if t >= 0]
         shapes = (_shape(inputs[0][2]) if inputs else "") + " -> " + ", ".join(_shape(o[2]) for o in outputs[:1])
-        rows.append((len(rows), _operation_name(operation), layer, shapes, _si(operation["flops"]), _si(operation["bytes"], "B"), operation["kernel"],
-                     _si(operation["packed_bytes"], "B") if operation["packed_bytes"] else ""))
+        rows.append((len(rows), _operation_name(operation), layer, shapes, si(operation["flops"]), si(operation["bytes"], "B"), operation["kernel"],
+                     si(operation["packed_bytes"], "B") if operation["packed_bytes"] else ""))
         for key, name in (("flops", "flops"), ("bytes", "bytes"), ("workspace", "workspace_bytes"), ("packed", "packed_bytes")):
             totals[key] += operation[name]
     numbered, count = [], 0
@@ -69,9 +69,9 @@ def describe(model, executable):
         numbered.append(row)
     lines = _table(numbered, ("#", "operation", "layer", "shapes", "FLOP", "moves", "kernel", "packed"), right={0, 4, 5, 7})
     unfused = sum(_core.OPERATIONS[o["op"]].name in ("activation", "activation_backward", "add", "affine") for o in executable.operations)
-    lines += ["", f"{count} operations, {_si(totals['flops'], 'FLOP')}, {_si(totals['bytes'], 'B')} moved; {unfused} elementwise passes of their own",
-              f"memory planned: {_si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
-              f"{_si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}"]
+    lines += ["", f"{count} operations, {si(totals['flops'], 'FLOP')}, {si(totals['bytes'], 'B')} moved; {unfused} elementwise passes of their own",
+              f"memory planned: {si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
+              f"{si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}"]
     return "\n".join([f'model "{model.name}"', *lines])
 
 
@@ -114,15 +114,15 @@ def profile(model, x, y, batch_size, training, repeats, threads):
     rows = []
     for operation, layer, s in zip(executable.operations, executable.layers, best):
         if s > 0:
-            rows.append((s, (_operation_name(operation), layer, f"{s * 1e3:.3f}", f"{100 * s / best.sum():.1f} %", _si(operation["flops"] / s, "FLOP/s"),
-                             f"{100 * operation['flops'] / s / peak:.0f} %", _si(operation["bytes"] / s, "B/s"), operation["kernel"])))
+            rows.append((s, (_operation_name(operation), layer, f"{s * 1e3:.3f}", f"{100 * s / best.sum():.1f} %", si(operation["flops"] / s, "FLOP/s"),
+                             f"{100 * operation['flops'] / s / peak:.0f} %", si(operation["bytes"] / s, "B/s"), operation["kernel"])))
     if best[-1] > 0:
         rows.append((best[-1], ("packing of weights", "", f"{best[-1] * 1e3:.3f}", f"{100 * best[-1] / best.sum():.1f} %", "", "", "", "")))
     rows.sort(key=lambda row: -row[0])
     lines = _table([row for _, row in rows], ("operation", "layer", "ms", "share", "rate", "of peak", "moves", "kernel"), right={2, 3, 4, 5, 6})
     flops = sum(o["flops"] for o in executable.operations)
-    lines += ["", f"total {best.sum() * 1e3:.3f} ms for {n} samples with {threads or _core.get_threads()} threads: {_si(flops / best.sum(), 'FLOP/s')}, "
-              f"{100 * flops / best.sum() / peak:.0f} % of the measured peak {_si(peak, 'FLOP/s')}"]
+    lines += ["", f"total {best.sum() * 1e3:.3f} ms for {n} samples with {threads or _core.get_threads()} threads: {si(flops / best.sum(), 'FLOP/s')}, "
+              f"{100 * flops / best.sum() / peak:.0f} % of the measured peak {si(peak, 'FLOP/s')}"]
     return "\n".join([f'model "{model.name}"', *lines])
 
 
@@ -162,7 +162,7 @@ def summary(model, line_length, print_fn, expand_nested, show_trainable):
     lines = _table(rows, header, right={2})
     count = lambda variables: sum(v.data.size for v in variables)
     total, trainable = count(model.variables), count(model.trainable_variables)
-    lines = [f'Model: "{model.name}"', *lines, "", f"Weights: {total:,} ({_si(total * 4, 'B')})", f"Trainable: {trainable:,}",
+    lines = [f'Model: "{model.name}"', *lines, "", f"Weights: {total:,} ({si(total * 4, 'B')})", f"Trainable: {trainable:,}",
              f"Not trainable: {total - trainable:,}"]
     for line in lines:
         print_fn(line if line_length is None else line[:line_length])

@@ -13,7 +13,8 @@ static void repeat_pixels(ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const floa
         for (ptrdiff_t k = 0; k < factor; k++, y += c) copy(c, x, y);
 }
 
-VINLINE vf mix(vf a, vf b, vf weight) { return vfma(weight, b - a, a); }
+/* As a sum of two products, not a + weight (b - a): that would lose digits where a is much larger than the result. */
+VINLINE vf mix(vf a, vf b, vf weight) { return vfma(weight, b, (vset(1) - weight) * a); }
 
 static void bilinear_row(ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const float *low, const float *high, float weight, float *y) {
     vf down = vset(weight);
