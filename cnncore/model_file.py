@@ -1,9 +1,9 @@
 """Model files: named arrays and a map of strings in one file, in the safetensors format.
 
 A file is 8 bytes with the length of the header (little-endian), the header (JSON, padded with spaces so that the data
-begin at a multiple of 64 bytes), and the arrays' bytes. Any reader of safetensors opens it. Reading is done by the strict
-C reader, which embedders use too; cnncore.h says all that it refuses. What a string of the metadata means is not its
-concern: it bounds the length, 100 MB with all names and strings, and whoever parses the string checks what is in it.
+begin at a multiple of 64 bytes), and the arrays' bytes. Any reader of safetensors opens it. Reading is done by the
+strict C reader, which embedders use too; cnncore.h says all that it refuses. What a string of the metadata means is not
+its concern: it bounds the length, 100 MB with all names and strings, and whoever parses the string checks its contents.
 Writing is atomic: on disk there is always the old file or the new one, whole.
 
 Reference: https://huggingface.co/docs/safetensors
@@ -27,8 +27,9 @@ def write(path, tensors, metadata=None):
     """Write a model file; what is at the path already is replaced in one step or not at all.
 
     The bytes go to a temporary file in the same folder, which is flushed to disk and renamed, and then the folder is
-    flushed. When that fails at any point before the renaming the temporary file is removed and the old file is as it was.
-    A symbolic link is followed; the permissions of the old file stay.
+    flushed. When that fails at any point before the renaming the temporary file is removed and the old file is as it
+    was. A symbolic link is followed; the permissions of the old file stay. A process that is killed while it saves
+    leaves the temporary file, ".<name>.<random>.tmp", behind.
 
     Parameters
     ----------
@@ -176,7 +177,7 @@ def _write_all(fd, data):
 
 
 def _flush_folder(folder):
-    """Make the renaming last. Some file systems cannot flush a folder and say so with EINVAL; all that can be done is done then."""
+    """Make the renaming last. A file system that cannot flush a folder says EINVAL; there is no more to do then."""
     fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         os.fsync(fd)
