@@ -1,0 +1,54 @@
+"""Arguments that several subcommands share."""
+import argparse
+import pathlib
+
+
+def positive_integer(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
+    return value
+
+
+def positive_number(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number > 0, got {text!r}")
+    return value
+
+
+def image_size(text):
+    """"96x128" or "96" -> (height, width)."""
+    height, _, width = text.lower().partition("x")
+    try:
+        size = int(height), int(width or height)
+    except ValueError:
+        size = 0, 0
+    if min(size) < 1:
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, such as 64x96, got {text!r}")
+    return size
+
+
+def load_classifier(path):
+    """A saved model with one image input and one output of class scores; ValueError for another model.
+
+    Returns
+    -------
+    tuple
+        (model, names of its classes); their numbers where the file has no names.
+    """
+    from .. import load_model
+    if not pathlib.Path(path).exists():
+        raise ValueError(f'there is no model "{path}"; make one with cnncore train --output {path}')
+    model = load_model(path)
+    inputs, outputs = [t.shape for t in model.inputs], [t.shape for t in model.outputs]
+    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0]) != 4 or len(outputs[0]) != 2 or inputs[0][3] not in (1, 3):
+        raise ValueError(f'"{path}": must be a model from one grey or RGB image to the scores of classes, but goes from '
+                         f"{', '.join(map(str, inputs))} to {', '.join(map(str, outputs))}")
+    return model, model.class_names or [str(i) for i in range(outputs[0][1])]
