@@ -1,4 +1,5 @@
-/* Elementwise leaves; the contract is in elementwise.h. A switch picks the function once, then one loop runs with it inlined. */
+/* Elementwise leaves; the contract is in elementwise.h. A switch picks the function once, then one loop runs with it
+ * inlined. */
 #include "kernels.h"
 #include "vec_math.h"
 
@@ -6,7 +7,8 @@
 
 #define SELU_SCALE 1.05070098735548049f       /* Klambauer et al. 2017, Self-normalizing neural networks */
 #define SELU_ALPHA 1.67326324235437728f
-#define GELU_C 0.797884560802865356f          /* sqrt(2 / pi); Hendrycks and Gimpel 2016, with the cubic term 0.044715 */
+/* sqrt(2 / pi); Hendrycks and Gimpel 2016, with the cubic term 0.044715 */
+#define GELU_C 0.797884560802865356f
 
 enum { PLAIN_RELU = CNN_ACTIVATIONS };        /* max(x, 0) */
 
@@ -43,7 +45,8 @@ VINLINE vf function(int kind, vf x, const vact *a) {
         return vselect(vabs(x) == vset(__builtin_inff()), vcopysign(one, x), y);
     }
     case CNN_EXPONENTIAL: return vexp(x);
-    case CNN_MISH: {                          /* tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2), which is 1 from x = 20 on */
+    /* tanh(log(1 + e)) = e (e + 2) / (e (e + 2) + 2), which is 1 from x = 20 on */
+    case CNN_MISH: {
         vf e = vexp(vmin(vset(20.0f), x)), m = e * (e + vset(2.0f));
         return vmax(vset(-104.0f), x) * (m / (m + vset(2.0f)));
     }
@@ -76,10 +79,12 @@ VINLINE vf derivative(int kind, vf x, const vact *a) {
     }
     case CNN_SOFTPLUS: return vsigmoid(x);
     case CNN_HARD_SIGMOID: return vselect((x > vset(-3.0f)) & (x < vset(3.0f)), vset(1.0f / 6), zero);
-    case CNN_HARD_SILU: return vselect(x >= vset(3.0f), one, vselect(x <= vset(-3.0f), zero, vfma(x, vset(1.0f / 3), vset(0.5f))));
+    case CNN_HARD_SILU: return vselect(x >= vset(3.0f), one,
+                                       vselect(x <= vset(-3.0f), zero, vfma(x, vset(1.0f / 3), vset(0.5f))));
     case CNN_SOFTSIGN: { vf d = one / (one + vabs(x)); return d * d; }
     case CNN_EXPONENTIAL: return vexp(x);
-    case CNN_MISH: {                          /* with t = tanh(softplus x), s = sigmoid x, D = e (e + 2) + 2: s (1 - t^2) = 4 e (1 + e) / D^2 */
+    /* with t = tanh(softplus x), s = sigmoid x, D = e (e + 2) + 2: s (1 - t^2) = 4 e (1 + e) / D^2 */
+    case CNN_MISH: {
         vf v = vclamp(x, -104.0f, 20.0f), e = vexp(v), m = e * (e + vset(2.0f)), d = one / (m + vset(2.0f));
         return vfma(v * (e * d), vset(4.0f) * (one + e) * d, m * d);
     }
@@ -114,17 +119,21 @@ VINLINE void map(int kind, cnn_act act, ptrdiff_t n, const float *x, float *y) {
 
 /* bounded: max_value is finite, so that f(x) is needed beside f'(x). */
 VINLINE vf gradient(int kind, int from_input, int bounded, vf grad_y, vf reference, const vact *a) {
-    if (!from_input) return vselect(reference >= a->max_value, vzero(), grad_y * derivative_from_output(kind, reference, a));
+    if (!from_input) return vselect(reference >= a->max_value, vzero(),
+                                    grad_y * derivative_from_output(kind, reference, a));
     vf grad_x = grad_y * derivative(kind, reference, a);
     return bounded ? vselect(function(kind, reference, a) >= a->max_value, vzero(), grad_x) : grad_x;
 }
 
-VINLINE void map_backward(int kind, int from_input, cnn_act act, ptrdiff_t n, const float *grad_y, const float *reference, float *grad_x) {
+VINLINE void map_backward(int kind, int from_input, cnn_act act, ptrdiff_t n, const float *grad_y,
+                          const float *reference, float *grad_x) {
     vact a = spread(act);
     int bounded = act.max_value < __builtin_inff();
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) vstore(grad_x + i, gradient(kind, from_input, bounded, vload(grad_y + i), vload(reference + i), &a));
-    if (i < n) vstore_n(grad_x + i, gradient(kind, from_input, bounded, vload_n(grad_y + i, n - i), vload_n(reference + i, n - i), &a), n - i);
+    for (; i + VL <= n; i += VL) vstore(grad_x + i, gradient(kind, from_input, bounded, vload(grad_y + i),
+                                                            vload(reference + i), &a));
+    if (i < n) vstore_n(grad_x + i, gradient(kind, from_input, bounded, vload_n(grad_y + i, n - i),
+                                             vload_n(reference + i, n - i), &a), n - i);
 }
 
 static void activate(cnn_act act, ptrdiff_t n, const float *x, float *y) {
@@ -191,7 +200,8 @@ static void backward_from_output(cnn_act act, ptrdiff_t n, const float *grad_y, 
     }
 }
 
-static void activate_backward(cnn_act act, int reference_is_input, ptrdiff_t n, const float *grad_y, const float *reference, float *grad_x) {
+static void activate_backward(cnn_act act, int reference_is_input, ptrdiff_t n, const float *grad_y,
+                              const float *reference, float *grad_x) {
     if (reference_is_input) backward_from_input(act, n, grad_y, reference, grad_x);
     else backward_from_output(act, n, grad_y, reference, grad_x);
 }
@@ -208,13 +218,15 @@ VINLINE vf combine(int op, vf a, vf b) {
     }
 }
 
-VINLINE void combine_rows(int op, int a_step, int b_step, ptrdiff_t rows, ptrdiff_t n, cnn_operand a, cnn_operand b, float *y) {
+VINLINE void combine_rows(int op, int a_step, int b_step, ptrdiff_t rows, ptrdiff_t n, cnn_operand a, cnn_operand b,
+                          float *y) {
     for (ptrdiff_t i = 0; i < rows; i++, y += n) {
         const float *p = a.p + i * a.row, *q = b.p + i * b.row;
         vf va = vset(*p), vb = vset(*q);
         ptrdiff_t j = 0;
         for (; j + VL <= n; j += VL) vstore(y + j, combine(op, a_step ? vload(p + j) : va, b_step ? vload(q + j) : vb));
-        if (j < n) vstore_n(y + j, combine(op, a_step ? vload_n(p + j, n - j) : va, b_step ? vload_n(q + j, n - j) : vb), n - j);
+        if (j < n) vstore_n(y + j, combine(op, a_step ? vload_n(p + j, n - j) : va,
+                                           b_step ? vload_n(q + j, n - j) : vb), n - j);
     }
 }
 
@@ -240,7 +252,8 @@ VINLINE vf columns(const float *p, int step, ptrdiff_t j, ptrdiff_t count) {
     return count < VL ? vload_n(p + j, count) : vload(p + j);
 }
 
-static void choice_backward(int op, ptrdiff_t rows, ptrdiff_t n, const float *grad_y, cnn_operand a, cnn_operand b, float *grad_a, float *grad_b) {
+static void choice_backward(int op, ptrdiff_t rows, ptrdiff_t n, const float *grad_y, cnn_operand a, cnn_operand b,
+                            float *grad_a, float *grad_b) {
     for (ptrdiff_t i = 0; i < rows; i++) {
         for (ptrdiff_t j = 0; j < n; j += VL) {
             ptrdiff_t at = i * n + j, count = n - j < VL ? n - j : VL;

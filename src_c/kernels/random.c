@@ -1,15 +1,25 @@
 /* Leaves that draw random numbers; the contract is in random.h. */
 #include "kernels.h"
+#include "philox.h"
 #include "vec_math.h"
 
-static void dropout(const cnn_random_key *key, uint64_t begin, ptrdiff_t n, const float *x, uint32_t threshold, float scale, float *y) {
+VINLINE vf keep(const uint32_t *word, uint32_t threshold, vf kept) {
+    vu w;
+    memcpy(&w, word, sizeof w);
+    return vselect((vi)(w >= threshold), kept, vzero());
+}
+
+static void dropout(const cnn_random_key *key, uint64_t begin, ptrdiff_t n, const float *x, uint32_t threshold,
+                    float scale, float *y) {
     uint32_t words[CNN_RANDOM_GROUP];
+    vf factor = vset(scale);
     for (ptrdiff_t at = 0; at < n; at += CNN_RANDOM_GROUP) {
-        ptrdiff_t count = n - at < CNN_RANDOM_GROUP ? n - at : CNN_RANDOM_GROUP;
-        cnn_philox_group(key, (begin + (uint64_t)at) / CNN_RANDOM_GROUP, words);
-        for (ptrdiff_t i = 0; i < count; i++) {
-            float kept = x[at + i] * scale;
-            y[at + i] = words[i] >= threshold ? kept : 0.0f;
+        ptrdiff_t count = n - at < CNN_RANDOM_GROUP ? n - at : CNN_RANDOM_GROUP, i = 0;
+        philox_group(key, (begin + (uint64_t)at) / CNN_RANDOM_GROUP, words);
+        for (; i + VL <= count; i += VL) vstore(y + at + i, keep(words + i, threshold, vload(x + at + i) * factor));
+        if (i < count) {
+            ptrdiff_t rest = count - i;
+            vstore_n(y + at + i, keep(words + i, threshold, vload_n(x + at + i, rest) * factor), rest);
         }
     }
 }
@@ -27,12 +37,13 @@ static void box_muller(const uint32_t *words, float *z) {
     }
 }
 
-static void gaussian_noise(const cnn_random_key *key, uint64_t begin, ptrdiff_t n, const float *x, float stddev, float *y) {
+static void gaussian_noise(const cnn_random_key *key, uint64_t begin, ptrdiff_t n, const float *x, float stddev,
+                           float *y) {
     uint32_t words[CNN_RANDOM_GROUP];
     float z[CNN_RANDOM_GROUP];
     for (ptrdiff_t at = 0; at < n; at += CNN_RANDOM_GROUP) {
         ptrdiff_t count = n - at < CNN_RANDOM_GROUP ? n - at : CNN_RANDOM_GROUP;
-        cnn_philox_group(key, (begin + (uint64_t)at) / CNN_RANDOM_GROUP, words);
+        philox_group(key, (begin + (uint64_t)at) / CNN_RANDOM_GROUP, words);
         box_muller(words, z);
         box_muller(words + 32, z + 32);
         for (ptrdiff_t i = 0; i < count; i++) y[at + i] = x[at + i] + stddev * z[i];

@@ -28,7 +28,8 @@ static double sum(ptrdiff_t n, const float *x) {
 
 static void sum_rows(ptrdiff_t rows, ptrdiff_t n, const float *x, ptrdiff_t stride, double *sums) {
     enum { WIDE = 64 };
-    if (stride == n && n < 4 * VD && rows >= 2 * (WIDE / n)) {       /* short rows: several of them are one long row, folded at the end */
+    /* short rows: several of them are one long row, folded at the end */
+    if (stride == n && n < 4 * VD && rows >= 2 * (WIDE / n)) {
         double wide[WIDE] = {0};
         ptrdiff_t times = WIDE / n, groups = rows / times;
         sum_rows(groups, times * n, x, times * n, wide);

@@ -1,4 +1,5 @@
-/* Leaves of sums over axes, in double precision. The order of the additions depends on the sizes and the vector length alone. */
+/* Leaves of sums over axes, in double precision. The order of the additions depends on the sizes and the vector
+ * length alone. */
 #ifndef CNN_KERNELS_REDUCE_H
 #define CNN_KERNELS_REDUCE_H
 

@@ -16,7 +16,8 @@ static void repeat_pixels(ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const floa
 /* As a sum of two products, not a + weight (b - a): that would lose digits where a is much larger than the result. */
 VINLINE vf mix(vf a, vf b, vf weight) { return vfma(weight, b, (vset(1) - weight) * a); }
 
-static void bilinear_row(ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const float *low, const float *high, float weight, float *y) {
+static void bilinear_row(ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const float *low, const float *high, float weight,
+                         float *y) {
     vf down = vset(weight);
     for (ptrdiff_t q = 0; q < w * factor; q++, y += c) {
         cnn_tap tap = cnn_upsample_tap(CNN_BILINEAR, q, w, factor);
@@ -37,7 +38,8 @@ static void accumulate(ptrdiff_t n, float weight, const float *x, int add, float
     vf a = vset(weight);
     ptrdiff_t i = 0;
     for (; i + VL <= n; i += VL) vstore(y + i, add ? vfma(a, vload(x + i), vload(y + i)) : a * vload(x + i));
-    if (i < n) vstore_n(y + i, add ? vfma(a, vload_n(x + i, n - i), vload_n(y + i, n - i)) : a * vload_n(x + i, n - i), n - i);
+    if (i < n) vstore_n(y + i, add ? vfma(a, vload_n(x + i, n - i), vload_n(y + i, n - i)) : a * vload_n(x + i, n - i),
+                        n - i);
 }
 
 static void gather_row(int mode, ptrdiff_t w, ptrdiff_t c, ptrdiff_t factor, const float *grad_y, float *grad_x) {

@@ -41,6 +41,7 @@
 
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef uint64_t vul __attribute__((vector_size(VL * 4)));
 typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t vi_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 
@@ -63,6 +64,8 @@ VINLINE vf vsqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
 VINLINE vf vround(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 VINLINE vi vto_int(vf a) { return (vi)_mm512_cvttps_epi32((__m512)a); }                                /* towards zero */
 VINLINE vf vfrom_int(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
+/* The products of the low halves of the 64-bit lanes. */
+VINLINE vul vmul_low_halves(vul a, vul b) { return (vul)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 VINLINE vf vload_n(const float *p, ptrdiff_t n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }   /* the first n < VL, then zeros */
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
 #elif defined(CNN_ISA_AVX2)
@@ -73,6 +76,7 @@ VINLINE vf vsqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
 VINLINE vf vround(vf a) { return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 VINLINE vi vto_int(vf a) { return (vi)_mm256_cvttps_epi32((__m256)a); }
 VINLINE vf vfrom_int(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
+VINLINE vul vmul_low_halves(vul a, vul b) { return (vul)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 VINLINE __m256i vmask_n(ptrdiff_t n) {
     static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
     return _mm256_loadu_si256((const __m256i *)(ones + 8 - n));
@@ -94,6 +98,7 @@ VINLINE vf vround(vf a) {                                      /* to even; addin
 #endif
 VINLINE vf vmax(vf a, vf b) { return vselect(a > b, a, b); }
 VINLINE vf vmin(vf a, vf b) { return vselect(a < b, a, b); }
+VINLINE vul vmul_low_halves(vul a, vul b) { return (a & 0xffffffff) * (b & 0xffffffff); }
 VINLINE vi vto_int(vf a) { return __builtin_convertvector(a, vi); }
 VINLINE vf vfrom_int(vi a) { return __builtin_convertvector(a, vf); }
 VINLINE vf vload_n(const float *p, ptrdiff_t n) { vf v = vzero(); memcpy(&v, p, (size_t)n * 4); return v; }

@@ -1,20 +1,27 @@
-/* Elementary functions on vectors of float. Coefficients are our own weighted least-squares fits, iterated towards the least maximum
- * error (Lawson 1961) and rounded to float from the lowest power upwards. Each function states its range and its largest error in
- * units in the last place against double precision, for the instruction sets with a fused multiply-add / for the portable one. */
+/* Elementary functions on vectors of float. The coefficients are weighted least-squares fits made for this file,
+ * iterated towards the least maximum error (Lawson 1961) and rounded to float from the lowest power upwards.
+ *
+ * Each function states its range, its values at the ends, and the largest error in units in the last place (ulp) of
+ * normal results, measured against double precision at every 211th float: with a fused multiply-add / on the
+ * portable set. Denormal results are within 1.5 units of 2^-149. Nothing here depends on the rounding mode, sets
+ * errno or branches. */
 #ifndef CNN_KERNELS_VEC_MATH_H
 #define CNN_KERNELS_VEC_MATH_H
 
 #include "vec.h"
 
 VINLINE vf vabs(vf x) { return vfrom_bits(vbits(x) & 0x7fffffff); }
-VINLINE vf vcopysign(vf magnitude, vf sign) { return vfrom_bits((vbits(magnitude) & 0x7fffffff) | (vbits(sign) & INT32_MIN)); }
+VINLINE vf vcopysign(vf magnitude, vf sign) {
+    return vfrom_bits((vbits(magnitude) & 0x7fffffff) | (vbits(sign) & INT32_MIN));
+}
 /* Into lo..hi; NaN stays NaN, since vmin and vmax return their second argument where either is NaN. */
 VINLINE vf vclamp(vf x, float lo, float hi) { return vmin(vset(hi), vmax(vset(lo), x)); }
 /* 2^n for -126 <= n <= 127. */
 VINLINE vf vpow2(vi n) { return vfrom_bits((n + 127) << 23); }
 
-/* hi + lo = n ln 2 + r with |r| <= 0.35; returns e^r - 1 = r + r^2 P(r), P of degree 4 (relative error of e^r 3.4e-9). The constant
- * ln 2 is split so that n times its first part is exact for |n| < 2^14 (Cody and Waite 1980); |hi| is at most 150. */
+/* hi + lo = n ln 2 + r with |r| <= 0.35; returns e^r - 1 = r + r^2 P(r), P of degree 4 (relative error of e^r
+ * 3.4e-9). The constant ln 2 is split so that n times its first part is exact for |n| < 2^14 (Cody and Waite 1980);
+ * |hi| is at most 150. */
 VINLINE vf vexp_reduced(vf hi, vf lo, vi *n) {
     vf k = vround(hi * vset(1.44269504f));
     vf r = vfma(k, vset(2.12194440e-4f), vfma(k, vset(-0.693359375f), hi)) + lo;
@@ -32,14 +39,14 @@ VINLINE vf vscale(vf x, vi n) {
     return x * vpow2(half) * vpow2(n - half);
 }
 
-/* e^x. All x: +inf from 88.73 on, denormal results below -87.34, 0 below -103.98; NaN gives NaN. */
+/* e^x. All x: +inf from 88.73 on, denormal results below -87.34, 0 below -103.98; NaN gives NaN. 1.01 / 0.98 ulp. */
 VINLINE vf vexp(vf x) {
     vi n;
     vf q = vexp_reduced(vclamp(x, -104.0f, 89.0f), vzero(), &n);
     return vscale(q + vset(1.0f), n);
 }
 
-/* e^x - 1. All x: -1 below -17.4, +inf from 88.73 on; exact for denormal x; NaN gives NaN. */
+/* e^x - 1. All x: -1 below -17.4, +inf from 88.73 on; NaN gives NaN. 1.41 / 1.55 ulp. */
 VINLINE vf vexpm1(vf x) {
     vi n;
     vf q = vexp_reduced(vclamp(x, -20.0f, 89.0f), vzero(), &n);
@@ -47,7 +54,8 @@ VINLINE vf vexpm1(vf x) {
     return (vfma(half, q, half - vset(0.5f))) * vset(2.0f);
 }
 
-/* k ln 2 + log(1 + f) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1: f - f^2/2 + f^3 P(f), P of degree 7 (relative error 6.0e-9). */
+/* k ln 2 + log(1 + f) for sqrt(1/2) - 1 <= f <= sqrt(2) - 1: f - f^2/2 + f^3 P(f), P of degree 7 (relative error
+ * 6.0e-9). */
 VINLINE vf vlog_reduced(vf f, vf k) {
     vf p = vset(-0.0764514953f);
     p = vfma(p, f, vset(0.127783552f));
@@ -64,7 +72,7 @@ VINLINE vf vlog_reduced(vf f, vf k) {
 /* k with sqrt(1/2) <= x 2^-k < sqrt(2), for normal x > 0. */
 VINLINE vi vlog_exponent(vf x) { return (vbits(x) - 0x3f3504f3) >> 23; }
 
-/* log x. Denormals are numbers, 0 gives -inf, +inf gives +inf, x < 0 and NaN give NaN. */
+/* log x. Denormals are numbers, 0 gives -inf, +inf gives +inf, x < 0 and NaN give NaN. 0.85 / 0.88 ulp. */
 VINLINE vf vlog(vf x) {
     vi tiny = x < vset(1.17549435e-38f);
     vf scaled = vselect(tiny, x * vset(8388608.0f), x);
@@ -76,7 +84,8 @@ VINLINE vf vlog(vf x) {
     return vselect((x < vzero()) | (x != x), vset(__builtin_nanf("")), y);
 }
 
-/* log(1 + x) for -1 < x <= 2^125; NaN gives NaN. With 1 + x = 2^k (1 + f), f = x 2^-k + (2^-k - 1) has one small rounding error. */
+/* log(1 + x) for -1 < x <= 2^125; NaN gives NaN. With 1 + x = 2^k (1 + f), f = x 2^-k + (2^-k - 1) has one small
+ * rounding error. 1.43 ulp. */
 VINLINE vf vlog1p(vf x) {
     vi k = vlog_exponent(x + vset(1.0f));
     vf scale = vpow2(-k);
@@ -84,14 +93,16 @@ VINLINE vf vlog1p(vf x) {
     return vselect(x == x, y, x);
 }
 
-/* tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x. All x: exact for denormals, +-1 beyond 9.02; NaN gives NaN. */
+/* tanh x = (e^2|x| - 1) / (e^2|x| + 1) with the sign of x. All x: +-1 beyond 9.02; NaN gives NaN.
+ * 2.5 / 2.7 ulp. */
 VINLINE vf vtanh(vf x) {
     vf e = vexpm1(vset(2.0f) * vmin(vset(10.0f), vabs(x)));
     vf y = e / (e + vset(2.0f));
     return vselect(x == x, vcopysign(y, x), x);
 }
 
-/* s = 1 / (1 + e^-x) and its derivative s (1 - s), both without cancellation. All x: s is denormal below -87.34, 0 below -103.98; NaN gives NaN. */
+/* s = 1 / (1 + e^-x) and its derivative s (1 - s), both without cancellation. All x: s is denormal below -87.34, 0
+ * below -103.98; NaN gives NaN. 2.3 ulp, the derivative 4.6 ulp. */
 VINLINE vf vsigmoid_slope(vf x, vf *slope) {
     vf e = vexp(-vabs(x)), d = vset(1.0f) / (vset(1.0f) + e), small = e * d;
     *slope = small * d;
@@ -102,12 +113,13 @@ VINLINE vf vsigmoid(vf x) {
     return vselect(x < vzero(), e, vset(1.0f)) / (vset(1.0f) + e);
 }
 
-/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|). All x; NaN gives NaN. */
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|). All x; NaN gives NaN. 1.7 ulp. */
 VINLINE vf vsoftplus(vf x) { return vmax(vzero(), x) + vlog1p(vexp(-vabs(x))); }
 
-/* The distribution function of the normal law, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its density. For t = |x| the tail is
- * Phi(-t) = e^(-t^2/2) d P(d) with d = 1 / (t + 3), P of degree 9 (relative error 2.1e-8 for t <= 14.5); t^2 is taken in two parts, so
- * that the tail has a small relative error down to its underflow at -13.2. All x; beyond 14.5 it is 0 or 1. NaN gives NaN. */
+/* The distribution function of the normal law, Phi(x) = (1 + erf(x / sqrt 2)) / 2, and its density. For t = |x| the
+ * tail is Phi(-t) = e^(-t^2/2) d P(d) with d = 1 / (t + 3), P of degree 9 (relative error 2.1e-8 for t <= 14.5); t^2
+ * is taken in two parts, so that the tail keeps its relative error down to its underflow at -13.2. All x: beyond
+ * 14.5 it is 0 or 1; NaN gives NaN. 5.7 / 6.1 ulp, the density 2.1 ulp. */
 VINLINE vf vnormal(vf x, vf *density) {
     vf t = vmin(vset(14.5f), vabs(x));
     vf top = vfrom_bits(vbits(t) & ~0xfff);           /* 12 significant bits: its square is exact */
@@ -128,7 +140,8 @@ VINLINE vf vnormal(vf x, vf *density) {
     return vselect(x < vzero(), tail, vset(1.0f) - tail);
 }
 
-/* sin and cos of 2 pi t for |t| <= 1/2: the nearest quarter turn is taken off exactly, then odd and even polynomials on +-pi/4. Absolute error 1.2e-7. */
+/* sin and cos of 2 pi t for |t| <= 1/2: the nearest quarter turn is taken off exactly, then odd and even polynomials
+ * on +-pi/4. Absolute error 9e-8. */
 VINLINE vf vsincos_turns(vf t, vf *cosine) {
     vf quarter = vround(vset(4.0f) * t), r = vfma(quarter, vset(-0.25f), t), square = r * r;
     vf s = vset(-76.8297501f), c = vset(58.5568848f);
@@ -142,7 +155,8 @@ VINLINE vf vsincos_turns(vf t, vf *cosine) {
     vi k = vto_int(quarter), odd = -(k & 1);
     vf sine = vselect(odd, c, s);
     *cosine = vselect(odd, s, c);
-    sine = vfrom_bits(vbits(sine) ^ ((k & 2) << 30));                    /* sin is negative in quarters 2 and 3, cos in 1 and 2 */
+    /* sin is negative in quarters 2 and 3, cos in 1 and 2 */
+    sine = vfrom_bits(vbits(sine) ^ ((k & 2) << 30));
     *cosine = vfrom_bits(vbits(*cosine) ^ (((k + 1) & 2) << 30));
     return sine;
 }

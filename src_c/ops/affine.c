@@ -2,7 +2,9 @@
 #include "attributes.h"
 
 enum { SCALE, OFFSET };
-static const cnn_attr_def attrs[] = { CNN_FLOAT_ATTR("scale", 1, -INFINITY, INFINITY), CNN_FLOAT_ATTR("offset", 0, -INFINITY, INFINITY), CNN_END_OF_ATTRS };
+static const cnn_attr_def attrs[] = {
+    CNN_FLOAT_ATTR("scale", 1, -INFINITY, INFINITY), CNN_FLOAT_ATTR("offset", 0, -INFINITY, INFINITY), CNN_END_OF_ATTRS
+};
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     (void)error;
@@ -25,6 +27,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 static double flops(const cnn_call *c) { return 2.0 * (double)cnn_count(c->out[0]); }
 
 const cnn_op cnn_op_affine = {
-    .name = "affine", .summary = "y = x scale + offset, in float32", .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer, .flops = flops,
+    .name = "affine", .summary = "y = x scale + offset, in float32", .inputs = "x", .outputs = "y", .attrs = attrs,
+    .infer = infer, .flops = flops,
     .run = run, .in_place = 1,
 };

@@ -1,7 +1,8 @@
 /* add, subtract, multiply, maximum, minimum with NumPy's broadcasting, and the gradients of the last two.
  *
- * The plan writes the result's shape as few dimensions as possible: neighbours are merged where both operands run through them
- * contiguously or both stand still, so equal shapes become one long row, and (n, h, w, c) with (c) becomes rows of c. */
+ * The plan writes the result's shape as few dimensions as possible: neighbours are merged where both operands run
+ * through them contiguously or both stand still, so equal shapes become one long row, and (n, h, w, c) with (c)
+ * becomes rows of c. */
 #include "attributes.h"
 
 #include <string.h>
@@ -10,12 +11,15 @@ enum { GRAIN = 1024, REPEAT = 256 };
 
 typedef struct geometry {
     int rank;
-    int64_t dims[CNN_MAX_RANK], a[CNN_MAX_RANK], b[CNN_MAX_RANK];    /* sizes, outermost first, and the operands' strides */
+    /* sizes, outermost first, and the operands' strides */
+    int64_t dims[CNN_MAX_RANK], a[CNN_MAX_RANK], b[CNN_MAX_RANK];
 } geometry;
 _Static_assert(sizeof(geometry) <= CNN_PLAN_BYTES, "the geometry must fit into the plan");
 
 /* Size of a tensor along axis i of `rank` axes, aligned at the end. */
-static int64_t aligned_dim(const cnn_tensor *t, int rank, int i) { return i < rank - t->rank ? 1 : t->dims[i - (rank - t->rank)]; }
+static int64_t aligned_dim(const cnn_tensor *t, int rank, int i) {
+    return i < rank - t->rank ? 1 : t->dims[i - (rank - t->rank)];
+}
 
 static int broadcast(const cnn_tensor *a, const cnn_tensor *b, cnn_tensor *out, cnn_error *error) {
     char shape[64], other[64];
@@ -24,8 +28,8 @@ static int broadcast(const cnn_tensor *a, const cnn_tensor *b, cnn_tensor *out, 
     for (int i = 0; i < out->rank; i++) {
         int64_t p = aligned_dim(a, out->rank, i), q = aligned_dim(b, out->rank, i);
         if (p != q && p != 1 && q != 1)
-            return cnn_fail(error, "the shapes of a and b must broadcast (equal, or 1, counted from the last axis), got %s and %s",
-                            cnn_shape_text(a, shape), cnn_shape_text(b, other));
+            return cnn_fail(error, "the shapes of a and b must broadcast (equal, or 1, counted from the last axis), "
+                            "got %s and %s", cnn_shape_text(a, shape), cnn_shape_text(b, other));
         out->dims[i] = cnn_max(p, q);
     }
     return 0;
@@ -36,7 +40,8 @@ static geometry collapse(const cnn_tensor *a, const cnn_tensor *b, const cnn_ten
     int64_t a_stride = 1, b_stride = 1, dims[CNN_MAX_RANK], as[CNN_MAX_RANK], bs[CNN_MAX_RANK];
     int n = 0;                            /* innermost first */
     for (int i = y->rank - 1; i >= 0; i--) {
-        int64_t p = aligned_dim(a, y->rank, i), q = aligned_dim(b, y->rank, i), sa = p == 1 ? 0 : a_stride, sb = q == 1 ? 0 : b_stride;
+        int64_t p = aligned_dim(a, y->rank, i), q = aligned_dim(b, y->rank, i);
+        int64_t sa = p == 1 ? 0 : a_stride, sb = q == 1 ? 0 : b_stride;
         if (y->dims[i] > 1) {
             if (n && sa == as[n - 1] * dims[n - 1] && sb == bs[n - 1] * dims[n - 1]) dims[n - 1] *= y->dims[i];
             else { dims[n] = y->dims[i]; as[n] = sa; bs[n] = sb; n++; }
@@ -53,7 +58,8 @@ static geometry collapse(const cnn_tensor *a, const cnn_tensor *b, const cnn_ten
 /* One piece of the work: rows [at, at + rows) of the result, which have constant row strides. */
 typedef struct piece { int64_t at, rows, n; cnn_operand a, b; } piece;
 
-/* The next piece of [*row, end); 0 at the end. A row is the innermost dimension, or a thread's part of it where there is only one. */
+/* The next piece of [*row, end); 0 at the end. A row is the innermost dimension, or a thread's part of it where
+ * there is only one. */
 static int next_piece(const geometry *g, const float *a, const float *b, int64_t *row, int64_t end, piece *p) {
     if (*row >= end) return 0;
     int last = g->rank - 1;
@@ -74,7 +80,8 @@ static int next_piece(const geometry *g, const float *a, const float *b, int64_t
     return 1;
 }
 
-/* This thread's share of the rows; a single long row is cut in blocks, which `whole` then describes. Returns the offset of its first element. */
+/* This thread's share of the rows; a single long row is cut in blocks, which `whole` then describes. Returns the
+ * offset of its first element. */
 static int64_t share(const geometry *g, const cnn_exec *e, geometry *whole, int64_t *begin, int64_t *end) {
     *whole = *g;
     if (g->rank > 1) {
@@ -91,12 +98,14 @@ static int64_t share(const geometry *g, const cnn_exec *e, geometry *whole, int6
     return from;
 }
 
-/* Many short rows of which one operand is the same in each (a bias of few channels): the operand is repeated in `buffer`, so that several rows
- * become one. Changes the piece to whole groups of rows and returns the number of rows left over. */
+/* Many short rows of which one operand is the same in each (a bias of few channels): the operand is repeated in
+ * `buffer`, so that several rows become one. Changes the piece to whole groups of rows and returns the number of
+ * rows left over. */
 static int64_t repeat_short_rows(piece *p, float *buffer) {
     int64_t times = p->n > 0 ? REPEAT / p->n : 0;
     cnn_operand *still = p->a.row == 0 ? &p->a : &p->b, *moving = p->a.row == 0 ? &p->b : &p->a;
-    if (times < 4 || p->rows < 2 * times || still->row != 0 || still->step != 1 || moving->row != p->n || moving->step != 1) return 0;
+    if (times < 4 || p->rows < 2 * times || still->row != 0 || still->step != 1) return 0;
+    if (moving->row != p->n || moving->step != 1) return 0;
     for (int64_t k = 0; k < times; k++) memcpy(buffer + k * p->n, still->p, (size_t)p->n * sizeof(float));
     int64_t left = p->rows % times;
     still->p = buffer;
@@ -120,7 +129,9 @@ static void run(const cnn_call *c, const cnn_exec *e, int op) {
     }
 }
 
-static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) { return broadcast(c->in[0], c->in[1], out, error); }
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    return broadcast(c->in[0], c->in[1], out, error);
+}
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     (void)error;
@@ -137,19 +148,24 @@ static void run_maximum(const cnn_call *c, const cnn_exec *e) { run(c, e, CNN_MA
 static void run_minimum(const cnn_call *c, const cnn_exec *e) { run(c, e, CNN_MINIMUM); }
 
 const cnn_op cnn_op_add = {
-    .name = "add", .summary = "y = a + b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan, .run = run_add, .in_place = 3,
+    .name = "add", .summary = "y = a + b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan,
+    .run = run_add, .in_place = 3,
 };
 const cnn_op cnn_op_subtract = {
-    .name = "subtract", .summary = "y = a - b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan, .run = run_subtract, .in_place = 3,
+    .name = "subtract", .summary = "y = a - b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan,
+    .run = run_subtract, .in_place = 3,
 };
 const cnn_op cnn_op_multiply = {
-    .name = "multiply", .summary = "y = a b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan, .run = run_multiply, .in_place = 3,
+    .name = "multiply", .summary = "y = a b", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan,
+    .run = run_multiply, .in_place = 3,
 };
 const cnn_op cnn_op_maximum = {
-    .name = "maximum", .summary = "y = max(a, b)", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan, .run = run_maximum, .in_place = 3,
+    .name = "maximum", .summary = "y = max(a, b)", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan,
+    .run = run_maximum, .in_place = 3,
 };
 const cnn_op cnn_op_minimum = {
-    .name = "minimum", .summary = "y = min(a, b)", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan, .run = run_minimum, .in_place = 3,
+    .name = "minimum", .summary = "y = min(a, b)", .inputs = "a b", .outputs = "y", .infer = infer, .plan = plan,
+    .run = run_minimum, .in_place = 3,
 };
 
 /* ---- gradients of maximum and minimum; both results have the broadcast shape ---- */
@@ -159,7 +175,8 @@ static int infer_backward(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
     cnn_tensor y = {0};
     if (cnn_expect(c->in[0], "grad_y", -1, CNN_F32, error) || broadcast(c->in[1], c->in[2], &y, error)) return -1;
     if (!cnn_same_shape(c->in[0], &y))
-        return cnn_fail(error, "grad_y must have the broadcast shape of a and b %s, got %s", cnn_shape_text(&y, shape), cnn_shape_text(c->in[0], other));
+        return cnn_fail(error, "grad_y must have the broadcast shape of a and b %s, got %s", cnn_shape_text(&y, shape),
+                        cnn_shape_text(c->in[0], other));
     for (int i = 0; i < c->n_out; i++) cnn_like(&out[i], &y);
     return 0;
 }
@@ -181,7 +198,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e, int op) {
     piece p;
     while (next_piece(&g, a, b, &row, end, &p)) {
         int64_t at = p.at * p.n;
-        c->kernels->elementwise->choice_backward(op, p.rows, p.n, grad_y + at, p.a, p.b, grad_a ? grad_a + offset + at : NULL,
+        c->kernels->elementwise->choice_backward(op, p.rows, p.n, grad_y + at, p.a, p.b,
+                                                 grad_a ? grad_a + offset + at : NULL,
                                                  grad_b ? grad_b + offset + at : NULL);
     }
 }
@@ -189,10 +207,14 @@ static void run_maximum_backward(const cnn_call *c, const cnn_exec *e) { run_bac
 static void run_minimum_backward(const cnn_call *c, const cnn_exec *e) { run_backward(c, e, CNN_MINIMUM); }
 
 const cnn_op cnn_op_maximum_backward = {
-    .name = "maximum_backward", .summary = "grad_a = grad_y where a > b, grad_b = grad_y where b > a, half to each where they tie",
-    .inputs = "grad_y a b", .outputs = "[grad_a] [grad_b]", .infer = infer_backward, .plan = plan_backward, .run = run_maximum_backward, .in_place = 7,
+    .name = "maximum_backward",
+    .summary = "grad_a = grad_y where a > b, grad_b = grad_y where b > a, half to each where they tie",
+    .inputs = "grad_y a b", .outputs = "[grad_a] [grad_b]", .infer = infer_backward, .plan = plan_backward,
+    .run = run_maximum_backward, .in_place = 7,
 };
 const cnn_op cnn_op_minimum_backward = {
-    .name = "minimum_backward", .summary = "grad_a = grad_y where a < b, grad_b = grad_y where b < a, half to each where they tie",
-    .inputs = "grad_y a b", .outputs = "[grad_a] [grad_b]", .infer = infer_backward, .plan = plan_backward, .run = run_minimum_backward, .in_place = 7,
+    .name = "minimum_backward",
+    .summary = "grad_a = grad_y where a < b, grad_b = grad_y where b < a, half to each where they tie",
+    .inputs = "grad_y a b", .outputs = "[grad_a] [grad_b]", .infer = infer_backward, .plan = plan_backward,
+    .run = run_minimum_backward, .in_place = 7,
 };

@@ -1,11 +1,13 @@
-/* pad2d and crop2d: a border of zeros around the image, and the image without a border; each is the other's gradient. Rows of y are shared out. */
+/* pad2d and crop2d: a border of zeros around the image, and the image without a border; each is the other's
+ * gradient. Rows of y are shared out. */
 #include "attributes.h"
 #include "copy.h"
 
 enum { TOP, LEFT, BOTTOM, RIGHT };
 static const cnn_attr_def attrs[] = { CNN_PADDING_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_attr_def crop_attrs[] = {
-    CNN_INT_ATTR("crop_top", 0, 0, 1 << 20), CNN_INT_ATTR("crop_left", 0, 0, 1 << 20), CNN_INT_ATTR("crop_bottom", 0, 0, 1 << 20),
+    CNN_INT_ATTR("crop_top", 0, 0, 1 << 20), CNN_INT_ATTR("crop_left", 0, 0, 1 << 20),
+    CNN_INT_ATTR("crop_bottom", 0, 0, 1 << 20),
     CNN_INT_ATTR("crop_right", 0, 0, 1 << 20), CNN_END_OF_ATTRS
 };
 
@@ -13,7 +15,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[0];
     if (cnn_expect(x, "x", 4, x->dtype, error)) return -1;
     out->dtype = x->dtype;
-    cnn_set_shape(out, 4, x->dims[0], x->dims[1] + cnn_int(c, TOP) + cnn_int(c, BOTTOM), x->dims[2] + cnn_int(c, LEFT) + cnn_int(c, RIGHT), x->dims[3]);
+    cnn_set_shape(out, 4, x->dims[0], x->dims[1] + cnn_int(c, TOP) + cnn_int(c, BOTTOM),
+                  x->dims[2] + cnn_int(c, LEFT) + cnn_int(c, RIGHT), x->dims[3]);
     return 0;
 }
 
@@ -35,17 +38,20 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_pad2d = {
-    .name = "pad2d", .summary = "y = x with a border of zeros", .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer, .flops = cnn_no_flops, .run = run,
+    .name = "pad2d", .summary = "y = x with a border of zeros", .inputs = "x", .outputs = "y", .attrs = attrs,
+    .infer = infer, .flops = cnn_no_flops, .run = run,
 };
 
 static int infer_crop(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     char shape[64];
     const cnn_tensor *x = c->in[0];
     if (cnn_expect(x, "x", 4, x->dtype, error)) return -1;
-    int64_t h = x->dims[1] - cnn_int(c, TOP) - cnn_int(c, BOTTOM), w = x->dims[2] - cnn_int(c, LEFT) - cnn_int(c, RIGHT);
+    int64_t h = x->dims[1] - cnn_int(c, TOP) - cnn_int(c, BOTTOM),
+        w = x->dims[2] - cnn_int(c, LEFT) - cnn_int(c, RIGHT);
     if (h < 1 || w < 1)
-        return cnn_fail(error, "cropping must leave at least one row and one column of x %s, got crop_top %d, crop_left %d, crop_bottom %d, crop_right %d",
-                        cnn_shape_text(x, shape), (int)cnn_int(c, TOP), (int)cnn_int(c, LEFT), (int)cnn_int(c, BOTTOM), (int)cnn_int(c, RIGHT));
+        return cnn_fail(error, "cropping must leave at least one row and one column of x %s, got crop_top %d, "
+                        "crop_left %d, crop_bottom %d, crop_right %d", cnn_shape_text(x, shape), (int)cnn_int(c, TOP),
+                        (int)cnn_int(c, LEFT), (int)cnn_int(c, BOTTOM), (int)cnn_int(c, RIGHT));
     out->dtype = x->dtype;
     cnn_set_shape(out, 4, x->dims[0], h, w, x->dims[3]);
     return 0;
@@ -64,6 +70,7 @@ static void run_crop(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_crop2d = {
-    .name = "crop2d", .summary = "y = x without its border", .inputs = "x", .outputs = "y", .attrs = crop_attrs, .infer = infer_crop, .flops = cnn_no_flops,
+    .name = "crop2d", .summary = "y = x without its border", .inputs = "x", .outputs = "y", .attrs = crop_attrs,
+    .infer = infer_crop, .flops = cnn_no_flops,
     .run = run_crop,
 };

@@ -1,8 +1,9 @@
 /* reduce_sum_to: sums the axes along which a smaller shape was broadcast; the gradient of broadcasting.
  *
- * The plan merges neighbouring axes of one kind, which leaves x as [k0][r0][k1][r1][k2]: kept, reduced, kept, reduced, kept (sizes 1 where
- * absent). A unit of work is one (k0, k1), one slice of r1 and one chunk of k2; its sums go to a slot of its own, [slice][k0][k1][k2] in
- * doubles, and the slots are added in order. How r1 is sliced follows from the shape. */
+ * The plan merges neighbouring axes of one kind, which leaves x as [k0][r0][k1][r1][k2]: kept, reduced, kept,
+ * reduced, kept (sizes 1 where absent). A unit of work is one (k0, k1), one slice of r1 and one chunk of k2; its
+ * sums go to a slot of its own, [slice][k0][k1][k2] in doubles, and the slots are added in order. How r1 is sliced
+ * follows from the shape. */
 #include "attributes.h"
 
 #include <string.h>
@@ -10,18 +11,21 @@
 enum { RANK, D0 };
 static const cnn_attr_def attrs[] = { CNN_RANK_DIMS_ATTRS, CNN_END_OF_ATTRS };
 
-enum { CHUNK = 1024, UNIT = 16384, UNITS = 64 };      /* elements of k2 in a chunk; the work that is worth a unit; as many units as are wanted */
+/* elements of k2 in a chunk; the work that is worth a unit; as many units as are wanted */
+enum { CHUNK = 1024, UNIT = 16384, UNITS = 64 };
 typedef struct geometry { int64_t k0, r0, k1, r1, k2, slices, chunks; } geometry;
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     char shape[64], target[64];
     const cnn_tensor *x = c->in[0];
     if (cnn_expect(x, "x", -1, CNN_F32, error)) return -1;
-    cnn_set_shape(out, (int)cnn_int(c, RANK), cnn_int(c, D0), cnn_int(c, D0 + 1), cnn_int(c, D0 + 2), cnn_int(c, D0 + 3));
+    cnn_set_shape(out, (int)cnn_int(c, RANK), cnn_int(c, D0), cnn_int(c, D0 + 1), cnn_int(c, D0 + 2),
+                  cnn_int(c, D0 + 3));
     int missing = x->rank - out->rank, fits = missing >= 0;
     for (int i = 0; i < out->rank && fits; i++) fits = out->dims[i] == 1 || out->dims[i] == x->dims[i + missing];
     if (!fits)
-        return cnn_fail(error, "the target shape %s must broadcast to x of shape %s", cnn_shape_text(out, target), cnn_shape_text(x, shape));
+        return cnn_fail(error, "the target shape %s must broadcast to x of shape %s", cnn_shape_text(out, target),
+                        cnn_shape_text(x, shape));
     return 0;
 }
 
@@ -74,6 +78,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 static double flops(const cnn_call *c) { return (double)cnn_count(c->in[0]); }
 
 const cnn_op cnn_op_reduce_sum_to = {
-    .name = "reduce_sum_to", .summary = "y = x summed over the axes in which the target shape is 1 or missing", .inputs = "x", .outputs = "y",
+    .name = "reduce_sum_to", .summary = "y = x summed over the axes in which the target shape is 1 or missing",
+    .inputs = "x", .outputs = "y",
     .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
 };

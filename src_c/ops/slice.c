@@ -4,7 +4,8 @@
 
 enum { AXIS, BEGIN, LENGTH };
 static const cnn_attr_def attrs[] = {
-    CNN_INT_ATTR("axis", 0, 0, CNN_MAX_RANK - 1), CNN_INT_ATTR("begin", 0, 0, 2147483647), CNN_INT_ATTR("length", 1, 1, 2147483647), CNN_END_OF_ATTRS
+    CNN_INT_ATTR("axis", 0, 0, CNN_MAX_RANK - 1), CNN_INT_ATTR("begin", 0, 0, 2147483647),
+    CNN_INT_ATTR("length", 1, 1, 2147483647), CNN_END_OF_ATTRS
 };
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -13,7 +14,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     int axis = (int)cnn_int(c, AXIS);
     if (axis >= x->rank) return cnn_fail(error, "axis must be below the rank %d, got %d", (int)x->rank, axis);
     if (cnn_int(c, BEGIN) + cnn_int(c, LENGTH) > x->dims[axis])
-        return cnn_fail(error, "begin + length must be at most the size of axis %d of x %s, got %lld + %lld", axis, cnn_shape_text(x, shape),
+        return cnn_fail(error, "begin + length must be at most the size of axis %d of x %s, got %lld + %lld", axis,
+                        cnn_shape_text(x, shape),
                         (long long)cnn_int(c, BEGIN), (long long)cnn_int(c, LENGTH));
     cnn_like(out, x);
     out->dtype = x->dtype;
@@ -23,13 +25,21 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     int axis = (int)cnn_int(c, AXIS);
-    const cnn_tensor *x = c->in[0];
-    int64_t step = cnn_axis_bytes(x, axis), row = step * x->dims[axis], bytes = step * cnn_int(c, LENGTH);
-    const char *source = cnn_data(e, x);
-    cnn_copy_rows(e, cnn_bytes(x) / row, bytes, source + step * cnn_int(c, BEGIN), row, cnn_data(e, c->out[0]), bytes);
+    const cnn_tensor *x = c->in[0], *y = c->out[0];
+    int64_t step = cnn_axis_bytes(x, axis), stride = step * x->dims[axis], bytes = step * y->dims[axis], at, end;
+    cnn_share_grain(e, cnn_bytes(y), CNN_COPY_GRAIN, &at, &end);
+    const char *source = (const char *)cnn_data(e, x) + step * cnn_int(c, BEGIN);
+    char *target = cnn_data(e, y);
+    int64_t row = at / bytes, inside = at % bytes;
+    for (; at < end; row++, inside = 0) {
+        int64_t n = cnn_min(bytes - inside, end - at);
+        memcpy(target + at, source + row * stride + inside, (size_t)n);
+        at += n;
+    }
 }
 
 const cnn_op cnn_op_slice = {
-    .name = "slice", .summary = "y = x[begin : begin + length] along an axis", .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer,
+    .name = "slice", .summary = "y = x[begin : begin + length] along an axis", .inputs = "x", .outputs = "y",
+    .attrs = attrs, .infer = infer,
     .flops = cnn_no_flops, .run = run,
 };

@@ -13,14 +13,16 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     c->kernels->softmax->softmax(end - begin, k, x + begin * k, y + begin * k);
 }
 const cnn_op cnn_op_softmax = {
-    .name = "softmax", .summary = "y = exp(x) / sum exp(x) over the last axis", .inputs = "x", .outputs = "y", .infer = infer, .run = run, .in_place = 1,
+    .name = "softmax", .summary = "y = exp(x) / sum exp(x) over the last axis", .inputs = "x", .outputs = "y",
+    .infer = infer, .run = run, .in_place = 1,
 };
 
 static int infer_backward(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     char shape[64], other[64];
     if (cnn_expect(c->in[0], "grad_y", -1, CNN_F32, error) || cnn_expect(c->in[1], "y", -1, CNN_F32, error)) return -1;
     if (!cnn_same_shape(c->in[0], c->in[1]))
-        return cnn_fail(error, "y must have the shape of grad_y %s, got %s", cnn_shape_text(c->in[0], shape), cnn_shape_text(c->in[1], other));
+        return cnn_fail(error, "y must have the shape of grad_y %s, got %s", cnn_shape_text(c->in[0], shape),
+                        cnn_shape_text(c->in[1], other));
     cnn_like(out, c->in[0]);
     return 0;
 }
@@ -32,6 +34,7 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
     c->kernels->softmax->softmax_backward(end - begin, k, grad_y + begin * k, y + begin * k, grad_x + begin * k);
 }
 const cnn_op cnn_op_softmax_backward = {
-    .name = "softmax_backward", .summary = "grad_x = y (grad_y - sum grad_y y) over the last axis", .inputs = "grad_y y", .outputs = "grad_x",
+    .name = "softmax_backward", .summary = "grad_x = y (grad_y - sum grad_y y) over the last axis",
+    .inputs = "grad_y y", .outputs = "grad_x",
     .infer = infer_backward, .run = run_backward, .in_place = 3,
 };
