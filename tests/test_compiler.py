@@ -1,0 +1,286 @@
+"""The compiler: gradients of random networks, passes that must not change results, memory, reports, the cache, and its own speed."""
+
+import time
+
+import numpy as np
+import pytest
+from conftest import TEST_SCALE
+from random_graphs import Reference, compiled, gradients, random_data, random_model
+
+import cnncore as cc
+from cnncore import _core, layers
+from cnncore.compiler.programs import ProgramCache, passes
+
+SEEDS = range(round(16 * TEST_SCALE))
+EPSILON = 2.0**-24
+
+
+def _train_step(seed, **switches):
+    """(loss, gradients, weights afterwards) of one step of a random network, with compiler passes as said."""
+    with passes(**switches):
+        model = compiled(random_model(seed), cc.optimizers.SGD(0.1, momentum=0.9))
+        loss = model.train_on_batch(*random_data(model, seed), return_dict=True)
+        return loss, list(gradients(model).values()), model.get_weights()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_loss_and_gradients_of_random_networks_against_float64(seed):
+    """Central differences of the float64 reference along a random direction for every weight.
+
+    The step of 1e-6 makes the differences exact to about 1e-9. The engine's gradient g may differ along direction d by its roundings:
+    about 2**12 operations lie behind an element of these networks, whose errors add up like a random walk to 2**6 units of 2**-24 times
+    the magnitude of what is summed; normalisation of three images multiplies that by at most about 2**5. A wrong rule errs by order 1.
+    """
+    model = compiled(random_model(seed, size=10))
+    x, y = random_data(model, seed)
+    loss = model.train_on_batch(x, y, return_dict=True)["loss"]
+    reference = Reference(model, x, y)
+    assert loss == pytest.approx(reference({}), rel=2**11 * EPSILON)
+    draw = np.random.default_rng(seed)
+    for variable, gradient in gradients(model).items():
+        direction, h = draw.normal(size=variable.shape), 1e-6
+        w = variable.data.astype(np.float64)
+        expected = (reference({variable: w + h * direction}) - reference({variable: w - h * direction})) / (2 * h)
+        magnitude = np.abs(gradient * direction).sum()
+        assert np.isfinite(gradient).all()
+        assert abs((gradient * direction).sum() - expected) <= 2**11 * EPSILON * magnitude + 1e-7, f"{variable.path}, seed {seed}"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fusion_changes_training_by_rounding_only(seed):
+    """Fused and unfused sums differ in their roundings only: the bound is that of the gradient check."""
+    fused, plain = _train_step(seed), _train_step(seed, fuse=False)
+    for name, value in plain[0].items():
+        assert fused[0][name] == pytest.approx(value, rel=2**11 * EPSILON)
+    for a, b in zip(fused[1], plain[1]):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fusion_changes_inference_by_rounding_only(seed):
+    model = random_model(seed)
+    x = random_data(model, seed, 5)[0]
+    fused = model.predict_on_batch(x)
+    with passes(fuse=False):
+        plain = model.predict_on_batch(x)
+    for a, b in zip(fused, plain):
+        np.testing.assert_allclose(a, b, rtol=2**11 * EPSILON, atol=2**6 * EPSILON)
+
+
+@pytest.mark.parametrize("switch", ["shorten_lives", "reuse_memory"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_order_and_memory_do_not_change_a_bit(seed, switch):
+    changed, plain = _train_step(seed, **{switch: False}), _train_step(seed)
+    assert changed[0] == plain[0]
+    for a, b in zip(changed[1] + changed[2], plain[1] + plain[2]):
+        assert a.tobytes() == b.tobytes(), f"seed {seed}"
+    model = random_model(seed)
+    x = random_data(model, seed, 5)[0]
+    outputs = model.predict_on_batch(x)
+    with passes(**{switch: False}):
+        for a, b in zip(outputs, model.predict_on_batch(x)):
+            assert a.tobytes() == b.tobytes(), f"seed {seed}"
+
+
+def test_unknown_pass_is_refused():
+    with pytest.raises(ValueError, match="there is no pass inline; there are fuse"):
+        with passes(inline=False):
+            pass
+
+
+# ---- memory ----
+
+def _lives(executable):
+    """(first operation, last operation, offset, bytes) of each piece of the arena; views of the same memory count as one."""
+    operations, pieces, alias = executable.operations, {}, {}
+
+    def root(tensor):
+        while tensor in alias:
+            tensor = alias[tensor]
+        return tensor
+
+    for i, operation in enumerate(operations):
+        if operation["op"] == "reshape":
+            alias[operation["outputs"][0]] = operation["inputs"][0]
+        for tensor in [*operation["outputs"], *operation["inputs"]]:
+            if tensor < 0:
+                continue
+            storage, dtype, shape, offset = executable.tensor(tensor)
+            if storage != _core.ARENA:
+                continue
+            nbytes = int(np.prod(shape)) * (1 if dtype == "uint8" else 4)
+            first, _, _, _ = pieces.get(root(tensor), (i, None, None, None))
+            pieces[root(tensor)] = first, i, offset, nbytes
+    return list(pieces.values())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_two_values_that_live_together_share_memory(seed, training):
+    model = compiled(random_model(seed, size=14))
+    executable = model._program_for(4, training)
+    lives = _lives(executable)
+    for i, (first, last, offset, nbytes) in enumerate(lives):
+        assert offset % _core.ALIGNMENT == 0 and 0 <= offset and offset + nbytes <= executable.arena_bytes(1)
+        for other_first, other_last, other_offset, other_bytes in lives[:i]:
+            if offset + nbytes <= other_offset or other_offset + other_bytes <= offset:
+                continue
+            if last < other_first or other_last < first:
+                continue
+            in_place = (last == other_first or other_last == first) and offset == other_offset and nbytes == other_bytes
+            assert in_place, f"seed {seed}: {lives[i]} overlaps {(other_first, other_last, other_offset, other_bytes)}"
+
+
+def test_memory_is_reused():
+    model = compiled(random_model(3, size=14))
+    used = model._program_for(8, False).arena_bytes(1)
+    with passes(reuse_memory=False):
+        assert model._program_for(8, False).arena_bytes(1) > 1.5 * used
+
+
+def test_memory_tells_what_running_takes():
+    model = cc.models.ResNet20()
+    model.compile(cc.optimizers.Adam(), "sparse_categorical_crossentropy")
+    told = model.memory(16, training=True, threads=2)
+    weights = sum(v.data.nbytes for v in model.trainable_variables)
+    assert told["total"] == sum(value for key, value in told.items() if key != "total")
+    assert weights <= told["parameters"] <= weights + len(model.trainable_variables) * _core.ALIGNMENT
+    assert told["gradients"] == told["parameters"] and told["optimizer"] == 2 * told["parameters"]
+    before = model._programs.arena.nbytes
+    model.train_on_batch(np.zeros((16, 32, 32, 3), np.float32), np.zeros(16, np.int32), threads=2)
+    assert before == 0 and model._programs.arena.nbytes == told["arena"]
+    inference = model.memory(16, threads=2)
+    assert inference["arena"] < told["arena"] / 3 and inference["gradients"] == inference["optimizer"] == 0
+
+
+# ---- what is in a program ----
+
+def _names(model, training=True):
+    return [(operation["op"], layer) for operation, layer in zip(*(lambda e: (e.operations, e.layers))(model._program_for(2, training)))]
+
+
+def _small():
+    inputs = cc.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, use_bias=False, name="first")(inputs)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.Conv2D(4, 3, name="second")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = cc.Model(inputs, layers.Dense(3, activation="softmax", name="head")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_the_first_layer_gets_no_input_gradient():
+    assert ("conv2d_backward_input", "first") not in _names(_small())
+    assert ("conv2d_backward_input", "second") in _names(_small())
+
+
+def test_frozen_layers_have_no_gradient_operations():
+    model = _small()
+    everything = _names(model)
+    assert ("conv2d_backward_weight", "first") in everything and any(name == "moving_average" for name, _ in everything)
+    for layer in model.layers[:4]:
+        layer.trainable = False
+    frozen = _names(model)
+    backward = [(name, layer) for name, layer in frozen if "backward" in name]
+    assert not any("first" in layer or "norm" in layer for _, layer in backward)
+    assert not any(name == "moving_average" for name, _ in frozen)
+    assert ("conv2d_backward_weight", "second") in backward and ("conv2d_backward_input", "second") not in backward
+    before = model.get_weights()
+    model.train_on_batch(np.random.default_rng(0).random((4, 8, 8, 3), np.float32), np.arange(4) % 3)
+    changed = [v.path for v, value in zip(model.variables, before) if (v.numpy() != value).any()]
+    assert changed == ["second/kernel", "second/bias", "head/kernel", "head/bias"]
+    model.layers[1].trainable = True
+    assert ("conv2d_backward_weight", "first") in _names(model)
+
+
+def test_fusion_leaves_no_elementwise_pass_in_a_residual_network():
+    model = cc.models.ResNet20()
+    names = [name for name, _ in _names(model, training=False)]
+    assert not {"activation", "add", "batchnorm"} & set(names)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    names = [name for name, _ in _names(model)]
+    assert not {"activation", "activation_backward", "add", "batchnorm_moments"} & set(names)
+
+
+def test_softmax_and_cross_entropy_are_computed_from_the_logits():
+    assert ("softmax_cross_entropy", "head") in _names(_small())
+    model = _small()
+    model.layers[-1].kernel.assign(model.layers[-1].kernel.numpy() * 1e6)          # probabilities saturate, the loss does not
+    x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+    assert max(model.test_on_batch(x, [k] * 4) for k in range(3)) > 100
+
+
+def test_describe_tells_every_operation():
+    model = _small()
+    text = model.describe(batch_size=2)
+    assert text.splitlines()[0] == f'model "{model.name}"'
+    for part in ("conv2d + bias + relu", "first + norm + relu", "2x8x8x3 -> 2x6x6x4", "prepare", "compute", "memory planned", "instruction set", "FLOP"):
+        assert part in text, text
+    training = model.describe(batch_size=2, training=True)
+    for part in ("update", "sgd", "moving_average", "conv2d_backward_weight", "batchnorm_backward + relu", "conv2d + moments"):
+        assert part in training, training
+    flops = 2 * 2 * (6 * 6 * 4 * 3 * 9 + 4 * 4 * 4 * 4 * 9 + 4 * 3)                    # two images, a multiply and an add each
+    told = sum(o["flops"] for o in model._program_for(2, False).operations if o["op"] in ("conv2d", "dense"))
+    assert told == pytest.approx(flops, rel=0.1)                                       # biases and activations come on top
+
+
+def test_profile_leaves_the_model_as_it_was():
+    model = _small()
+    x, y = np.random.default_rng(0).random((8, 8, 8, 3), np.float32), np.arange(8) % 3
+    model.train_on_batch(x, y)
+    before = model.get_weights(), model.optimizer.iterations
+    for text in (model.profile(x, y, training=True, repeats=2), model.profile(repeats=1), model.profile(x, repeats=1), model.profile(training=True, repeats=1)):
+        for part in ("conv2d", "ms", "of peak", "FLOP/s", "total", "measured peak"):
+            assert part in text, text
+    assert model.optimizer.iterations == before[1]
+    for a, b in zip(model.get_weights(), before[0]):
+        np.testing.assert_array_equal(a, b)
+    model.train_on_batch(x, y)
+    assert any((a != b).any() for a, b in zip(model.get_weights(), before[0]))         # and it trains on
+
+
+def test_summary_lists_layers_shapes_weights_and_connections():
+    lines = []
+    _small().summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    for part in ("first (Conv2D)", "(None, 6, 6, 4)", "108", "Weights: 287", "Trainable: 279", "Not trainable: 8"):
+        assert part in text, text
+
+
+# ---- the cache and the compiler's speed ----
+
+def test_the_number_of_programs_is_bounded():
+    model = _small()
+    for n in range(1, 3 * ProgramCache.LIMIT):
+        model.predict_on_batch(np.zeros((n, 8, 8, 3), np.float32))
+        assert len(model._programs) <= ProgramCache.LIMIT
+    model.predict_on_batch(np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_a_program_is_compiled_once():
+    model = _small()
+    first = model._program_for(4, True)
+    assert model._program_for(4, True) is first and model._program_for(4, False) is not first
+    model.train_on_batch(np.zeros((4, 8, 8, 3), np.float32), np.zeros(4, np.int32))
+    assert model._program_for(4, True) is first
+    _core_isa = cc.get_isa()
+    try:
+        cc.set_isa("generic")
+        assert (model._program_for(4, True) is first) == (_core_isa == "generic")
+    finally:
+        cc.set_isa(_core_isa)
+
+
+def test_a_training_program_is_compiled_within_a_tenth_of_a_second():
+    model = cc.models.ResNet20()
+    model.compile(cc.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    seconds = []
+    for _ in range(5):
+        model._programs.clear()
+        begin = time.perf_counter()
+        model._program_for(128, True)
+        seconds.append(time.perf_counter() - begin)
+    print(f"\nResNet-20, batch 128: training program compiled in {min(seconds) * 1e3:.1f} ms")
+    assert min(seconds) < 0.1
