@@ -67,7 +67,7 @@ class BuildKernels(build_ext):
 extension = Extension(
     "cnncore._core",
     sources=["cnncore/_core.pyx", *sorted(glob("src_c/runtime/*.c")), *sorted(glob("src_c/ops/*.c"))],
-    depends=glob("src_c/*/*.h"),
+    depends=glob("src_c/*/*.h") + glob("src_c/kernels/*.c"),      # the kernels are compiled by build_extension
     include_dirs=["src_c/include"],
     extra_compile_args=COMMON + ["-Wno-unused-parameter"],
     extra_link_args=["-lm"],

@@ -264,6 +264,7 @@ cdef class Program:
     """A program of the engine; see cnncore.h for the life of one."""
     cdef cnn_program *p
     cdef readonly bint planned
+    cdef readonly uint64_t updates             # how many runs have done their update section: counted before Python sees a Ctrl-C
 
     def __cinit__(self):
         self.p = cnn_program_new()
@@ -366,6 +367,8 @@ cdef class Program:
             pass_on_exception()
         if status:
             raise ValueError(error.text.decode())
+        if sections & CNN_UPDATE:
+            self.updates += 1
 
 
 def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0):

@@ -25,14 +25,24 @@ def positive_number(text):
 
 def image_size(text):
     """"96x128" or "96" -> (height, width)."""
-    height, _, width = text.lower().partition("x")
-    try:
-        size = int(height), int(width or height)
-    except ValueError:
-        size = 0, 0
-    if min(size) < 1:
+    sizes = numbers(text)
+    if len(sizes) not in (1, 2):
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, such as 64x96, got {text!r}")
-    return size
+    return sizes[0], sizes[-1]
+
+
+def image_shape(text):
+    """"32x32x3" -> (height, width, channels)."""
+    sizes = numbers(text)
+    if len(sizes) != 3:
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTHxCHANNELS, such as 32x32x3, got {text!r}")
+    return sizes
+
+
+def numbers(text):
+    """"2x3" -> (2, 3); an empty tuple for anything but positive integers with "x" between them."""
+    parts = text.lower().split("x")
+    return tuple(map(int, parts)) if all(p.isascii() and p.isdigit() and int(p) > 0 for p in parts) else ()
 
 
 def load_classifier(path):

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import networks
+from . import arguments, networks
 
 HELP = "measure this machine's peak, and a network's speed"
 DESCRIPTION = """\
@@ -23,19 +23,8 @@ LEAST_RUNS = 3
 
 def add_arguments(parser):
     parser.add_argument("--model", metavar="NAME", help="a saved model, a name of cnncore.models.names(), or FILE.py as for cnncore train")
-    parser.add_argument("--image-size", type=_shape, metavar="HxWxC", help="of a network by name (default: what it was made for) or of FILE.py (28x28x1)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="to spend on each figure of a network (default: 2)")
-
-
-def _shape(text):
-    import argparse
-    try:
-        shape = tuple(map(int, text.lower().split("x")))
-    except ValueError:
-        shape = ()
-    if len(shape) != 3 or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTHxCHANNELS, such as 32x32x3, got {text!r}")
-    return shape
+    parser.add_argument("--image-size", type=arguments.image_shape, metavar="HxWxC", help="of a network by name (default: what it was made for) or of FILE.py (28x28x1)")
+    parser.add_argument("--seconds", type=arguments.positive_number, default=2.0, metavar="S", help="to spend on each figure of a network (default: 2)")
 
 
 def run(args):

@@ -28,15 +28,15 @@ def builder(name):
     return build
 
 
-def classifier(name, input_shape, class_names):
-    """A new model from uint8 images to probabilities, with the scaling of the pixels inside."""
-    network = builder(name)(input_shape, len(class_names))
+def classifier(build, input_shape, class_names):
+    """A new model from uint8 images to probabilities, with the scaling of the pixels inside, around what a `builder` makes."""
+    network = build(input_shape, len(class_names))
     if not isinstance(network, Model):
-        raise ValueError(f'--model: build of "{name}" must return a Model, got {type(network).__name__}')
+        raise ValueError(f'--model: build(input_shape, classes) must return a Model, got {type(network).__name__}')
     inputs = Input(input_shape, dtype="uint8", name="pixels")
     model = Model(inputs, network(Rescaling(1 / 255, name="scale")(inputs)), name=f"{network.name}_classifier")
     if model.output_shape != (None, len(class_names)):
-        raise ValueError(f'--model: the network of "{name}" must have an output of shape {(None, len(class_names))}, one score per class, '
+        raise ValueError(f'--model: the network must have one output of shape {(None, len(class_names))}, one score per class, '
                          f"got {model.output_shape}")
     model.class_names = class_names
     return model

@@ -44,13 +44,14 @@ def add_arguments(parser):
 def run(args):
     from ..utils import set_random_seed
     _check_output(args.output)
+    build = networks.builder(args.model)
     set_random_seed(args.seed)
     data = data_module.load(args.data, args.image_size, args.validation, args.seed)
     say = (lambda text: None) if args.quiet else print
     shape = data.x_train.shape[1:]
     say(f"{data.name}: {len(data.x_train):,} images to train with, {len(data.x_test):,} to test with, {'x'.join(map(str, shape))}, "
         f"{len(data.classes)} classes")
-    model = networks.classifier(args.model, shape, data.classes)
+    model = networks.classifier(build, shape, data.classes)
     epochs, batch_size, rate = DEFAULTS[data.kind]
     epochs, batch_size = args.epochs or epochs, args.batch_size or batch_size
     steps = epochs * -(-len(data.x_train) // batch_size)
