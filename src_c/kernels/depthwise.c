@@ -3,7 +3,8 @@
 #include "relu.h"
 #include "vec.h"
 
-#define TILE 8                         /* neighbouring outputs of one channel vector that share each weight they load */
+#define TILE 8                         /* neighbouring outputs of one channel vector that share the weights they load */
+#define MOST_TAPS 5                    /* in a row, of the kernels with a fixed number of taps */
 
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);     /* for the activations that are not applied in registers */
 
@@ -21,62 +22,111 @@ static range interior(const cnn_depthwise_row *g, ptrdiff_t j_begin, ptrdiff_t j
 
 /* ---- forward, and backward in the input ---- */
 
-/* `outputs` neighbours whose taps are all inside. x: the first one's first tap. */
-VINLINE void row_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+VINLINE vf bias_of(const float *bias, ptrdiff_t n) { return bias ? vload_upto(bias, n) : vzero(); }
+
+/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. Every column is loaded once and used by all outputs that read it; the
+ * weights of a tap row stay in registers. Where `checked`, columns outside the row are left out and only the first `count` outputs are
+ * stored. x: column 0 of the first tap row; first: the column of output 0, tap 0. */
+VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first, ptrdiff_t count, const float *x,
+                        const float *w, vf bias, const relu_constants *act, float *y) {
+    vf sum[TILE], weight[MOST_TAPS];
+    for (int q = 0; q < TILE; q++) sum[q] = bias;
+    x += first * g->x_pixel;
+    for (ptrdiff_t i = 0; i < g->taps_h; i++, x += g->x_row, w += g->w_row) {
+        const float *from = x;
+        for (int j = 0; j < taps; j++) weight[j] = vload_upto(w + j * g->w_tap, n);
+#pragma GCC unroll 32
+        for (int k = 0; k < (TILE - 1) * stride + taps; k++, from += g->x_pixel) {
+            if (checked && (first + k < 0 || first + k >= g->in_w)) continue;
+            vf v = vkeep(vload_upto(from, n));
+#pragma GCC unroll 32
+            for (int q = 0; q < TILE; q++)
+                if (k >= q * stride && k < q * stride + taps) sum[q] = vfma(v, weight[k - q * stride], sum[q]);
+        }
+    }
+#pragma GCC unroll 32
+    for (int q = 0; q < TILE; q++)
+        if (!checked || q < count) vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
+}
+
+/* Tiles of outputs > channel vectors > taps: input and output are walked through in the order of memory. */
+VINLINE void fixed_row(int taps, int stride, const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, const relu_constants *act, float *y) {
+    range inside = interior(g, 0, taps);
+    for (ptrdiff_t q = 0; q < g->out_w; q += TILE) {
+        ptrdiff_t c = 0, first = q * stride + g->offset, count = g->out_w - q < TILE ? g->out_w - q : TILE;
+        float *to = y + q * g->y_pixel;
+        if (q >= inside.begin && q + TILE <= inside.end)
+            for (; c + VL <= g->channels; c += VL) fixed_tile(taps, stride, 0, VL, g, first, TILE, x + c, w + c, bias_of(bias ? bias + c : bias, VL), act, to + c);
+        for (; c < g->channels; c += VL) {
+            ptrdiff_t n = g->channels - c < VL ? g->channels - c : VL;
+            fixed_tile(taps, stride, 1, n, g, first, count, x + c, w + c, bias_of(bias ? bias + c : bias, n), act, to + c);
+        }
+    }
+}
+
+/* The same for any number of taps and any dilation; `outputs` neighbours whose taps are all inside. x: the first one's first tap. */
+VINLINE void any_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
     vf sum[TILE];
+    ptrdiff_t next = g->stride * g->x_pixel;
     for (int q = 0; q < outputs; q++) sum[q] = bias;
     for (ptrdiff_t i = 0; i < g->taps_h; i++)
         for (ptrdiff_t j = 0; j < g->taps_w; j++) {
             vf weight = vload_upto(w + i * g->w_row + j * g->w_tap, n);
             const float *from = x + i * g->x_row + j * g->step * g->x_pixel;
-            for (int q = 0; q < outputs; q++) sum[q] = vfma(vload_upto(from + q * g->stride * g->x_pixel, n), weight, sum[q]);
+            for (int q = 0; q < outputs; q++) sum[q] = vfma(vload_upto(from + q * next, n), weight, sum[q]);
         }
     for (int q = 0; q < outputs; q++) vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
 }
 
-/* One output at the border: taps outside are left out. x: the row's first column. */
-VINLINE void border_output(ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+/* One output at the border: taps outside are left out. x: column 0. */
+static void any_border(ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
     vf sum = bias;
-    for (ptrdiff_t j = 0; j < g->taps_w; j++) {
-        ptrdiff_t column = q * g->stride + g->offset + j * g->step;
-        if (column < 0 || column >= g->in_w) continue;
-        for (ptrdiff_t i = 0; i < g->taps_h; i++)
+    for (ptrdiff_t i = 0; i < g->taps_h; i++)
+        for (ptrdiff_t j = 0; j < g->taps_w; j++) {
+            ptrdiff_t column = q * g->stride + g->offset + j * g->step;
+            if (column < 0 || column >= g->in_w) continue;
             sum = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n), vload_upto(w + i * g->w_row + j * g->w_tap, n), sum);
-    }
+        }
     vstore_upto(y, relu(act->kind, sum, act->slope, act->max_value), n);
 }
 
-VINLINE void tile_channels(int outputs, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, const float *bias, const relu_constants *act,
-                           float *y) {
-    const float *from = x + (q * g->stride + g->offset) * g->x_pixel;
-    float *to = y + q * g->y_pixel;
-    ptrdiff_t c = 0;
-    for (; c + VL <= g->channels; c += VL) row_tile(outputs, VL, g, from + c, w + c, bias ? vload(bias + c) : vzero(), act, to + c);
-    ptrdiff_t n = g->channels - c;
-    if (n) row_tile(outputs, n, g, from + c, w + c, bias ? vload_n(bias + c, n) : vzero(), act, to + c);
-}
-
-static void border_channels(const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, const float *bias, const relu_constants *act, float *y) {
-    float *to = y + q * g->y_pixel;
-    ptrdiff_t c = 0;
-    for (; c + VL <= g->channels; c += VL) border_output(VL, g, q, x + c, w + c, bias ? vload(bias + c) : vzero(), act, to + c);
-    ptrdiff_t n = g->channels - c;
-    if (n) border_output(n, g, q, x + c, w + c, bias ? vload_n(bias + c, n) : vzero(), act, to + c);
-}
-
-/* Tiles of outputs > channel vectors > taps: input and output are walked through in the order of memory. */
-static void row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, cnn_act act, float *y) {
-    const relu_constants in_registers = relu_of(&act);
+static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, const relu_constants *act, float *y) {
     range inside = interior(g, 0, g->taps_w);
-    ptrdiff_t q = 0;
-    for (; q < inside.begin; q++) border_channels(g, q, x, w, bias, &in_registers, y);
-    for (; q + 8 <= inside.end; q += 8) tile_channels(8, g, q, x, w, bias, &in_registers, y);
-    if (q + 4 <= inside.end) { tile_channels(4, g, q, x, w, bias, &in_registers, y); q += 4; }
-    if (q + 2 <= inside.end) { tile_channels(2, g, q, x, w, bias, &in_registers, y); q += 2; }
-    if (q + 1 <= inside.end) { tile_channels(1, g, q, x, w, bias, &in_registers, y); q += 1; }
-    for (; q < g->out_w; q++) border_channels(g, q, x, w, bias, &in_registers, y);
+    for (ptrdiff_t q = 0, outputs; q < g->out_w; q += outputs) {
+        int within = q >= inside.begin && q < inside.end;
+        outputs = within && q + TILE <= inside.end ? TILE : 1;
+        const float *from = x + (q * g->stride + g->offset) * g->x_pixel;
+        for (ptrdiff_t c = 0; c < g->channels; c += VL) {
+            ptrdiff_t n = g->channels - c < VL ? g->channels - c : VL;
+            vf b = bias_of(bias ? bias + c : bias, n);
+            float *to = y + q * g->y_pixel + c;
+            if (outputs == TILE && n == VL) any_tile(TILE, VL, g, from + c, w + c, b, act, to);
+            else if (outputs == TILE) any_tile(TILE, n, g, from + c, w + c, b, act, to);
+            else any_border(n, g, q, x + c, w + c, b, act, to);
+        }
+    }
+}
+
+static void row(const cnn_depthwise_row *given, const float *x, const float *w, const float *bias, cnn_act act, float *y) {
+    const relu_constants in_registers = relu_of(&act);
+    cnn_depthwise_row turned = *given, *g = &turned;
+    if (g->step < 0 && g->taps_w > 0) {                                              /* taken from the last tap on, the taps walk forwards */
+        w += (g->taps_w - 1) * g->w_tap;
+        g->offset += (g->taps_w - 1) * g->step;
+        g->w_tap = -g->w_tap;
+        g->step = -g->step;
+    }
+    switch (g->step == 1 || g->taps_w == 1 ? g->taps_w * 4 + g->stride : 0) {
+    case 4 + 1: fixed_row(1, 1, g, x, w, bias, &in_registers, y); break;
+    case 8 + 1: fixed_row(2, 1, g, x, w, bias, &in_registers, y); break;
+    case 12 + 1: fixed_row(3, 1, g, x, w, bias, &in_registers, y); break;
+    case 12 + 2: fixed_row(3, 2, g, x, w, bias, &in_registers, y); break;
+    case 20 + 1: fixed_row(5, 1, g, x, w, bias, &in_registers, y); break;
+    case 20 + 2: fixed_row(5, 2, g, x, w, bias, &in_registers, y); break;
+    default: any_row(g, x, w, bias, &in_registers, y);
+    }
     if (in_registers.kind == RELU_NONE && act.kind != CNN_LINEAR)
-        for (q = 0; q < g->out_w; q++) KERNEL(cnn_elementwise).activate(act, g->channels, y + q * g->y_pixel, y + q * g->y_pixel);
+        for (ptrdiff_t q = 0; q < g->out_w; q++) KERNEL(cnn_elementwise).activate(act, g->channels, y + q * g->y_pixel, y + q * g->y_pixel);
 }
 
 /* ---- backward in the weights ---- */
@@ -116,11 +166,41 @@ VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise
         }
 }
 
+/* The same for three taps next to each other and stride 1: every column of x meets the grad_y of three outputs, which slide through registers. Outputs
+ * beyond the row count as 0. */
+VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t offset, const float *x, const float *grad_y, float *grad_w) {
+    vf sum[TAPS][TAPS], g0, g1, g2;                                                  /* of the outputs that read the column with tap 0, 1, 2 */
+    ptrdiff_t column = offset > 0 ? offset : 0, q = column - offset, end = g->out_w + 2 + offset;
+    if (end > g->in_w) end = g->in_w;
+    for (int i = 0; i < rows; i++) for (int j = 0; j < TAPS; j++) sum[i][j] = vzero();
+    g0 = q >= 1 && q - 1 < g->out_w ? vload_upto(grad_y + (q - 1) * g->y_pixel, n) : vzero();
+    g1 = q >= 2 && q - 2 < g->out_w ? vload_upto(grad_y + (q - 2) * g->y_pixel, n) : vzero();
+    for (; column < end; column++, q++) {
+        const float *from = x + column * g->x_pixel;
+        g2 = g1;
+        g1 = g0;
+        g0 = q < g->out_w ? vload_upto(grad_y + q * g->y_pixel, n) : vzero();
+        for (int i = 0; i < rows; i++) {
+            vf v = vkeep(vload_upto(from + i * g->x_row, n));
+            sum[i][0] = vfma(v, g0, sum[i][0]);
+            sum[i][1] = vfma(v, g1, sum[i][1]);
+            sum[i][2] = vfma(v, g2, sum[i][2]);
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < TAPS; j++) {
+            float *to = grad_w + i * g->w_row + j * g->w_tap;
+            vstore_upto(to, vload_upto(to, n) + sum[i][j], n);
+        }
+}
+
 VINLINE void weight_channels(int rows, int columns, const cnn_depthwise_row *g, ptrdiff_t i, ptrdiff_t j, const float *x, const float *grad_y, float *grad_w) {
     range inside = interior(g, j, j + columns);
     ptrdiff_t c = 0, offset = g->offset + j * g->step;
     x += i * g->x_row;
     grad_w += i * g->w_row + j * g->w_tap;
+    if (columns == TAPS && g->stride == 1 && g->step == 1)
+        for (; c + VL <= g->channels; c += VL) weight_sliding(rows, VL, g, offset, x + c, grad_y + c, grad_w + c);
     for (; c + VL <= g->channels; c += VL) weight_tile(rows, columns, VL, g, inside, offset, x + c, grad_y + c, grad_w + c);
     if (c < g->channels) weight_tile(rows, columns, g->channels - c, g, inside, offset, x + c, grad_y + c, grad_w + c);
 }
@@ -143,16 +223,16 @@ static void weight_row(const cnn_depthwise_row *g, const float *x, const float *
         }
 }
 
-VINLINE void add_vector(ptrdiff_t n, ptrdiff_t pixels, ptrdiff_t channels, const float *x, float *sum) {
+VINLINE void add_vector(ptrdiff_t n, ptrdiff_t pixels, ptrdiff_t x_pixel, const float *x, float *sum) {
     vf total = vzero();
-    for (ptrdiff_t p = 0; p < pixels; p++) total += vload_upto(x + p * channels, n);
+    for (ptrdiff_t p = 0; p < pixels; p++) total += vload_upto(x + p * x_pixel, n);
     vstore_upto(sum, vload_upto(sum, n) + total, n);
 }
 
-static void add_pixels(ptrdiff_t pixels, ptrdiff_t channels, const float *x, float *sum) {
+static void add_pixels(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t x_pixel, const float *x, float *sum) {
     ptrdiff_t c = 0;
-    for (; c + VL <= channels; c += VL) add_vector(VL, pixels, channels, x + c, sum + c);
-    if (c < channels) add_vector(channels - c, pixels, channels, x + c, sum + c);
+    for (; c + VL <= channels; c += VL) add_vector(VL, pixels, x_pixel, x + c, sum + c);
+    if (c < channels) add_vector(channels - c, pixels, x_pixel, x + c, sum + c);
 }
 
 static void combine(ptrdiff_t n, ptrdiff_t blocks, const float *slots, ptrdiff_t stride, float *y) {

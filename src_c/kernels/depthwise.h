@@ -24,8 +24,8 @@ typedef struct cnn_depthwise_kernels {
     /* grad_w[i, j] += sum_q x[i, column(q, j)] grad_y[q] */
     void (*weight_row)(const cnn_depthwise_row *g, const float *x, const float *grad_y, float *grad_w);
 
-    /* sum[c] += sum_p x[p, c], p in 0..pixels */
-    void (*add_pixels)(ptrdiff_t pixels, ptrdiff_t channels, const float *x, float *sum);
+    /* sum[c] += sum_p x[p * x_pixel + c], p in 0..pixels */
+    void (*add_pixels)(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t x_pixel, const float *x, float *sum);
 
     /* y[i] = sum_b slots[b * stride + i], in double, in the order of b */
     void (*combine)(ptrdiff_t n, ptrdiff_t blocks, const float *slots, ptrdiff_t stride, float *y);

@@ -109,6 +109,18 @@ VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4
 VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void vstore_upto(float *p, vf v, ptrdiff_t n) { if (n == VL) vstore(p, v); else vstore_n(p, v, n); }
 
+/* A loaded vector that is to stay in its register: compilers like to load it again in every instruction that uses it. */
+VINLINE vf vkeep(vf v) {
+#if defined(CNN_ISA_AVX512)
+    __asm__("" : "+v"(v));
+#elif defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* Sums of the lanes, in a fixed order. */
 VINLINE float vsum(vf v) {
     float lane[VL];

@@ -19,7 +19,8 @@ enum {
 typedef struct cnn_depthwise {
     int64_t n, h, w, c, m, channels;           /* channels = c * m, of the output */
     int64_t out_h, out_w;
-    int64_t block, blocks;                     /* forward and backward_input: channels; backward_weight: rows of outputs with a slot of their own */
+    int64_t block, blocks;                     /* of channels */
+    int64_t band, bands;                       /* of rows */
 } cnn_depthwise;
 
 /* One axis of the output; -1 with a sentence where the kernel does not fit. */
@@ -58,10 +59,26 @@ static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_
                     (long long)g->out_w, (long long)g->channels, cnn_shape_text(grad_y, shape));
 }
 
-/* Channels are cut only where rows are few, and not with a multiplier. No sum crosses the cut. */
-static inline void cnn_depthwise_cut_channels(cnn_depthwise *g, int64_t rows) {
-    g->block = rows >= 32 || g->m > 1 ? g->channels : 64;
+/* The cut: bands of rows x blocks of channels. A block's rows that one output row reads stay in the first cache until the next row reads them again (where
+ * the map is so wide that blocks would be narrow, all channels are one block: memory is then better read in order); a band with all its channels
+ * stays in the second. Where images are few both are smaller, to give many threads work. `rows`: of the result, per image. */
+static inline void cnn_depthwise_cut(const cnn_call *k, cnn_depthwise *g, int64_t rows) {
+    int64_t width = cnn_max(g->w, g->out_w), block = 6144 / ((cnn_int(k, CNN_DW_KERNEL_H) + 1) * width) / 16 * 16;
+    if (g->n < 32) block = cnn_min(block, 64);
+    g->block = g->m > 1 || block < 64 ? g->channels : cnn_min(g->channels, block);
     g->blocks = cnn_ceil_div(g->channels, g->block);
+    int64_t wanted = cnn_ceil_div(32, g->n * g->blocks);
+    g->band = cnn_min(cnn_max(4, cnn_ceil_div(rows, wanted)), cnn_max(4, 131072 / (width * g->channels)));
+    g->bands = cnn_ceil_div(rows, g->band);
+}
+
+/* Unit i of n * bands * blocks: rows begin..end of an image, and channels from `at`, `channels` of them. */
+typedef struct cnn_depthwise_unit { int64_t image, begin, end, at, channels; } cnn_depthwise_unit;
+
+static inline cnn_depthwise_unit cnn_depthwise_unit_at(const cnn_depthwise *g, int64_t i, int64_t rows) {
+    int64_t at = i % g->blocks * g->block, band = i / g->blocks % g->bands;
+    return (cnn_depthwise_unit){.image = i / g->blocks / g->bands, .begin = band * g->band, .end = cnn_min(rows, (band + 1) * g->band), .at = at,
+                                .channels = cnn_min(g->block, g->channels - at)};
 }
 
 /* The taps i of output row p that lie inside the image: *begin..*end. Returns the input row of tap *begin. */

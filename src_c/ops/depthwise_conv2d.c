@@ -1,5 +1,5 @@
 /* depthwise_conv2d: y[n, p, q, c m + j] = act(sum_{a,b} x[n, p s - pad + a d, q s - pad + b d, c] w[a, b, c, j] + bias[c m + j]).
- * Parallel over images, rows of the output and, where these are few, blocks of channels. */
+ * Parallel over images, bands of rows and blocks of channels. */
 #include "depthwise.h"
 
 enum { X, W, BIAS };
@@ -26,7 +26,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
     if (geometry(c, &g, error)) return -1;
-    cnn_depthwise_cut_channels(&g, g.n * g.out_h);
+    cnn_depthwise_cut(c, &g, g.out_h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
     choice->thread_workspace_bytes = cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
@@ -41,13 +41,17 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
     float *y = cnn_data(e, c->out[0]);
     int64_t begin, end;
-    cnn_share(e, g->n * g->out_h * g->blocks, &begin, &end);
+    cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        int64_t line = i / g->blocks, at = i % g->blocks * g->block, first;
-        cnn_depthwise_row row;
-        const float *rows = cnn_depthwise_read(c, g, line % g->out_h, x + line / g->out_h * g->h * g->w * g->c, (float *)e->thread_workspace, &row, &first);
-        row.channels = cnn_min(g->block, g->channels - at);
-        c->kernels->depthwise->row(&row, rows + at, w + first * row.w_row + at, bias ? bias + at : NULL, act, y + line * g->out_w * g->channels + at);
+        const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->out_h);
+        for (int64_t p = u.begin; p < u.end; p++) {
+            int64_t first;
+            cnn_depthwise_row row;
+            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c, (float *)e->thread_workspace, &row, &first);
+            row.channels = u.channels;
+            c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,
+                                       y + (u.image * g->out_h + p) * g->out_w * g->channels + u.at);
+        }
     }
 }
 

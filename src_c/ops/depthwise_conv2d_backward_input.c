@@ -2,7 +2,7 @@
  * of grad_y[n, p, q, c m + j] w[a, b, c, j].
  *
  * With stride s the pixels fall into s phases per axis, each with its own taps: a, a + s / gcd(s, d), ... Within a phase it is a convolution of grad_y that
- * walks backwards, done by the kernel of the forward pass. Parallel over images, rows of the input and, where these are few, blocks of channels. */
+ * walks backwards, done by the kernel of the forward pass. Parallel over images, bands of rows and blocks of channels. */
 #include "depthwise.h"
 
 enum { GRAD_Y, W };
@@ -27,7 +27,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
     if (geometry(c, &g, error)) return -1;
-    cnn_depthwise_cut_channels(&g, g.n * g.h);
+    cnn_depthwise_cut(c, &g, g.h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
     choice->thread_workspace_bytes = g.m > 1 ? g.w * g.channels * (int64_t)sizeof(float) : 0;
@@ -55,32 +55,41 @@ static phase phase_of(int64_t position, int64_t kernel, int64_t stride, int64_t 
     return f;
 }
 
+/* Row y of one image of grad_x, or of its repeated channels. */
+static void input_row(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t channels, const float *grad_y, const float *w, float *grad_x) {
+    const cnn_act linear = {.kind = CNN_LINEAR, .max_value = INFINITY};
+    int64_t kernel_w = cnn_int(c, CNN_DW_KERNEL_W), stride_w = cnn_int(c, CNN_DW_STRIDE_W);
+    phase rows = phase_of(y + cnn_int(c, CNN_DW_TOP), cnn_int(c, CNN_DW_KERNEL_H), cnn_int(c, CNN_DW_STRIDE_H), cnn_int(c, CNN_DW_DILATION_H));
+    while (rows.count > 0 && rows.output >= g->out_h) { rows.first += rows.period; rows.output -= rows.back; rows.count--; }
+    while (rows.count > 0 && rows.output - (rows.count - 1) * rows.back < 0) rows.count--;
+    for (int64_t x = 0; x < cnn_min(stride_w, g->w); x++) {
+        phase columns = phase_of(x + cnn_int(c, CNN_DW_LEFT), kernel_w, stride_w, cnn_int(c, CNN_DW_DILATION_W));
+        int none = rows.count == 0 || columns.count == 0;
+        cnn_depthwise_row row = {
+            .channels = channels, .taps_h = none ? 0 : rows.count, .taps_w = none ? 0 : columns.count, .in_w = g->out_w,
+            .out_w = cnn_ceil_div(g->w - x, stride_w), .stride = 1, .offset = columns.output, .step = -columns.back,
+            .x_row = -rows.back * g->out_w * g->channels, .x_pixel = g->channels, .w_row = rows.period * kernel_w * g->channels,
+            .w_tap = columns.period * g->channels, .y_pixel = stride_w * g->channels};
+        const float *from = none ? grad_y : grad_y + rows.output * g->out_w * g->channels;
+        const float *taps = none ? w : w + (rows.first * kernel_w + columns.first) * g->channels;
+        c->kernels->depthwise->row(&row, from, taps, NULL, linear, grad_x + x * g->channels);
+    }
+}
+
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
     const float *grad_y = cnn_data(e, c->in[GRAD_Y]), *w = cnn_data(e, c->in[W]);
-    float *grad_x = cnn_data(e, c->out[0]);
-    const cnn_act linear = {.kind = CNN_LINEAR, .max_value = INFINITY};
-    int64_t kernel_w = cnn_int(c, CNN_DW_KERNEL_W), stride_w = cnn_int(c, CNN_DW_STRIDE_W), begin, end;
-    cnn_share(e, g->n * g->h * g->blocks, &begin, &end);
+    float *grad_x = cnn_data(e, c->out[0]), *scratch = (float *)e->thread_workspace;
+    int64_t begin, end;
+    cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        int64_t line = i / g->blocks, at = i % g->blocks * g->block;
-        phase rows = phase_of(line % g->h + cnn_int(c, CNN_DW_TOP), cnn_int(c, CNN_DW_KERNEL_H), cnn_int(c, CNN_DW_STRIDE_H), cnn_int(c, CNN_DW_DILATION_H));
-        while (rows.count > 0 && rows.output >= g->out_h) { rows.first += rows.period; rows.output -= rows.back; rows.count--; }
-        while (rows.count > 0 && rows.output - (rows.count - 1) * rows.back < 0) rows.count--;
-        const float *from = grad_y + ((line / g->h * g->out_h + (rows.count > 0 ? rows.output : 0)) * g->out_w) * g->channels + at;
-        float *to = g->m > 1 ? (float *)e->thread_workspace : grad_x + line * g->w * g->c + at;
-        for (int64_t x = 0; x < cnn_min(stride_w, g->w); x++) {
-            phase columns = phase_of(x + cnn_int(c, CNN_DW_LEFT), kernel_w, stride_w, cnn_int(c, CNN_DW_DILATION_W));
-            int none = rows.count == 0 || columns.count == 0;
-            cnn_depthwise_row row = {
-                .channels = cnn_min(g->block, g->channels - at), .taps_h = none ? 0 : rows.count, .taps_w = none ? 0 : columns.count, .in_w = g->out_w,
-                .out_w = cnn_ceil_div(g->w - x, stride_w), .stride = 1, .offset = columns.output, .step = -columns.back,
-                .x_row = -rows.back * g->out_w * g->channels, .x_pixel = g->channels, .w_row = rows.period * kernel_w * g->channels,
-                .w_tap = columns.period * g->channels, .y_pixel = stride_w * g->channels};
-            const float *taps = none ? w : w + (rows.first * kernel_w + columns.first) * g->channels + at;
-            c->kernels->depthwise->row(&row, from, taps, NULL, linear, to + x * g->channels);
+        const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->h);
+        const float *from = grad_y + u.image * g->out_h * g->out_w * g->channels + u.at;
+        for (int64_t y = u.begin; y < u.end; y++) {
+            float *to = grad_x + (u.image * g->h + y) * g->w * g->c + u.at;
+            input_row(c, g, y, u.channels, from, w + u.at, g->m > 1 ? scratch : to);
+            if (g->m > 1) c->kernels->depthwise->contract(g->w, g->c, g->m, scratch, to);
         }
-        if (g->m > 1) c->kernels->depthwise->contract(g->w, g->c, g->m, to, grad_x + line * g->w * g->c);
     }
 }
 

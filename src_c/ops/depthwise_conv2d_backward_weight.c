@@ -1,5 +1,5 @@
 /* depthwise_conv2d_backward_weight: grad_w[a, b, c, j] = sum_{n,p,q} x[n, p s - pad + a d, q s - pad + b d, c] grad_y[n, p, q, c m + j]; grad_bias sums grad_y.
- * Parallel over blocks of output rows, fixed by the shape, each with its own slot; then over the weights, each adding the slots in order, in double. */
+ * Parallel over groups of output rows, fixed by the shape, each with its own slot; then over the weights, each adding the slots in order, in double. */
 #include "depthwise.h"
 
 enum { X, GRAD_Y };
@@ -22,14 +22,15 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 static int64_t weights(const cnn_call *c, const cnn_depthwise *g) { return cnn_int(c, CNN_DW_KERNEL_H) * cnn_int(c, CNN_DW_KERNEL_W) * g->channels; }
 static int64_t slot_size(const cnn_call *c, const cnn_depthwise *g) { return cnn_round_up(weights(c, g) + g->channels, 16); }
+static int64_t slot_count(const cnn_depthwise *g) { return cnn_min(32, g->n * g->out_h); }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
     if (geometry(c, &g, error)) return -1;
-    g.blocks = cnn_min(32, g.n * g.out_h);
+    cnn_depthwise_cut(c, &g, g.out_h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
-    choice->workspace_bytes = g.blocks * slot_size(c, &g) * (int64_t)sizeof(float);
+    choice->workspace_bytes = slot_count(&g) * slot_size(c, &g) * (int64_t)sizeof(float);
     choice->thread_workspace_bytes = cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
     return 0;
 }
@@ -41,25 +42,29 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise_kernels *k = c->kernels->depthwise;
     const float *x = cnn_data(e, c->in[X]), *grad_y = cnn_data(e, c->in[GRAD_Y]);
     float *grad_w = cnn_data(e, c->out[GRAD_W]), *grad_bias = cnn_data(e, c->n_out > GRAD_BIAS ? c->out[GRAD_BIAS] : NULL), *slots = (float *)e->workspace;
-    int64_t begin, end, size = slot_size(c, g), lines = g->n * g->out_h;
-    cnn_share(e, g->blocks, &begin, &end);
+    int64_t begin, end, size = slot_size(c, g), lines = g->n * g->out_h, count = slot_count(g);
+    cnn_share(e, count, &begin, &end);
     for (int64_t b = begin; b < end; b++) {
         float *slot = slots + b * size, *bias_slot = slot + weights(c, g);
+        int64_t last = lines * (b + 1) / count;
         memset(slot, 0, (size_t)size * sizeof *slot);
-        for (int64_t line = lines * b / g->blocks; line < lines * (b + 1) / g->blocks; line++) {
-            int64_t first;
-            cnn_depthwise_row row;
-            const float *rows = cnn_depthwise_read(c, g, line % g->out_h, x + line / g->out_h * g->h * g->w * g->c, (float *)e->thread_workspace, &row, &first);
-            const float *grad_row = grad_y + line * g->out_w * g->channels;
-            k->weight_row(&row, rows, grad_row, slot + first * row.w_row);
-            if (grad_bias) k->add_pixels(g->out_w, g->channels, grad_row, bias_slot);
-        }
+        for (int64_t from = lines * b / count; from < last; from += g->band)
+            for (int64_t at = 0; at < g->channels; at += g->block)
+                for (int64_t line = from; line < cnn_min(last, from + g->band); line++) {
+                    int64_t first;
+                    cnn_depthwise_row row;
+                    const float *image = x + line / g->out_h * g->h * g->w * g->c, *grad_row = grad_y + line * g->out_w * g->channels + at;
+                    const float *rows = cnn_depthwise_read(c, g, line % g->out_h, image, (float *)e->thread_workspace, &row, &first);
+                    row.channels = cnn_min(g->block, g->channels - at);
+                    k->weight_row(&row, rows + at, grad_row, slot + first * row.w_row + at);
+                    if (grad_bias) k->add_pixels(g->out_w, row.channels, g->channels, grad_row, bias_slot + at);
+                }
     }
     cnn_barrier(e);
     cnn_share_grain(e, weights(c, g), 64, &begin, &end);
-    if (begin < end) k->combine(end - begin, g->blocks, slots + begin, size, grad_w + begin);
+    if (begin < end) k->combine(end - begin, count, slots + begin, size, grad_w + begin);
     cnn_share_grain(e, g->channels, 64, &begin, &end);
-    if (grad_bias && begin < end) k->combine(end - begin, g->blocks, slots + weights(c, g) + begin, size, grad_bias + begin);
+    if (grad_bias && begin < end) k->combine(end - begin, count, slots + weights(c, g) + begin, size, grad_bias + begin);
 }
 
 const cnn_op cnn_op_depthwise_conv2d_backward_weight = {
