@@ -2,6 +2,7 @@
 import numpy as np
 
 from . import checks
+from .batches import structure_to_list
 from .graph import Call, Tensor, calls_between, flatten
 from .layers.base import Layer, unique_name
 from .training import Trainer
@@ -36,7 +37,7 @@ class InputLayer(Layer):
         self.built = True
         call = Call(self, [], None)
         call.outputs.append(Tensor((None, *shape), self.dtype, self.name, call))
-        self.input = self.output = call.outputs[0]
+        self._input = self._output = call.outputs[0]
 
     def get_config(self):
         return {"name": self.name, "shape": self.shape, "dtype": self.dtype}
@@ -95,7 +96,7 @@ class Model(Trainer, Layer):
 
     def _set_graph(self, inputs, outputs):
         owner = f'{type(self).__name__} "{self.name}"'
-        self.inputs, self.outputs = flatten(inputs), flatten(outputs)
+        self.inputs, self.outputs = _leaves(inputs), _leaves(outputs)
         for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             if not tensors:
                 raise ValueError(f"{owner}: {kind} must not be empty")
@@ -114,7 +115,7 @@ class Model(Trainer, Layer):
         for layer in self.layers:
             if names.setdefault(layer.name, layer) is not layer:
                 raise ValueError(f'{owner}: layer names must be unique, got "{layer.name}" twice; give the layers name= arguments')
-        self.input_names = [t.call.layer.name for t in self.inputs]
+        self.input_names = list(inputs) if isinstance(inputs, dict) else [t.call.layer.name for t in self.inputs]
         self.output_names = self._names_of_outputs()
         self.built = True
 
@@ -128,6 +129,18 @@ class Model(Trainer, Layer):
         return names
 
     # -- as a layer --
+
+    def __call__(self, inputs, training=None):
+        """Apply the model: to symbolic tensors as part of another model, to arrays at once, as inference. A dict is matched by the inputs' names."""
+        if isinstance(inputs, dict):
+            inputs = structure_to_list(inputs, self.input_names, f'model "{self.name}": inputs')
+        outputs = super().__call__(inputs, training)
+        return self._as_built(flatten(outputs)) if isinstance(flatten(outputs)[0], Tensor) else outputs
+
+    def _call_on_arrays(self, inputs, arrays, training):
+        if any(isinstance(a, Tensor) for a in arrays) or training:
+            return super()._call_on_arrays(inputs, arrays, training)                # which tells what is wrong
+        return self.predict_on_batch(inputs)
 
     def lower(self, b, *values):
         if len(values) != len(self.inputs):
@@ -182,6 +195,16 @@ class Model(Trainer, Layer):
                          f'it has {", ".join(layer.name for layer in self.layers)}')
 
     @property
+    def input(self):
+        """The symbolic inputs, as the model was built."""
+        return self._structure[0]
+
+    @property
+    def output(self):
+        """The symbolic outputs, as the model was built."""
+        return self._structure[1]
+
+    @property
     def input_shape(self):
         return self.inputs[0].shape if len(self.inputs) == 1 else [t.shape for t in self.inputs]
 
@@ -226,7 +249,7 @@ class Model(Trainer, Layer):
         return {"name": self.name,
                 "layers": [{"class_name": type(layer).__name__, "config": layer.get_config(), "calls": calls[layer]} for layer in self.layers],
                 "order": [call.layer.name for call in self.calls],
-                "inputs": [where[id(t)] for t in self.inputs], "outputs": _encode(self._structure[1], lambda t: where[id(t)])}
+                "inputs": _encode(self._structure[0], lambda t: where[id(t)]), "outputs": _encode(self._structure[1], lambda t: where[id(t)])}
 
     @classmethod
     def from_config(cls, config):
@@ -247,11 +270,11 @@ class Model(Trainer, Layer):
                 outputs = flatten(layer(inputs if len(inputs) > 1 else inputs[0], training=call.get("training")))
                 tensors.update(((layer_name, made[layer_name], tensor.index), tensor) for tensor in outputs)
                 made[layer_name] += 1
-            inputs = [tensors[tuple(reference)] for reference in config["inputs"]]
+            inputs = _decode(config["inputs"], lambda reference: tensors[tuple(reference)])
             outputs = _decode(config["outputs"], lambda reference: tensors[tuple(reference)])
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f'model "{name}": the description of the graph is damaged: {type(error).__name__} {error}') from error
-        return Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=name)
+        return Model(inputs, outputs, name=name)
 
     def __setattr__(self, name, value):
         if name == "layers" and "layers" in self.__dict__ and self.__dict__.get("built") and not isinstance(self, Sequential):
@@ -259,8 +282,13 @@ class Model(Trainer, Layer):
         super().__setattr__(name, value)
 
 
+def _leaves(structure):
+    """The members of a list or dict; a single one as a list."""
+    return list(structure.values() if isinstance(structure, dict) else structure if isinstance(structure, (list, tuple)) else [structure])
+
+
 def _encode(structure, leaf):
-    """Outputs as JSON: a reference, a list of them, or a dict of them by name."""
+    """Inputs or outputs as JSON: a reference, a list of them, or a dict of them by name."""
     if isinstance(structure, dict):
         return {"dict": {key: leaf(value) for key, value in structure.items()}}
     if isinstance(structure, (list, tuple)):
@@ -287,6 +315,7 @@ class Sequential(Model):
     def __init__(self, layers=None, trainable=True, name=None):
         Layer.__init__(self, name=name)
         Trainer.__init__(self)
+        self._structure = None, None
         self.layers, self.inputs, self.outputs, self.calls = [], [], [], []
         self._input_layer = None
         for layer in layers or []:

@@ -265,11 +265,13 @@ class Trainer:
                 executable.bind(f"output{i}", predictions[i])
             if train:
                 program.hyper[:] = self.optimizer.hyper()
+                updates = executable.updates
                 try:
                     executable.run(threads, _EVERYTHING, self._step_seed, self.optimizer.iterations)
-                finally:
-                    store.version += 1
-                self.optimizer.iterations += 1
+                finally:                                       # where Ctrl-C came, either the whole step was done or nothing of it
+                    if executable.updates != updates:
+                        store.version += 1
+                        self.optimizer.iterations += 1
             else:
                 self._run_prepared(executable, store, threads)
             self._update_metrics(program, n, raw, weights, predictions)

@@ -104,6 +104,11 @@ class Executable:
             self._bases[_core.ARENA] = self._arena.address(self._program.arena_bytes(threads))
             self._program.run(self._bases, threads, sections, seed, step, seconds)
 
+    @property
+    def updates(self):
+        """How many runs have done their update section."""
+        return self._program.updates
+
     def arena_bytes(self, threads=None):
         """Bytes of the memory that one run needs."""
         return self._program.arena_bytes(threads or _core.get_threads())

@@ -2,6 +2,7 @@
 import numpy as np
 
 from .. import _core
+from ..graph import flatten
 
 _SECTIONS = {_core.PREPARE: "prepare (once after the weights have changed)", _core.COMPUTE: "compute", _core.UPDATE: "update"}
 
@@ -150,8 +151,7 @@ def summary(model, line_length, print_fn, expand_nested, show_trainable):
         if container.inputs and container.inputs[0].call.layer not in layers:       # Sequential hides its input layer
             layers = [container.inputs[0].call.layer, *layers]
         for layer in layers:
-            output = layer.output if layer.output is not None else layer.outputs[0]
-            shapes = ", ".join(str(t.shape) for t in (output if isinstance(output, list) else [output]))
+            shapes = ", ".join(str(t.shape) for t in flatten(layer.output))
             row = ["  " * depth + f"{layer.name} ({type(layer).__name__})", shapes, f"{layer.count_params():,}", ", ".join(connections.get(layer, ()))]
             rows.append(tuple(row + (["yes" if layer.trainable else "no"] if show_trainable else [])))
             if expand_nested and hasattr(layer, "layers"):

@@ -108,7 +108,7 @@ class Layer:
         self.input_shape_argument = tuple(input_shape) if input_shape is not None else None
         self.built = False
         self._variables = []
-        self.input = self.output = None              # of the first call
+        self._input = self._output = None            # of the first call
 
     # -- what subclasses say --
 
@@ -126,6 +126,16 @@ class Layer:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+    @property
+    def input(self):
+        """The symbolic tensor, or list of them, that the layer was first called on; None before."""
+        return self._input
+
+    @property
+    def output(self):
+        """The symbolic result of the first call; None before."""
+        return self._output
 
     # -- weights --
 
@@ -215,9 +225,9 @@ class Layer:
         call = Call(self, tensors, training)
         for i, value in enumerate(results):
             call.outputs.append(Tensor((None,) + value.shape[1:], value.dtype, f"{self.name}:{i}" if i else self.name, call, i))
-        if self.input is None:
-            self.input = inputs
-            self.output = call.outputs[0] if len(call.outputs) == 1 else list(call.outputs)
+        if self._input is None:
+            self._input = inputs
+            self._output = call.outputs[0] if len(call.outputs) == 1 else list(call.outputs)
         return call.outputs[0] if len(call.outputs) == 1 else list(call.outputs)
 
     def _call_on_arrays(self, inputs, arrays, training):
@@ -236,9 +246,9 @@ class Layer:
         from ..model import Input
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         symbolic = [Input(shape[1:]) for shape in shapes]
-        before = self.input, self.output
+        before = self._input, self._output
         outputs = flatten(self(symbolic if len(symbolic) > 1 else symbolic[0]))
-        self.input, self.output = before
+        self._input, self._output = before
         return outputs[0].shape if len(outputs) == 1 else [t.shape for t in outputs]
 
     def __repr__(self):
