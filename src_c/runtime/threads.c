@@ -81,6 +81,7 @@ int cnn_has_openmp(void) {
 #endif
 }
 
+#ifdef _OPENMP
 /* Processors granted by the container's quota; a large number where there is none. */
 static int quota(void) {
     long long limit = -1, period = 100000;
@@ -102,9 +103,6 @@ static int quota(void) {
 }
 
 static int default_threads(void) {
-#ifndef _OPENMP
-    return 1;
-#else
     const char *text = getenv("CNNCORE_NUM_THREADS");
     if (!text || !*text) text = getenv("OMP_NUM_THREADS");
     if (text) {
@@ -120,8 +118,10 @@ static int default_threads(void) {
     int limit = quota();
     if (processors > limit) processors = limit;
     return processors < 1 ? 1 : processors > CNN_MAX_THREADS ? CNN_MAX_THREADS : processors;
-#endif
 }
+#else
+static int default_threads(void) { return 1; }
+#endif
 
 static int threads_in_use = 0;
 
