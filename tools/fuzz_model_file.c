@@ -1,6 +1,7 @@
 /* Fuzzing the reader of model files with libFuzzer; run it by fuzz_model_file.sh. */
 #include "../src_c/include/cnncore.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static void check(const cnn_file *file) {
     }
     for (int i = 0; i < cnn_file_metadata_count(file); i++) {
         const char *key = cnn_file_metadata_key(file, i), *value = cnn_file_metadata(file, key);
-        require(value);
+        require(value != NULL);
         sum += (unsigned)strlen(value);
     }
     require(!cnn_file_get_tensor(file, -1) && !cnn_file_get_tensor(file, cnn_file_tensor_count(file)));
@@ -37,12 +38,32 @@ static void check(const cnn_file *file) {
     require(sum != UINT_MAX || end > 0);
 }
 
+/* The linker puts these in the place of aligned_alloc and realloc in the library (--wrap); allocation number `failing`
+ * fails. */
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_realloc(void *memory, size_t size);
+static int failing, allocations;
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+    return ++allocations == failing ? NULL : __real_aligned_alloc(alignment, size);
+}
+void *__wrap_realloc(void *memory, size_t size) {
+    return ++allocations == failing ? NULL : __real_realloc(memory, size);
+}
+
+/* Opens as it is, then again with each allocation failing in turn. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cnn_error error;
+    allocations = failing = 0;
     cnn_file *file = cnn_file_open_memory(data, size, &error);
+    int wanted = allocations, reason = errno;
     if (file) check(file);
-    else require(strlen(error.text) > 20);
+    else require(reason == 0 && strlen(error.text) > 20);
     cnn_file_close(file);
+    for (failing = 1; failing <= wanted; failing++) {
+        allocations = 0;
+        file = cnn_file_open_memory(data, size, &error);
+        require(!file && errno == ENOMEM && strstr(error.text, "out of memory"));
+    }
     return 0;
 }
 

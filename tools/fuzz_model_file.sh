@@ -44,6 +44,7 @@ cat > "$work/words" <<'WORDS'
 WORDS
 
 "${CC:-clang}" -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra \
+    -Wl,--wrap=aligned_alloc -Wl,--wrap=realloc \
     -o "$work/fuzz" "$root/tools/fuzz_model_file.c" "$root/src_c/runtime/model_file.c" "$root/src_c/runtime/memory.c" \
     "$root/src_c/runtime/error.c"
 "$work/fuzz" -max_total_time="$seconds" -max_len=4096 -dict="$work/words" -timeout=10 -rss_limit_mb=2048 \

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The targets of a loss over classes: `label` (rows) or `dense` (rows x k), the other is NULL. What counts is t = (1 -
- * smoothing) target + smoothing / k, where a label stands for its one-hot row. A row whose label is `ignore` has loss 0
- * and gradient 0; one whose label is no class at all (below 0 or from k on) has loss NaN and gradient 0, and nothing is
- * read for it. */
+/* The targets of a loss over classes: `label` (rows) or `dense` (rows x k), the other is NULL. What counts is
+ * t = (1 - smoothing) target + smoothing / k, where a label stands for its one-hot row. A row whose label is `ignore`
+ * (INT32_MIN: none) has loss 0 and gradient 0; one whose label is no class (below 0 or from k on) has loss NaN and
+ * gradient 0, and nothing is read for it. */
 typedef struct cnn_class_target {
     const int32_t *label;
     const float *dense;
@@ -35,21 +35,21 @@ typedef struct cnn_loss_kernels {
     cnn_mean_loss_backward *sigmoid_cross_entropy_backward, *binary_cross_entropy_backward, *squared_error_backward,
         *absolute_error_backward;
 
-    /* Sums in double, in sixteen interleaved lanes whatever the instruction set. weights may be NULL. */
-    double (*sum)(ptrdiff_t n, const float *x, const float *weights);          /* sum weights x */
+    /* Sums in double, in sixteen interleaved lanes: the same bits on every instruction set.
+     * sum: of weights x, or of x where weights is NULL. */
+    double (*sum)(ptrdiff_t n, const float *x, const float *weights);
     double (*sum_of_squares)(ptrdiff_t n, const float *x);
     double (*sum_of_magnitudes)(ptrdiff_t n, const float *x);
 
-    void (*scaled_weights)(ptrdiff_t n, float scale, const float *weights,
-                           float *y);         /* y = scale weights; without weights y = scale */
-    void (*l1_l2_backward)(ptrdiff_t n, float l1, float l2, const float *w, const float *residual,
-                           float *y);   /* y = l1 sign(w) + 2 l2 w (+ residual); y may be w or residual */
+    /* y = scale weights; y = scale where weights is NULL. */
+    void (*scaled_weights)(ptrdiff_t n, float scale, const float *weights, float *y);
+    /* y = l1 sign(w) + 2 l2 w (+ residual); y may be w or residual. */
+    void (*l1_l2_backward)(ptrdiff_t n, float l1, float l2, const float *w, const float *residual, float *y);
 
     /* matches: 1 where the first maximum of the row is at the label, else 0, also where the row has a NaN or the label
-     * is no class. */
+     * is no class. correct_dense: the label is the target's first maximum. */
     void (*correct_label)(ptrdiff_t rows, ptrdiff_t k, const float *prediction, const int32_t *label, float *matches);
-    void (*correct_dense)(ptrdiff_t rows, ptrdiff_t k, const float *prediction, const float *target,
-                          float *matches); /* label: the target's first maximum */
+    void (*correct_dense)(ptrdiff_t rows, ptrdiff_t k, const float *prediction, const float *target, float *matches);
     /* matches: the share of the row in which (prediction > threshold ? 1 : 0) equals the target. */
     void (*correct_threshold)(ptrdiff_t rows, ptrdiff_t k, const float *prediction, const float *target,
                               float threshold, float *matches);
