@@ -1,4 +1,5 @@
 """`python -m cnncore` is the command `cnncore`."""
+
 from .cli import main
 
 if __name__ == "__main__":

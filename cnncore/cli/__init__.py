@@ -6,6 +6,7 @@
 
 Errors are one sentence on stderr and exit status 2; Ctrl-C ends with 130.
 """
+
 import argparse
 import importlib
 import os
@@ -32,14 +33,22 @@ def _parser():
     layout = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="cnncore", description=_DESCRIPTION, epilog=f"examples:\n{_EXAMPLES}", formatter_class=layout)
     from .. import __version__
+
     parser.add_argument("--version", action="version", version=f"cnncore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = importlib.import_module(f".{name}", __name__)
-        command = commands.add_parser(name, help=module.HELP, description=module.DESCRIPTION, epilog=f"examples:\n{module.EXAMPLES}",
-                                      formatter_class=layout)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=layout,
+        )
         module.add_arguments(command)
-        command.add_argument("--threads", type=int, default=0, metavar="N", help="threads to use (default: all processors there are)")
+        command.add_argument(
+            "--threads", type=int, default=0, metavar="N", help="threads to use (default: all processors there are)"
+        )
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)
     return parser
@@ -64,13 +73,14 @@ def main(argv=None):
     try:
         if args.threads:
             from .. import set_threads
+
             set_threads(args.threads)
         args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("cnncore: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:                                  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -1,4 +1,5 @@
 """Arguments that several subcommands share."""
+
 import argparse
 import pathlib
 
@@ -24,7 +25,7 @@ def positive_number(text):
 
 
 def image_size(text):
-    """"96x128" or "96" -> (height, width)."""
+    """ "96x128" or "96" -> (height, width)."""
     sizes = numbers(text)
     if len(sizes) not in (1, 2):
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, such as 64x96, got {text!r}")
@@ -32,7 +33,7 @@ def image_size(text):
 
 
 def image_shape(text):
-    """"32x32x3" -> (height, width, channels)."""
+    """ "32x32x3" -> (height, width, channels)."""
     sizes = numbers(text)
     if len(sizes) != 3:
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTHxCHANNELS, such as 32x32x3, got {text!r}")
@@ -40,7 +41,7 @@ def image_shape(text):
 
 
 def numbers(text):
-    """"2x3" -> (2, 3); an empty tuple for anything but positive integers with "x" between them."""
+    """ "2x3" -> (2, 3); an empty tuple for anything but positive integers with "x" between them."""
     parts = text.lower().split("x")
     return tuple(map(int, parts)) if all(p.isascii() and p.isdigit() and int(p) > 0 for p in parts) else ()
 
@@ -54,11 +55,20 @@ def load_classifier(path):
         (model, names of its classes); their numbers where the file has no names.
     """
     from .. import load_model
+
     if not pathlib.Path(path).exists():
         raise ValueError(f'there is no model "{path}"; make one with cnncore train --output {path}')
     model = load_model(path)
     inputs, outputs = [t.shape for t in model.inputs], [t.shape for t in model.outputs]
-    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0]) != 4 or len(outputs[0]) != 2 or inputs[0][3] not in (1, 3):
-        raise ValueError(f'"{path}": must be a model from one grey or RGB image to the scores of classes, but goes from '
-                         f"{', '.join(map(str, inputs))} to {', '.join(map(str, outputs))}")
+    if (
+        len(inputs) != 1
+        or len(outputs) != 1
+        or len(inputs[0]) != 4
+        or len(outputs[0]) != 2
+        or inputs[0][3] not in (1, 3)
+    ):
+        raise ValueError(
+            f'"{path}": must be a model from one grey or RGB image to the scores of classes, but goes from '
+            f"{', '.join(map(str, inputs))} to {', '.join(map(str, outputs))}"
+        )
     return model, model.class_names or [str(i) for i in range(outputs[0][1])]

@@ -1,4 +1,5 @@
 """The DATA argument: a known data set by name or folder, or a folder with one folder of images per class."""
+
 import pathlib
 from collections import namedtuple
 
@@ -6,12 +7,15 @@ import numpy as np
 
 from . import images
 
-HELP = ("digits (default; comes with the package); mnist, fashion-mnist, cifar10 or cifar100, whose files are looked for below the folder "
-        "in the environment variable CNNCORE_DATA; the path of a folder with one of these; or the path of a folder of your own images, "
-        "in one folder per class, if you like with train/ and val/ above them")
+HELP = (
+    "digits (default; comes with the package); mnist, fashion-mnist, cifar10 or cifar100, whose files are looked for "
+    "below the folder in the environment variable CNNCORE_DATA; the path of a folder with one of these; or the path of "
+    "a folder of your own images, "
+    "in one folder per class, if you like with train/ and val/ above them"
+)
 
-# Training and test images as uint8 (n, height, width, channels) with values 0..255, labels (n,), and the names of the classes.
-# `kind` is the name of a known data set, or "folder".
+# Training and test images as uint8 (n, height, width, channels) with values 0..255, labels (n,), and the names of the
+# classes. `kind` is the name of a known data set, or "folder".
 Data = namedtuple("Data", "kind name x_train y_train x_test y_test classes")
 
 _NUMERALS = [str(i) for i in range(10)]
@@ -19,8 +23,13 @@ _CLOTHES = ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "sh
 _OBJECTS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 # name -> (module of cnncore.datasets, names of the classes)
-KNOWN = {"digits": ("digits", _NUMERALS), "fashion-mnist": ("fashion_mnist", _CLOTHES), "mnist": ("mnist", _NUMERALS), "cifar10": ("cifar10", _OBJECTS),
-         "cifar100": ("cifar100", [str(i) for i in range(100)])}
+KNOWN = {
+    "digits": ("digits", _NUMERALS),
+    "fashion-mnist": ("fashion_mnist", _CLOTHES),
+    "mnist": ("mnist", _NUMERALS),
+    "cifar10": ("cifar10", _OBJECTS),
+    "cifar100": ("cifar100", [str(i) for i in range(100)]),
+}
 TRAINING_FOLDERS, TEST_FOLDERS = ("train", "training"), ("val", "valid", "validation", "test")
 
 
@@ -41,13 +50,15 @@ def load(text, image_size=None, validation=None, seed=0):
     if name is None:
         return _from_folder(folder, image_size or (64, 64), validation, seed)
     if validation is not None or image_size is not None:
-        argument, reason = ("validation", "its own test images") if validation is not None else ("image-size", "a size of its own")
+        argument, reason = (
+            ("validation", "its own test images") if validation is not None else ("image-size", "a size of its own")
+        )
         raise ValueError(f"--{argument} must be left out for {name}, which has {reason}; it is for folders of images")
     return _known(name, folder)
 
 
 def load_test(text, input_shape, classes):
-    """Read the test images that DATA names, as a model with this input (height, width, channels) and these classes takes them.
+    """Read the test images that DATA names for a model with this input (height, width, channels) and these classes.
 
     Of a folder of images these are the ones in val/, or else all of them.
 
@@ -60,9 +71,15 @@ def load_test(text, input_shape, classes):
     if name is not None:
         data = _known(name, folder)
         if data.x_test.shape[1:] != input_shape:
-            raise ValueError(f"{name} has images of shape {data.x_test.shape[1:]}, but the model takes {input_shape}; give it the data it was trained for")
+            raise ValueError(
+                f"{name} has images of shape {data.x_test.shape[1:]}, but the model takes {input_shape}; "
+                "give it the data it was trained for"
+            )
         if len(classes) != len(data.classes):
-            raise ValueError(f"{name} has {len(data.classes)} classes, but the model has {len(classes)}; give it the data it was trained for")
+            raise ValueError(
+                f"{name} has {len(data.classes)} classes, but the model has {len(classes)}; "
+                "give it the data it was trained for"
+            )
         return name, data.x_test, data.y_test
     test = _part(folder, TEST_FOLDERS) or folder
     return (folder.name, *_arrays(test, _class_folders(test), classes, input_shape))
@@ -83,9 +100,12 @@ def _find(text):
 def _known(name, folder):
     """A known data set, from a folder or from where its files are looked for."""
     from .. import datasets
+
     module, names = KNOWN[name]
-    (x_train, y_train), (x_test, y_test) = getattr(datasets, module).load_data(**({} if folder is None else {"path": folder}))
-    if name == "digits":                                     # 0..16 -> 0..255, as in an image file
+    (x_train, y_train), (x_test, y_test) = getattr(datasets, module).load_data(
+        **({} if folder is None else {"path": folder})
+    )
+    if name == "digits":  # 0..16 -> 0..255, as in an image file
         x_train, x_test = (np.rint(x * (255 / 16)).astype(np.uint8) for x in (x_train, x_test))
     if x_train.ndim == 3:
         x_train, x_test = x_train[..., None], x_test[..., None]
@@ -102,21 +122,26 @@ def _recognise(folder):
     """The known data set whose files are in a folder."""
     from .. import datasets
     from ..datasets._files import locate
+
     found = []
     for name, (module, _) in KNOWN.items():
         if name == "digits":
             continue
         try:
-            layout, paths = locate(getattr(datasets, module)._SOURCE, folder)
+            _, paths = locate(getattr(datasets, module)._SOURCE, folder)
         except FileNotFoundError:
             continue
         found.append((name, paths[0].parent))
     if len({parent for _, parent in found}) > 1:
-        raise ValueError(f'"{folder}": holds several data sets, {", ".join(name for name, _ in found)}; '
-                         f'give the folder of one of them, such as "{found[0][1]}"')
+        raise ValueError(
+            f'"{folder}": holds several data sets, {", ".join(name for name, _ in found)}; '
+            f'give the folder of one of them, such as "{found[0][1]}"'
+        )
     if not found:
-        raise ValueError(f'"{folder}": must hold one folder of images per class ({", ".join(sorted(images.SUFFIXES))}), '
-                         f'or the files of {", ".join(n for n in KNOWN if n != "digits")}')
+        raise ValueError(
+            f'"{folder}": must hold one folder of images per class ({", ".join(sorted(images.SUFFIXES))}), '
+            f"or the files of {', '.join(n for n in KNOWN if n != 'digits')}"
+        )
     # MNIST and Fashion-MNIST have the same file names; the folder's name tells them apart.
     names = [name for name, _ in found]
     return "fashion-mnist" if "fashion" in str(found[0][1].name).lower() and "fashion-mnist" in names else names[-1]
@@ -141,7 +166,9 @@ def _from_folder(folder, image_size, validation, seed):
     training, test = _part(folder, TRAINING_FOLDERS) or folder, _part(folder, TEST_FOLDERS)
     train_files = _class_folders(training)
     if len(train_files) < 2:
-        raise ValueError(f'"{training}": must hold at least two folders with images, one per class, got {len(train_files)}')
+        raise ValueError(
+            f'"{training}": must hold at least two folders with images, one per class, got {len(train_files)}'
+        )
     if test is not None and validation is not None:
         raise ValueError(f'--validation must be left out where there are test images, got {validation} and "{test}"')
     if test is not None:
@@ -151,7 +178,13 @@ def _from_folder(folder, image_size, validation, seed):
     everything = [path for part in (train_files, test_files) for paths in part.values() for path in paths]
     shape = (*image_size, 1 if all(map(images.is_grey, everything)) else 3)
     names = list(train_files)
-    return Data("folder", folder.name, *_arrays(training, train_files, names, shape), *_arrays(test, test_files, names, shape), names)
+    return Data(
+        "folder",
+        folder.name,
+        *_arrays(training, train_files, names, shape),
+        *_arrays(test, test_files, names, shape),
+        names,
+    )
 
 
 def _split(folder, files, fraction, seed):
@@ -162,7 +195,10 @@ def _split(folder, files, fraction, seed):
     train, test = {}, {}
     for name, paths in files.items():
         if len(paths) < 2:
-            raise ValueError(f'"{folder / name}": must hold at least two images, one to train with and one to test with, got {len(paths)}')
+            raise ValueError(
+                f'"{folder / name}": must hold at least two images, one to train with and one to test with, '
+                f"got {len(paths)}"
+            )
         count = min(max(1, round(fraction * len(paths))), len(paths) - 1)
         order = generator.permutation(len(paths))
         test[name], train[name] = ([paths[i] for i in sorted(part)] for part in (order[:count], order[count:]))

@@ -1,15 +1,18 @@
 """cnncore evaluate: the accuracy of a saved model."""
+
 import time
 
 import numpy as np
 
-from . import arguments, data as data_module
+from . import arguments
+from . import data as data_module
 
 HELP = "measure the accuracy of a saved model"
 DESCRIPTION = """\
 Print the accuracy of a saved model on test images, the loss, and which classes it confuses most.
 
-Of a folder of images those in val/ are used, or all of them where there is none: then leave out what the model was trained with."""
+Of a folder of images those in val/ are used, or all of them where there is none: then leave out what the model was
+trained with."""
 EXAMPLES = """\
   cnncore evaluate model.cnn                             on the digits' test images
   cnncore evaluate photos.cnn photos/
@@ -21,7 +24,9 @@ CONFUSIONS = 5
 def add_arguments(parser):
     parser.add_argument("model", metavar="MODEL", help="a file that cnncore train or Model.save wrote")
     parser.add_argument("data", nargs="?", default="digits", metavar="DATA", help=data_module.HELP)
-    parser.add_argument("--batch-size", type=arguments.positive_integer, default=64, metavar="N", help="images at a time (default: 64)")
+    parser.add_argument(
+        "--batch-size", type=arguments.positive_integer, default=64, metavar="N", help="images at a time (default: 64)"
+    )
 
 
 def run(args):

@@ -1,4 +1,5 @@
 """Image files as arrays for a model, with Pillow."""
+
 import pathlib
 
 import numpy as np
@@ -13,6 +14,7 @@ def files(folder):
 
 def _open(path):
     from PIL import Image
+
     try:
         return Image.open(path)
     except OSError as error:
@@ -32,13 +34,15 @@ def is_grey(path):
 def load(path, height, width, channels):
     """An image file as a uint8 array (height, width, channels), 1 channel for grey or 3 for RGB.
 
-    The camera's orientation (EXIF) is applied. An image of another aspect ratio is cropped around its centre, then resized.
+    The camera's orientation (EXIF) is applied. An image of another aspect ratio is cropped around its centre, then
+    resized.
     """
     from PIL import Image, ImageOps
+
     with _open(path) as image:
         try:
             image = ImageOps.exif_transpose(image)
-            if image.mode in ("I", "I;16"):                  # 16 bits of grey: Pillow's own conversion would clip them
+            if image.mode in ("I", "I;16"):  # 16 bits of grey: Pillow's own conversion would clip them
                 image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
             image = image.convert("L" if channels == 1 else "RGB")
         except (OSError, SyntaxError, EOFError) as error:

@@ -1,4 +1,5 @@
 """cnncore info: what a model file holds; without one, what this installation is."""
+
 from ..compiler.report import si
 
 HELP = "describe a saved model, or this installation"
@@ -14,11 +15,16 @@ EXAMPLES = """\
 
 def add_arguments(parser):
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a file that cnncore train or Model.save wrote")
-    parser.add_argument("--operations", action="store_true", help="list the operations for one image, with kernels, FLOP and what was fused")
+    parser.add_argument(
+        "--operations",
+        action="store_true",
+        help="list the operations for one image, with kernels, FLOP and what was fused",
+    )
 
 
 def run(args):
     from .. import load_model, show_config
+
     if args.model is None:
         if args.operations:
             raise ValueError("--operations needs a MODEL; give one")
@@ -48,6 +54,7 @@ def _training(model):
     config = model.optimizer.get_config()
     rate = config.pop("learning_rate")
     if isinstance(rate, dict):
-        rate = f"{rate['class_name']}({', '.join(f'{k}={v}' for k, v in rate['config'].items() if v is not None and k != 'name')})"
+        arguments = (f"{key}={value}" for key, value in rate["config"].items() if value is not None and key != "name")
+        rate = f"{rate['class_name']}({', '.join(arguments)})"
     rest = "".join(f", {key}={value}" for key, value in config.items() if key != "name" and value not in (None, False))
     return f"{model.optimizer.iterations:,} steps of {type(model.optimizer).__name__}, learning rate {rate}{rest}"

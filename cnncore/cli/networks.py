@@ -1,12 +1,16 @@
 """The --model argument: a network of cnncore.models by name, or a Python file."""
+
 import pathlib
 import runpy
 
-from ..model import Input, Model
 from ..layers import Rescaling
+from ..model import Input, Model
 
-HELP = ("a name of cnncore.models.names(), or FILE.py: a Python file that defines build(input_shape, classes) and returns a Model; the network "
-        "gets pixels scaled to 0..1 and must end in probabilities (softmax)")
+HELP = (
+    "a name of cnncore.models.names(), or FILE.py: a Python file that defines build(input_shape, classes), which "
+    "returns a Model; the network "
+    "gets pixels scaled to 0..1 and must end in probabilities (softmax)"
+)
 
 
 def is_file(name):
@@ -16,6 +20,7 @@ def is_file(name):
 def builder(name):
     """The function (input_shape, classes) -> Model that --model names."""
     from .. import models
+
     if not is_file(name):
         if name not in models.names():
             raise ValueError(f"--model must be FILE.py or one of {', '.join(models.names())}, got {name!r}")
@@ -29,14 +34,16 @@ def builder(name):
 
 
 def classifier(build, input_shape, class_names):
-    """A new model from uint8 images to probabilities, with the scaling of the pixels inside, around what a `builder` makes."""
+    """A new model from uint8 images to probabilities: the scaling of the pixels, then what `build` makes."""
     network = build(input_shape, len(class_names))
     if not isinstance(network, Model):
-        raise ValueError(f'--model: build(input_shape, classes) must return a Model, got {type(network).__name__}')
+        raise ValueError(f"--model: build(input_shape, classes) must return a Model, got {type(network).__name__}")
     inputs = Input(input_shape, dtype="uint8", name="pixels")
     model = Model(inputs, network(Rescaling(1 / 255, name="scale")(inputs)), name=f"{network.name}_classifier")
     if model.output_shape != (None, len(class_names)):
-        raise ValueError(f'--model: the network must have one output of shape {(None, len(class_names))}, one score per class, '
-                         f"got {model.output_shape}")
+        raise ValueError(
+            f"--model: the network must have one output of shape {(None, len(class_names))}, one score per class, "
+            f"got {model.output_shape}"
+        )
     model.class_names = class_names
     return model

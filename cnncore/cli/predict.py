@@ -1,12 +1,13 @@
 """cnncore predict: the classes of image files."""
+
 from . import arguments, images
 
 HELP = "classify image files with a saved model"
 DESCRIPTION = """\
 Print the most probable classes of image files, one line a file.
 
-Any file that Pillow reads will do. Images are turned as the camera says, cropped around their centre to the model's aspect ratio, resized,
-and made grey or RGB as the model needs."""
+Any file that Pillow reads will do. Images are turned as the camera says, cropped around their centre to the model's
+aspect ratio, resized, and made grey or RGB as the model needs."""
 EXAMPLES = """\
   cnncore predict model.cnn examples/digits/*.png
   cnncore predict photos.cnn holiday.jpg --top 3
@@ -17,15 +18,21 @@ BATCH_SIZE = 32
 def add_arguments(parser):
     parser.add_argument("model", metavar="MODEL", help="a file that cnncore train or Model.save wrote")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
-    parser.add_argument("--top", type=arguments.positive_integer, default=1, metavar="K", help="print the K most probable classes (default: 1)")
+    parser.add_argument(
+        "--top",
+        type=arguments.positive_integer,
+        default=1,
+        metavar="K",
+        help="print the K most probable classes (default: 1)",
+    )
 
 
 def run(args):
     model, classes = arguments.load_classifier(args.model)
     width = max(map(len, args.images))
     for begin in range(0, len(args.images), BATCH_SIZE):
-        paths = args.images[begin:begin + BATCH_SIZE]
+        paths = args.images[begin : begin + BATCH_SIZE]
         probabilities = model.predict(images.load_all(paths, *model.input_shape[1:]), batch_size=BATCH_SIZE, verbose=0)
         for path, row in zip(paths, probabilities):
-            best = (-row).argsort(kind="stable")[:args.top]
+            best = (-row).argsort(kind="stable")[: args.top]
             print(f"{path:{width}}  " + "   ".join(f"{classes[k]} {100 * row[k]:.1f} %" for k in best))
