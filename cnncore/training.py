@@ -661,6 +661,7 @@ class Trainer:
         batch_size, training
             As of describe.
         """
+        self._require_built(x)
         return report.profile(self, x, y, batch_size, training, repeats, threads)
 
     def memory(self, batch_size=32, training=False, threads=None):
@@ -668,11 +669,11 @@ class Trainer:
         "arena", "packed_weights" and "total"."""
         return report.memory(self, self._program_for(batch_size, training), training, threads)
 
-    def _program_for(self, batch_size, training):
-        """The executable for a batch size with float32 inputs, made if need be."""
+    def _program_for(self, batch_size, training, dtypes=None):
+        """The executable for a batch size, made if need be; inputs of the types that the model declares, or of others."""
         n = checks.integer(f'model "{self.name}"', "batch_size", batch_size, 1)
         self._require_built()
-        dtypes = tuple(tensor.dtype for tensor in self.inputs)
+        dtypes = tuple(dtypes or (tensor.dtype for tensor in self.inputs))
         if not training:
             return self._inference(n, dtypes)[0]
         self._require_compiled()

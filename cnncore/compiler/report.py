@@ -2,6 +2,8 @@
 import numpy as np
 
 from .. import _core
+from ..batches import check_inputs, engine_array
+from ..losses import SparseCategoricalCrossentropy
 from ..graph import flatten
 
 _SECTIONS = {_core.PREPARE: "prepare (once after the weights have changed)", _core.COMPUTE: "compute", _core.UPDATE: "update"}
@@ -76,34 +78,33 @@ def describe(model, executable):
     return "\n".join([f'model "{model.name}"', *lines])
 
 
+def _random_targets(model, n, generator):
+    """Targets of each loss, as the engine takes them: labels, or one-hot."""
+    targets = []
+    for plan in model.compiled_losses:
+        shape = model.outputs[plan.output].shape[1:]
+        labels = generator.integers(0, shape[-1], (n, *shape[:-1]))
+        sparse = isinstance(plan.loss, SparseCategoricalCrossentropy)
+        targets.append(labels.astype(np.int32) if sparse else np.eye(shape[-1], dtype=np.float32)[labels])
+    return targets
+
+
 def profile(model, x, y, batch_size, training, repeats, threads):
     """The text of Model.profile."""
-    executable = model._program_for(batch_size if x is None else len(np.asarray(x if not isinstance(x, (list, tuple)) else x[0])), training)
-    from ..batches import check_inputs, engine_array
     generator = np.random.default_rng(0)
-    n = batch_size if x is None else None
-    arrays = [engine_array(a) for a in check_inputs(model, x)] if x is not None else [
-        (generator.random((n, *t.shape[1:])) * (255 if t.dtype == "uint8" else 1)).astype(t.dtype) for t in model.inputs]
+    if x is None:
+        arrays = [(generator.random((batch_size, *t.shape[1:])) * (255 if t.dtype == "uint8" else 1)).astype(t.dtype)
+                  for t in model.inputs]
+    else:
+        arrays = [engine_array(a) for a in check_inputs(model, x)]
     n = len(arrays[0])
-    keep = []
+    executable = model._program_for(n, training, [a.dtype.name for a in arrays])
+    if training:
+        arrays += [t.converted for t in model._convert_targets(y)] if y is not None else _random_targets(model, n, generator)
     for i, array in enumerate(arrays):
         executable.bind(f"input{i}", array)
-    if training:
-        count = len(arrays)
-        if y is not None:
-            targets = [t.converted for t in model._convert_targets(y)]
-        else:
-            targets = []
-            for plan in model.compiled_losses:
-                shape = model.outputs[plan.output].shape[1:]
-                sparse = "Sparse" in type(plan.loss).__name__
-                targets.append(generator.integers(0, shape[-1], (n, *shape[:-1])).astype(np.int32) if sparse else
-                               np.eye(shape[-1], dtype=np.float32)[generator.integers(0, shape[-1], (n, *shape[:-1]))])
-        for i, target in enumerate(targets):
-            executable.bind(f"input{count + i}", target)
     for i, tensor in enumerate(model.outputs):
-        keep.append(np.empty((n, *tensor.shape[1:]), np.float32))
-        executable.bind(f"output{i}", keep[-1])
+        executable.bind(f"output{i}", np.empty((n, *tensor.shape[1:]), np.float32))
     sections = _core.PREPARE | _core.COMPUTE                        # without the update: the weights stay as they are
     executable.run(threads, sections)
     best = None
