@@ -15,7 +15,7 @@ from .config import get_isa, get_threads, set_isa, set_threads, show_config
 __version__ = _core.VERSION
 
 # Modules are imported when they are first used, so that `import cnncore` is quick.
-_MODULES = ("activations", "backend", "batches", "callbacks", "checks", "compiler", "config", "datasets", "initializers", "layers", "losses", "metrics",
+_MODULES = ("activations", "augment", "backend", "batches", "callbacks", "checks", "compiler", "config", "datasets", "initializers", "layers", "losses", "metrics",
             "models", "optimizers", "progress", "random", "regularizers", "serialization", "utils", "cli")
 _NAMES = {"Input": "model", "InputLayer": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}
 
