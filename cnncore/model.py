@@ -342,7 +342,11 @@ class Sequential(Model):
             self._input_layer = InputLayer(layer.inputs[0].shape[1:], dtype=layer.inputs[0].dtype)
         self.layers.append(layer)
         if self._input_layer is not None:
-            self._build_graph()
+            try:
+                self._build_graph()
+            except ValueError:
+                self.layers.remove(layer)
+                raise
 
     def pop(self):
         """Remove the last layer and return it."""
@@ -372,7 +376,8 @@ class Sequential(Model):
         layers = self.layers
         self._set_graph(self._input_layer.output, x)
         self.layers = layers
-        self._programs.clear()
+        if self.optimizer is not None:                                   # losses and metrics depend on the outputs
+            self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
 
     def __call__(self, inputs, training=None):
         leaves = flatten(inputs)

@@ -163,8 +163,6 @@ class Trainer:
         array = batches.to_array(x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1 else x, f"{owner}: x")
         shape = array.shape
         self.build((None, *(shape[1:] if len(shape) != 3 or self._takes_vectors() else (*shape[1:], 1))))
-        if self.optimizer is not None:
-            self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
 
     def _takes_vectors(self):
         return type(self.layers[0]).__name__ in ("Dense", "Flatten", "Reshape") if self.layers else True

@@ -129,8 +129,8 @@ class Conv2DTranspose(_Convolution):
     """Transposed convolution: the gradient of Conv2D in its input, used to enlarge images.
 
     Input (n, height, width, channels). Output size: ``size * strides`` with padding="same", ``size * strides + max(kernel - strides, 0)`` with "valid"
-    (kernel: its extent with dilation); with output_padding ``(size - 1) * strides + kernel - pads + output_padding``, where "same" pads
-    ``kernel // 2`` on both sides. The kernel has shape (rows, columns, filters, channels).
+    (kernel: its extent with dilation). With output_padding and explicit padding ``(size - 1) * strides + kernel - pads + output_padding``, as with
+    "valid", which pads nothing; with "same" ``(size - 1) * strides + kernel % 2 + output_padding``. The kernel has shape (rows, columns, filters, channels).
 
     Parameters
     ----------
@@ -158,21 +158,15 @@ class Conv2DTranspose(_Convolution):
         """(result size, padding before, padding after) along one axis."""
         kernel = (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1
         stride = self.strides[axis]
-        if isinstance(self.padding, str):
-            before = after = 0
-            if self.output_padding is not None:
-                before = after = kernel // 2 if self.padding == "same" else 0
-            elif self.padding == "same":
-                return size * stride, *self._halves(max((size - 1) * stride + kernel - size * stride, 0))
-            else:
-                return size * stride + max(kernel - stride, 0), 0, 0
-        else:
-            before, after = self.padding[axis]
-        return (size - 1) * stride + kernel - before - after + (self.output_padding or (0, 0))[axis], before, after
-
-    @staticmethod
-    def _halves(total):
-        return total // 2, total - total // 2
+        more = None if self.output_padding is None else self.output_padding[axis]
+        if self.padding == "same":                                  # crop `total` in all; a negative one enlarges the result at its end
+            total = kernel - stride if more is None else kernel - kernel % 2 - more
+            before = max(total // 2, 0)
+            return (size - 1) * stride + kernel - total, before, max(total - before, 0)
+        if self.padding == "valid":
+            return (size - 1) * stride + (max(kernel, stride) if more is None else kernel + more), 0, 0
+        before, after = self.padding[axis]
+        return (size - 1) * stride + kernel - before - after + (more or 0), before, after
 
     def lower(self, b, x):
         (out_h, top, bottom), (out_w, left, right) = self._sizes(x.shape[1], 0), self._sizes(x.shape[2], 1)

@@ -66,6 +66,7 @@ static int check_op(const cnn_program *p, int op, const int32_t *inputs, int n_i
         if (outputs[i] == CNN_UNWANTED) continue;
         if (inferred[i].rank == 0) return cnn_fail(error, "%s: output %d does not exist for these inputs", name, i);
         if (outputs[i] < 0) continue;
+        if (!cnn_ops[op]->run) return cnn_fail(error, "%s: is a view and has no memory of its own; copy it into tensor number %d", name, (int)outputs[i]);
         const cnn_tensor *declared = &p->tensors[outputs[i]];
         if (declared->dtype != inferred[i].dtype || !cnn_same_shape(declared, &inferred[i]))
             return cnn_fail(error, "%s: output %d has shape %s, but the tensor for it has %s", name, i, cnn_shape_text(&inferred[i], a), cnn_shape_text(declared, b));
@@ -102,6 +103,10 @@ int cnn_program_op(cnn_program *p, int op, int section, const int32_t *inputs, i
         ids[n_inputs + i] = outputs[i];
         if (outputs[i] != CNN_ABSENT) continue;
         inferred[i].storage = section == CNN_PREPARE ? CNN_PREPARED : CNN_ARENA;
+        if (!cnn_ops[op]->run && p->tensors[inputs[0]].storage >= CNN_FIRST_FREE) {         /* a view of the caller's memory lies there too */
+            inferred[i].storage = p->tensors[inputs[0]].storage;
+            inferred[i].offset = p->tensors[inputs[0]].offset;
+        }
         if ((ids[n_inputs + i] = append_tensor(p, &inferred[i], error)) < 0) { p->n_tensors = n_tensors; goto failed; }
     }
     for (int i = 0; i < n_outputs; i++) outputs[i] = ids[n_inputs + i];
