@@ -5,6 +5,11 @@
 #define ROWS_THAT_FIT(vectors) ((VREGISTERS - (vectors) - 1) / (vectors))
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
 
+/* Channels taken at once: as many as have registers for their columns, so that where the rows' pointers do not fit the registers each is read
+ * less often. */
+#define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
+#define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
+
 #define TILE_NAME_(stem, rows, vectors) stem##_##rows##x##vectors
 #define TILE_NAME(stem, rows, vectors) TILE_NAME_(stem, rows, vectors)
 #define TILE(stem) TILE_NAME(stem, ROWS, VECTORS)                  /* tile_6x4 */

@@ -17,10 +17,10 @@
 enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any instruction set, in either direction */
 
 typedef struct cnn_gemm_tile {
-    ptrdiff_t taps, channels;         /* terms of the sum: taps of the kernel, any number from 0; channels of each, from 1 */
-    const float *const *x;            /* [taps][rows] pixels */
+    ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
+    const float *const *x;            /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each */
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
-    const int32_t *tap;               /* [taps] numbers of the taps within w, so that taps in the padding can be left out */
+    const int32_t *tap, *length;      /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
     const float *w;                   /* [...][channels][width], aligned to a vector */
     const float *bias;                /* [width - VL + last], or NULL */
     const float *added;               /* NULL, or what is added, laid out as y: a residual, y itself to continue its sum. May overlap y exactly. */

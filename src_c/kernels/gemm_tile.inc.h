@@ -1,30 +1,43 @@
 /* One register tile of each family, of ROWS x VECTORS vectors. Included by gemm.c through gemm_sizes.inc.h, once per size: with the sizes as
- * constants all loops over them unroll and the sums stay in registers. Loop order: taps, channels (or pixels) outside; rows, vectors inside. */
+ * constants all loops over them unroll and the sums stay in registers. Loop order: runs of taps, channels (or pixels) outside; rows, vectors inside. */
 
 static void TILE(tile)(const cnn_gemm_tile *t) {
     vf sum[ROWS][VECTORS];
-    const ptrdiff_t channels = t->channels;
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
         vf start = !t->bias ? vzero() : v < VECTORS - 1 ? vload(t->bias + v * VL) : load_last(t->bias + v * VL, t->last);
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
-    for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
-        const float *w = t->w + t->tap[tap] * (channels * VECTORS * VL), *x[ROWS];
+    for (ptrdiff_t run = 0; run < t->runs; run++) {
+        const ptrdiff_t channels = t->length[run] * t->channels;
+        const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) x[r] = t->x[tap * ROWS + r] + t->channel;
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            vf column[VECTORS];
+        for (int r = 0; r < ROWS; r++) x[r] = t->x[run * ROWS + r] + t->channel;
+        ptrdiff_t c = 0;
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(w + c * (VECTORS * VL) + v * VL);
+        for (; c + STEP <= channels; c += STEP) {
+            vf column[STEP][VECTORS];
+#pragma GCC unroll 4
+            for (int k = 0; k < STEP; k++)
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) column[k][v] = *(const vf *)(w + (c + k) * (VECTORS * VL) + v * VL);
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                for (int k = 0; k < STEP; k++) {
+                    vf value = vset(x[r][c + k]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[k][v], sum[r][v]);
+                }
+        }
+        for (; c < channels; c++)
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) {
                 vf value = vset(x[r][c]);
 #pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[v], sum[r][v]);
+                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, *(const vf *)(w + c * (VECTORS * VL) + v * VL), sum[r][v]);
             }
-        }
     }
     const vf low = vset(t->low), high = vset(t->high);
 #pragma GCC unroll 16
@@ -49,6 +62,7 @@ static void TILE(outer)(const cnn_gemm_outer *t) {
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) sum[r][v] = vzero();
+#pragma GCC unroll 4
     for (ptrdiff_t p = 0; p < t->pixels; p++) {
         const float *row = x[p] + channel, *g = grad_y[p];
         vf column[VECTORS];

@@ -76,12 +76,15 @@ static cnn_conv2d_axis axis_of(int transposed, int32_t in, int32_t out, int32_t 
         return (cnn_conv2d_axis){.first = 0, .step = 1, .count = out, .multiplier = stride, .size = in, .taps = kernel, .tap = 0, .tap_step = 1,
                                  .offset = -pad, .offset_step = dilation};
     cnn_conv2d_axis a = {.first = phase, .step = stride, .count = (out - phase + stride - 1) / stride, .multiplier = 1, .size = in};
-    a.tap_step = stride / gcd(stride, dilation);
-    while (a.tap < kernel && a.tap < a.tap_step && (phase + pad - a.tap * dilation) % stride != 0) a.tap++;
-    if (a.tap >= kernel || a.tap >= a.tap_step) return a;        /* no taps */
-    a.taps = (kernel - a.tap + a.tap_step - 1) / a.tap_step;
+    const int32_t common = gcd(stride, dilation), every = stride / common;
+    int32_t first = 0;
+    while (first < every && first < kernel && (phase + pad - first * dilation) % stride != 0) first++;
+    if (first >= every || first >= kernel) return a;             /* no taps */
+    a.taps = (kernel - first + every - 1) / every;
+    a.tap_step = -every;                                         /* from the last to the first, so that the coordinates read ascend */
+    a.tap = first + (a.taps - 1) * every;
     a.offset = (phase + pad - a.tap * dilation) / stride;
-    a.offset_step = -(dilation / gcd(stride, dilation));         /* -(tap_step * dilation) / stride */
+    a.offset_step = dilation / common;
     return a;
 }
 

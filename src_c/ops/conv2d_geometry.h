@@ -33,7 +33,7 @@ int cnn_conv2d_check_weights(const cnn_call *c, const cnn_tensor *w, int64_t in_
 int cnn_conv2d_check_size(const cnn_conv2d_geometry *g, cnn_error *error);
 
 /* One dimension of a geometry, or of one phase of it. Output i is at coordinate first + i * step; tap t is the kernel's tap + t * tap_step and reads
- * the input's coordinate i * multiplier + offset + t * offset_step, where that is in 0 .. size - 1.
+ * the input's coordinate i * multiplier + offset + t * offset_step, where that is in 0 .. size - 1; offset_step > 0.
  *
  * Forward there is one phase. Backwards, with stride s, input coordinate h = p s - pad + k d gets contributions from tap k only if s divides
  * h + pad - k d: the coordinates h = phase, phase + s, ... use the same taps, so they make a phase of their own, a dense convolution with stride 1,

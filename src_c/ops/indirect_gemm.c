@@ -69,23 +69,26 @@ static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
 typedef struct table {
     int64_t pixels, tiles;
     ptrdiff_t *at;                    /* [pixels] where a pixel's output is */
-    int32_t *n_taps, *tap;            /* [tiles], [tiles][taps]: the taps that a tile has */
-    const float **x;                  /* [pixels][taps], a tile's part as [its taps][its rows] */
+    int32_t *runs, *tap, *length;     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
+    const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
     float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
 } table;
 
 static int64_t tile_begin(const table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
 
+/* A tap in the padding reads as many zeros as a pixel has channels. */
+static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels, cnn_conv2d_source_channels(&p->g, p->merged)); }
+
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
-    int64_t zeros = cnn_max(p->g.in_channels, cnn_conv2d_source_channels(&p->g, p->merged));
     int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0;
     int64_t at = 0;
-    char *part[6];
-    const int64_t bytes[6] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * (int64_t)sizeof(float *), zeros * 4, copy * 4};
-    for (int i = 0; i < 6; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
-    *t = (table){.at = (ptrdiff_t *)part[0], .n_taps = (int32_t *)part[1], .tap = (int32_t *)part[2], .x = (const float **)part[3],
-                 .zeros = (float *)part[4], .copy = (float *)part[5]};
+    char *part[7];
+    const int64_t bytes[7] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4, pixels * taps * (int64_t)sizeof(float *),
+                              zeros_of(p) * 4, copy * 4};
+    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
+    *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2], .length = (int32_t *)part[3],
+                 .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6]};
     return at;
 }
 
@@ -98,6 +101,7 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
     const cnn_conv2d_source s = cnn_conv2d_source_of(g, p->merged, x, k->begin, k->begin + k->pixels, t->copy);
     t->pixels = k->pixels * k->images;
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
+    const int adjacent = w->offset_step == 1 && s.pixel == p->block;       /* taps of a row are adjacent in x as they are in w */
     const int64_t in_map = k->begin % f->map;
     cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count), .j = (int32_t)(in_map % w->count)};
     for (int64_t tile = 0; tile < t->tiles; tile++) {
@@ -119,15 +123,19 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
             if (++q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
         }
         const float **out = t->x + begin * f->taps;
-        int32_t *taps = t->tap + tile * f->taps, n_taps = 0;
+        int32_t *taps = t->tap + tile * f->taps, *length = t->length + tile * f->taps, runs = 0;
         for (int32_t th = 0; th < h->taps; th++) {
             const int32_t dh = th * h->offset_step;
             if (row_max + dh < 0 || row_min + dh >= h->size) continue;
+            const int rows_inside = row_min + dh >= 0 && row_max + dh < h->size;
+            int32_t next = -1;                           /* the tap that would make the last run longer */
             for (int32_t tw = 0; tw < w->taps; tw++) {
-                const int32_t dw = tw * w->offset_step;
+                const int32_t dw = tw * w->offset_step, tap_number = th * w->taps + tw;
                 if (column_max + dw < 0 || column_min + dw >= w->size) continue;
                 const ptrdiff_t delta = dh * s.row + dw * s.pixel;
-                if (row_min + dh >= 0 && row_max + dh < h->size && column_min + dw >= 0 && column_max + dw < w->size) {
+                if (rows_inside && column_min + dw >= 0 && column_max + dw < w->size) {
+                    if (tap_number == next) { length[runs - 1]++; next++; continue; }
+                    if (adjacent) next = tap_number + 1;
                     for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
                 } else {
                     int used = 0;
@@ -137,12 +145,14 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                         used |= inside;
                     }
                     if (!used) continue;
+                    next = -1;
                 }
                 out += m;
-                taps[n_taps++] = th * w->taps + tw;
+                taps[runs] = tap_number;
+                length[runs++] = 1;
             }
         }
-        t->n_taps[tile] = n_taps;
+        t->runs[tile] = runs;
     }
 }
 
@@ -248,8 +258,9 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         tile.w = w + first * taps * n->width;
         for (int64_t i = 0; i < t->tiles; i++) {
             const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
-            tile.taps = t->n_taps[i];
+            tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;
+            tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
             tile.at = t->at + begin;
             kernels->gemm->tile[n->vectors][rows](&tile);
@@ -281,7 +292,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             const phase f = phase_of(p, &panels, i, j);
             double *mean_slots = (double *)e->workspace, *square_slots = mean_slots + f.chunks * g->out_channels, *counts = square_slots + f.chunks * g->out_channels;
             table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
-            memset(t.zeros, 0, (size_t)cnn_max(g->in_channels, channels) * 4);
+            memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
             int64_t begin, end, filled = -1;
             cnn_share(e, f.ranges * f.chunks, &begin, &end);       /* parallel over ranges of panels and chunks */
             for (int64_t unit = begin; unit < end; unit++) {

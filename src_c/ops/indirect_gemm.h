@@ -4,7 +4,8 @@
  *
  * Output pixels q are cut into chunks, chunks into register tiles (kernels/gemm.h). For the pixels of a chunk a table of pointers into x is made, one
  * for each tap; taps in the padding point at zeros, and a tap that is in the padding for a whole tile is left out. Where maps are small a tile is the
- * same pixel of several images, so that this happens often. No copy of the activations is made (but see conv2d_source.h).
+ * same pixel of several images, so that this happens often.
+ * Taps that are adjacent in memory make one run of the inner loop. No copy of the activations is made (but see conv2d_source.h).
  *
  * Loop order: phase, then chunk x panel of output channels (the parallel axis), block of input channels, tile. One block of packed weights, taps x block x
  * width, stays in L2 while all tiles of a chunk use it. */

@@ -5,8 +5,8 @@
 
 enum {
     BLOCK_PIXELS = 96,                /* a block's panel of grad_y stays in L1 */
-    GROUP_PIXELS = 1536,              /* at least so many pixels in a group, or adding the partial sums costs more than 2 % */
-    PARTIAL_BYTES = 4 << 20,          /* at most so much for partial sums */
+    GROUP_PIXELS = 384,               /* at least so many pixels in a group, or adding the partial sums costs some per cent */
+    PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
     UNITS = 16,                       /* pieces of work wanted, for so many threads */
 };
 
@@ -91,7 +91,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     p->blocks = (int32_t)cnn_ceil_div(pixels, BLOCK_PIXELS);
     int64_t groups = cnn_max(1, cnn_min(cnn_min(UNITS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     p->groups = (int32_t)groups;
-    p->panel_ranges = groups >= UNITS ? 1 : (int32_t)cnn_min(all_panels, UNITS);
+    p->panel_ranges = (int32_t)cnn_min(all_panels, cnn_ceil_div(UNITS, groups));
     p->row_ranges = (int32_t)cnn_max(1, cnn_min(tiles / 4, cnn_ceil_div(UNITS, groups * p->panel_ranges)));
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
 
