@@ -108,20 +108,38 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
         const int64_t begin = tile_begin(t, tile), m = tile_begin(t, tile + 1) - begin;
         int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];
         ptrdiff_t pixel[CNN_GEMM_ROWS];
-        int32_t row_min = INT32_MAX, row_max = INT32_MIN, column_min = INT32_MAX, column_max = INT32_MIN;
-        for (int64_t r = 0; r < m; r++) {
-            t->at[begin + r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
-            row[r] = q.i * h->multiplier + h->offset;
-            column[r] = q.j * w->multiplier + w->offset;
-            pixel[r] = cnn_conv2d_source_image(&s, q.n) + row[r] * s.row + column[r] * s.pixel;
-            row_min = row[r] < row_min ? row[r] : row_min;
-            row_max = row[r] > row_max ? row[r] : row_max;
-            column_min = column[r] < column_min ? column[r] : column_min;
-            column_max = column[r] > column_max ? column[r] : column_max;
-            if (p->images_first && r < m - 1) { q.n++; continue; }
-            if (p->images_first) q.n = (int32_t)k->image_begin;
-            if (++q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
+        int32_t row_min, row_max, column_min, column_max;
+        ptrdiff_t *at = t->at + begin;
+        row[0] = row_min = row_max = q.i * h->multiplier + h->offset;
+        column[0] = column_min = column_max = q.j * w->multiplier + w->offset;
+        pixel[0] = cnn_conv2d_source_image(&s, q.n) + row[0] * s.row + column[0] * s.pixel;
+        at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
+        if (p->images_first || q.j + m <= w->count) {        /* the same pixel of several images, or pixels of one row: equal steps */
+            const ptrdiff_t step_x = p->images_first ? s.image : w->multiplier * s.pixel;
+            const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
+            const int32_t step_column = p->images_first ? 0 : w->multiplier;
+            for (int64_t r = 1; r < m; r++) {
+                at[r] = at[0] + r * step_y;
+                pixel[r] = pixel[0] + r * step_x;
+                row[r] = row[0];
+                column[r] = column[0] + (int32_t)r * step_column;
+            }
+            column_max = column[m - 1];
+            q.j += p->images_first ? 1 : (int32_t)m;
+        } else {
+            for (int64_t r = 0; r < m; r++) {
+                row[r] = q.i * h->multiplier + h->offset;
+                column[r] = q.j * w->multiplier + w->offset;
+                pixel[r] = cnn_conv2d_source_image(&s, q.n) + row[r] * s.row + column[r] * s.pixel;
+                at[r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
+                row_min = row[r] < row_min ? row[r] : row_min;
+                row_max = row[r] > row_max ? row[r] : row_max;
+                column_min = column[r] < column_min ? column[r] : column_min;
+                column_max = column[r] > column_max ? column[r] : column_max;
+                if (++q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
+            }
         }
+        if (q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
         const float **out = t->x + begin * f->taps;
         int32_t *taps = t->tap + tile * f->taps, *length = t->length + tile * f->taps, runs = 0;
         for (int32_t th = 0; th < h->taps; th++) {
