@@ -1,8 +1,8 @@
 #include "gemm.h"
 #include "vec.h"
 
-/* A tile's sums, one column of vectors and one broadcast value are in registers at once. */
-#define ROWS_THAT_FIT(vectors) ((VREGISTERS - (vectors) - 1) / (vectors))
+/* Three quarters of the registers hold a tile's sums: 6x4, 8x3, 12x2, 16x1 of 32; 4x3, 6x2, 12x1 of 16. The rest is for columns and values. */
+#define ROWS_THAT_FIT(vectors) (VREGISTERS * 3 / 4 / (vectors))
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
 
 /* Channels taken at once: as many as have registers for their columns, so that where the rows' pointers do not fit the registers each is read

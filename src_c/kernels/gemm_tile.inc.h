@@ -62,7 +62,7 @@ static void TILE(outer)(const cnn_gemm_outer *t) {
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) sum[r][v] = vzero();
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (ptrdiff_t p = 0; p < t->pixels; p++) {
         const float *row = x[p] + channel, *g = grad_y[p];
         vf column[VECTORS];

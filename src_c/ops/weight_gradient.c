@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 enum {
-    BLOCK_PIXELS = 192,               /* a block's panel of grad_y stays in L1 */
+    BLOCK_PIXELS = 192,               /* a block's panel of grad_y stays in L1 or L2 */
     GROUP_PIXELS = 384,               /* at least so many pixels in a group, or adding the partial sums costs some per cent */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
     UNITS = 16,                       /* pieces of work wanted, for so many threads */
