@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 from Cython.Build import cythonize
@@ -43,11 +44,20 @@ def compiles(compiler, flags):
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
+def in_parallel(compile):
+    """The compiler's `compile` method, running one compiler per processor, each on one file."""
+    def parallel(sources, **arguments):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return sum(pool.map(lambda source: compile([source], **arguments), sources), [])
+    return parallel
+
+
 class BuildKernels(build_ext):
     """build_ext that compiles src_c/kernels once per instruction set and links the objects into the extension."""
 
     def build_extension(self, extension):
         machine = target_machine()
+        self.compiler.compile = in_parallel(self.compiler.compile)
         openmp = []
         if os.environ.get("CNNCORE_NO_OPENMP", "0") in ("", "0"):
             openmp = ["-fopenmp"] if compiles(self.compiler, ["-fopenmp"]) else []
