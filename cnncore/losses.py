@@ -60,6 +60,10 @@ class Loss(Configurable):
             raise ValueError(f"{owner}: targets must be finite, got {y[tuple(bad)]} in sample {bad[0]}; drop or repair such samples")
         return y
 
+    def batch_weights(self, target, weights):
+        """The weights of the losses of one batch, given those of the user (None: all 1)."""
+        return weights
+
     def _hint(self, y, wanted):
         return ""
 
@@ -128,7 +132,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     from_logits : bool
         As of CategoricalCrossentropy.
     ignore_class : int, optional
-        Samples with this label have no loss and no gradient.
+        Samples with this label have no loss and no gradient; the mean is over the others.
     axis : int
         The last, -1.
     """
@@ -161,6 +165,13 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
             raise ValueError(f"{owner}: labels must be 0 to {classes - 1}, the output has {classes} classes, got {y[tuple(bad)]} in sample {bad[0]}; "
                              "renumber the labels or widen the last layer")
         return np.ascontiguousarray(y, np.int32)
+
+    def batch_weights(self, target, weights):
+        if self.ignore_class is None:
+            return weights
+        counted = target != self.ignore_class
+        share = np.float32(counted.size / max(int(counted.sum()), 1) if self.reduction != "sum" else 1)
+        return counted * share if weights is None else weights * counted * share
 
     def lower(self, b, target, prediction):
         return self._lower(b, target, prediction, ignore_class=_NO_CLASS if self.ignore_class is None else self.ignore_class)

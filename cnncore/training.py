@@ -25,6 +25,7 @@ class OutputLoss:
         self.name, self.output, self.loss, self.weight = name, output, loss, weight
         self.identifiers, self.weighted_identifiers = [], []
         self.metrics, self.weighted_metrics = None, None      # made when the first targets show which accuracy is meant
+        self.names = {}                                       # metric -> its name in logs
         self.mean = metrics.Mean(name="loss")
         self.fast_metrics, self.slow_metrics = [], []
 
@@ -32,9 +33,12 @@ class OutputLoss:
         """Make the metrics for targets like these; afterwards they stay."""
         if self.metrics is not None:
             return
-        made = metrics.resolve([*self.identifiers, *self.weighted_identifiers], raw_shape, prediction_shape)
-        self.metrics, self.weighted_metrics = made[:len(self.identifiers)], made[len(self.identifiers):]
-        for metric in made:
+        self.metrics = metrics.resolve(self.identifiers, raw_shape, prediction_shape)
+        self.weighted_metrics = metrics.resolve(self.weighted_identifiers, raw_shape, prediction_shape)
+        plain = {metric.name for metric in self.metrics}
+        self.names = {metric: metric.name for metric in self.metrics}
+        self.names.update((metric, f"weighted_{metric.name}" if metric.name in plain else metric.name) for metric in self.weighted_metrics)
+        for metric in self.names:
             mode = _ACCURACY_MODES.get(type(metric))
             fits = {0: target_dtype == "int32", 1: target_dtype == "float32" and target_shape == prediction_shape[1:],
                     2: target_dtype == "float32" and target_shape == prediction_shape[1:]}.get(mode, False)
@@ -46,7 +50,7 @@ class OutputLoss:
 
     @property
     def all_metrics(self):
-        return [*(self.metrics or []), *(self.weighted_metrics or [])]
+        return list(self.names)
 
 
 Targets = namedtuple("Targets", "raw converted")
@@ -250,12 +254,13 @@ class Trainer:
     def _step(self, inputs, targets, raw, weights, train, threads):
         """One training step, or one batch of evaluation, on converted arrays; updates the running means."""
         n = len(inputs[0])
+        loss_weights = [plan.loss.batch_weights(target, w) for plan, target, w in zip(self.compiled_losses, targets, weights)]
         outputs = any(plan.slow_metrics for plan in self.compiled_losses)
         with self._lock:
             program, store = self._loss_program(n, tuple(a.dtype.name for a in inputs), [(t.dtype.name, t.shape[1:]) for t in targets],
-                                                [None if w is None else w.shape[1:] for w in weights], train, outputs)
+                                                [None if w is None else w.shape[1:] for w in loss_weights], train, outputs)
             executable = program.executable
-            for i, array in enumerate((*inputs, *targets, *(w for w in weights if w is not None))):
+            for i, array in enumerate((*inputs, *targets, *(w for w in loss_weights if w is not None))):
                 executable.bind(f"input{i}", array)
             predictions = []
             for i, shape in enumerate(program.outputs):
@@ -280,7 +285,7 @@ class Trainer:
         for k, plan in enumerate(self.compiled_losses):
             _add(plan.mean, float(arrays["loss", k][0]) * n, n)
             for metric in plan.fast_metrics:
-                matches = arrays["matches", k, metric.name].reshape(n, -1)
+                matches = arrays["matches", k, plan.names[metric]].reshape(n, -1)
                 weight = weights[k] if metric in plan.weighted_metrics else None
                 if weight is None:
                     _add(metric, float(matches.mean(axis=1, dtype=np.float64).sum()), n)
@@ -308,7 +313,7 @@ class Trainer:
                 logs[f"{prefix}{plan.name}_loss"] = plan.mean.result()
         for plan in self.compiled_losses:
             for metric in plan.all_metrics:
-                logs[prefix + (f"{plan.name}_{metric.name}" if several else metric.name)] = metric.result()
+                logs[prefix + (f"{plan.name}_{plan.names[metric]}" if several else plan.names[metric])] = metric.result()
         return logs
 
     @property

@@ -175,7 +175,7 @@ class LossProgram:
             self.results.add(graph, ("loss", k), mean)
             parts.append(mean if plan.weight == 1 else b.op("affine", [mean], scale=plan.weight))
             for metric in plan.fast_metrics:
-                self.results.add(graph, ("matches", k, metric.name), b.op("correct", [prediction, target], **metric.engine_attributes))
+                self.results.add(graph, ("matches", k, plan.names[metric]), b.op("correct", [prediction, target], **metric.engine_attributes))
         trainable = model.trainable_variables
         for variable in trainable:
             if variable.regularizer is not None and (variable.regularizer.l1 or variable.regularizer.l2):
