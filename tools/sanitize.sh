@@ -14,7 +14,9 @@ flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-po
 CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
 runtimes=$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.so)
 # Python itself does not free everything at exit, so leaks are not looked for here.
-export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+# detect_stack_use_after_return stays off: gcc's replacement stack is not aligned to the 64 bytes of an AVX-512 vector, and vectors
+# kept on it end in a segmentation fault.
+export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 if [ $# = 0 ]; then
     set -- -q -x -p no:cacheprovider tests/test_ops_*.py tests/test_model_file.py tests/test_training.py tests/test_graph.py
 fi
