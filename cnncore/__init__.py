@@ -15,7 +15,7 @@ from .config import get_isa, get_threads, set_isa, set_threads, show_config
 __version__ = _core.VERSION
 
 # Modules are imported when they are first used, so that `import cnncore` is quick.
-_MODULES = ("activations", "augment", "backend", "batches", "callbacks", "checks", "compiler", "config", "datasets", "initializers", "layers", "losses", "metrics",
+_MODULES = ("activations", "augment", "backend", "batches", "callbacks", "checks", "compiler", "config", "data", "datasets", "initializers", "layers", "losses", "metrics",
             "models", "optimizers", "progress", "random", "regularizers", "serialization", "utils", "cli")
 _NAMES = {"Input": "model", "InputLayer": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}
 
@@ -35,5 +35,5 @@ def __dir__():
     return sorted({*globals(), *_MODULES, *_NAMES})
 
 
-__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "datasets", "get_isa", "get_threads", "initializers", "layers", "load_model",
+__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "data", "datasets", "get_isa", "get_threads", "initializers", "layers", "load_model",
            "losses", "metrics", "models", "optimizers", "regularizers", "set_isa", "set_threads", "show_config", "utils"]
