@@ -144,22 +144,21 @@ def expand_weights(weight, n, shape, owner):
     if weight.shape not in ((n,), (n, *shape)):
         raise ValueError(f"{owner}: sample_weight must have shape {(n,)}" + (f" or {(n, *shape)}" if shape else "") + f", got {weight.shape}")
     if not np.isfinite(weight).all() or (weight < 0).any():
-        raise ValueError(f"{owner}: sample_weight must be finite and not negative")
+        bad = np.argwhere(~np.isfinite(weight) | (weight < 0))[0]
+        raise ValueError(f"{owner}: sample_weight must be finite and not negative, got {weight[tuple(bad)]} for sample {bad[0]}")
     weight = weight.reshape(weight.shape + (1,) * (1 + len(shape) - weight.ndim))
     return np.ascontiguousarray(np.broadcast_to(weight, (n, *shape)), np.float32)
 
 
-def class_weights(class_weight, labels, owner):
-    """The weight of each sample from {class: weight}; classes that are not named weigh 1."""
+def class_weights(class_weight, labels, classes, owner):
+    """The weight of each sample from {class: weight}; those of the `classes` that are not named weigh 1."""
     if not isinstance(class_weight, dict):
         raise ValueError(f"{owner}: class_weight must be a dict from class numbers to weights, got {type(class_weight).__name__}")
-    top = int(labels.max()) if labels.size else 0
-    table = np.ones(top + 1, np.float32)
+    table = np.ones(classes, np.float32)
     for label, weight in class_weight.items():
-        if not isinstance(label, numbers.Integral) or label < 0:
-            raise ValueError(f"{owner}: class_weight must have class numbers as keys, got {label!r}")
+        if not isinstance(label, numbers.Integral) or not 0 <= label < classes:
+            raise ValueError(f"{owner}: class_weight must have class numbers 0 to {classes - 1} as keys, the output has {classes} classes, got {label!r}")
         if not (isinstance(weight, numbers.Real) and math.isfinite(weight) and weight >= 0):
             raise ValueError(f"{owner}: class_weight must be finite and not negative, got {weight!r} for class {label}")
-        if label <= top:
-            table[label] = weight
+        table[label] = weight
     return table[labels]

@@ -237,13 +237,13 @@ class Trainer:
                 raise ValueError(f'model "{self.name}": class_weight must be used with one output, this model has {len(targets)}; use sample_weight')
             plan, target = self.compiled_losses[0], targets[0].converted
             if target.dtype == np.int32:
-                labels = np.maximum(target, 0)
+                labels = np.clip(target, 0, self.outputs[plan.output].shape[-1] - 1)          # an ignored class may lie outside
             elif target.ndim == 2 and target.shape[1] > 1:
                 labels = target.argmax(axis=1)
             else:
                 labels = np.rint(target.reshape(n, -1)[:, 0]).astype(np.int64)
             owner = f'model "{self.name}"'
-            weights = batches.expand_weights(batches.class_weights(class_weight, labels, owner), n, self._loss_shape(plan), owner)
+            weights = batches.expand_weights(batches.class_weights(class_weight, labels, max(self.outputs[plan.output].shape[-1], 2), owner), n, self._loss_shape(plan), owner)
             per_output[0] = weights if per_output[0] is None else per_output[0] * weights
         return per_output
 
@@ -414,6 +414,11 @@ class Trainer:
         initial_epoch = checks.integer(owner, "initial_epoch", initial_epoch)
         if steps_per_epoch is not None:
             steps_per_epoch = checks.integer(owner, "steps_per_epoch", steps_per_epoch, 1)
+        if validation_steps is not None:
+            validation_steps = checks.integer(owner, "validation_steps", validation_steps, 1)
+        if not isinstance(validation_freq, (list, tuple, set)):
+            validation_freq = checks.integer(owner, "validation_freq", validation_freq, 1)
+        shuffle = checks.boolean(owner, "shuffle", shuffle)
         if seed is not None:
             self._step_seed = random.checked_seed(seed, 64)
             self._shuffle_generator = np.random.Generator(np.random.PCG64(self._step_seed))

@@ -6,6 +6,7 @@ a file (`get_config`). Shapes follow from the operations; gradients follow from 
 import numpy as np
 
 from .. import initializers, regularizers
+from ..batches import to_array
 from ..compiler.ir import Graph, Value
 from ..graph import Call, Tensor, flatten
 from ..registry import to_snake_case
@@ -236,7 +237,9 @@ class Layer:
         if training:
             raise ValueError(f'layer "{self.name}": a call on arrays computes inference; use fit() or train_on_batch() to train')
         from ..model import Input, Model
-        arrays = [np.asarray(a) for a in arrays]
+        arrays = [to_array(a, f'layer "{self.name}": inputs') for a in arrays]
+        if any(a.ndim < 2 for a in arrays):
+            raise ValueError(f'layer "{self.name}": inputs must have a batch dimension and others, got {", ".join(str(a.shape) for a in arrays)}')
         symbolic = [Input(a.shape[1:], dtype="uint8" if a.dtype == np.uint8 else "float32") for a in arrays]
         outputs = self(symbolic if isinstance(inputs, (list, tuple)) else symbolic[0])
         return Model(symbolic, outputs).predict_on_batch(arrays if len(arrays) > 1 else arrays[0])
