@@ -1,12 +1,13 @@
 #include "gemm.h"
 #include "vec.h"
 
-/* Three quarters of the registers hold a tile's sums: 6x4, 8x3, 12x2, 16x1 of 32; 4x3, 6x2, 12x1 of 16. The rest is for columns and values. */
+/* Three quarters of the registers hold a tile's sums: 6x4, 8x3, 12x2, 16x1 of 32; 4x3, 6x2, 12x1 of 16. The rest is
+ * for columns and values. */
 #define ROWS_THAT_FIT(vectors) (VREGISTERS * 3 / 4 / (vectors))
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
 
-/* Channels taken at once: as many as have registers for their columns, so that where the rows' pointers do not fit the registers each is read
- * less often. */
+/* Channels taken at once: as many as have registers for their columns, so that where the rows' pointers do not fit
+ * the registers each is read less often. */
 #define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
 #define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
 
@@ -36,7 +37,8 @@ VINLINE void store_last(float *p, vf v, ptrdiff_t n) {
 #undef VECTORS
 #endif
 
-static void pack(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel) {
+static void pack(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
+                 float *panel) {
     for (ptrdiff_t r = 0; r < rows; r++, source += stride, panel += width) {
         ptrdiff_t n = 0;
         for (; n + VL <= columns; n += VL) vstore(panel + n, vload(source + n));
@@ -50,7 +52,8 @@ typedef int32_t v4i __attribute__((vector_size(16)));
 typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* A block of 4 x 4 is transposed in registers. */
-static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel) {
+static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
+                            float *panel) {
     for (ptrdiff_t r = 0; r < rows; r += 4) {
         ptrdiff_t n = 0;
         for (; r + 4 <= rows && n + 4 <= columns; n += 4) {
@@ -88,7 +91,8 @@ static void add_rows(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const f
 }
 
 /* Four vectors of channels at a time, for the latency of additions. */
-VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float *y, const ptrdiff_t *at, double *mean, double *squares) {
+VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float *y, const ptrdiff_t *at, double *mean,
+                        double *squares) {
     vf first[4], sum[4], square[4];
     for (int v = 0; v < vectors; v++) {
         first[v] = v < vectors - 1 ? vload(y + at[0] + v * VL) : load_last(y + at[0] + v * VL, last);
@@ -113,13 +117,16 @@ VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float
     }
 }
 
-static void moments(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean, double *squares) {
+static void moments(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean,
+                    double *squares) {
     ptrdiff_t n = 0;
     for (; n + 4 * VL <= columns; n += 4 * VL) moments_of(rows, 4, VL, y + n, at, mean + n, squares + n);
-    for (; n < columns; n += VL) moments_of(rows, 1, columns - n < VL ? columns - n : VL, y + n, at, mean + n, squares + n);
+    for (; n < columns; n += VL) moments_of(rows, 1, columns - n < VL ? columns - n : VL, y + n, at, mean + n, squares
+                                            + n);
 }
 
-static void combine_moments(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts, const double *mean, const double *squares,
+static void combine_moments(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts,
+                            const double *mean, const double *squares,
                             float *total_mean, float *total_var) {
     enum { BLOCK = 8 };
     double count = 0;

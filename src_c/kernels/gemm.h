@@ -1,13 +1,15 @@
 /* Matrix products in register tiles: the leaves of convolution and dense layers.
  *
- * Two families of tiles, one instance for every size of rows x vectors that fits the registers. What a tile holds is never stored before its sum
- * is complete, so the inner loop has only loads and multiply-adds:
+ * Two families of tiles, one instance for every size of rows x vectors that fits the registers. What a tile holds is
+ * never stored before its sum is complete, so the inner loop has only loads and multiply-adds:
  *
- *   tile    a few pixels x a panel of output channels:           y[m][n] = sum over taps t, channels c of x[t][m][c] * w[t][c][n]
- *   outer   a few input channels x a panel of output channels:   w[c][n] = sum over pixels p of x[p][c] * grad_y[p][n]
+ *   tile    a few pixels x a panel of output channels:
+ *           y[m][n] = sum over taps t, channels c of x[t][m][c] * w[t][c][n]
+ *   outer   a few input channels x a panel of output channels:
+ *           w[c][n] = sum over pixels p of x[p][c] * grad_y[p][n]
  *
- * A PANEL is `vectors` SIMD vectors of adjacent output channels, width = vectors * VL floats. Rows (pixels) come by pointers, so any stride,
- * padding and dilation is a table of pointers, and activations are never copied. */
+ * A PANEL is `vectors` SIMD vectors of adjacent output channels, width = vectors * VL floats. Rows (pixels) come by
+ * pointers, so any stride, padding and dilation is a table of pointers, and activations are never copied. */
 #ifndef CNN_KERNELS_GEMM_H
 #define CNN_KERNELS_GEMM_H
 
@@ -18,15 +20,19 @@ enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
-    const float *const *x;            /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each */
+    /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each */
+    const float *const *x;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
-    const int32_t *tap, *length;      /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
+    /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
+    const int32_t *tap, *length;
     const float *w;                   /* [...][channels][width], aligned to a vector */
     const float *bias;                /* [width - VL + last], or NULL */
-    const float *added;               /* NULL, or what is added, laid out as y: a residual, y itself to continue its sum. May overlap y exactly. */
+    /* NULL, or what is added, laid out as y: a residual, y itself to continue its sum. May overlap y exactly. */
+    const float *added;
     float *y;                         /* row m is at y + at[m] */
     const ptrdiff_t *at;              /* [rows] */
-    ptrdiff_t last;                   /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
+    /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
+    ptrdiff_t last;
     float low, high;                  /* the result is clamped to low..high; NaN stays NaN */
 } cnn_gemm_tile;
 
@@ -50,17 +56,22 @@ typedef struct cnn_gemm_kernels {
     const cnn_gemm_outer_function *outer[CNN_GEMM_VECTORS + 1];
 
     /* panel[r][0..width) = source[r][0..columns), then zeros; width is a multiple of VL. */
-    void (*pack)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel);
+    void (*pack)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
+                 float *panel);
     /* The same of a transposed source: panel[r][n] = source[n][r]. */
-    void (*pack_transposed)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride, float *panel);
-    /* sum[n] += sum over r of panel[r][n]: float within the call, so rows should be some hundreds at most, double across calls. */
+    void (*pack_transposed)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
+                            float *panel);
+    /* sum[n] += sum over r of panel[r][n]: float within the call, so rows should be some hundreds at most, double
+     * across calls. */
     void (*add_rows)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *panel, double *sum);
-    /* mean[n] and squares[n] = sum of squared deviations from it, of y[at[r]][n] over r. Deviations are from the first row, so a mean that is
-     * large beside the deviation costs no digits. */
-    void (*moments)(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean, double *squares);
-    /* Mean and biased variance (each unless NULL) over all rows from those of `parts` pieces: counts[p] rows with mean[p * stride + n] and squares[p * stride + n].
-     * Chan, Golub and LeVeque 1979, in double. */
-    void (*combine_moments)(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts, const double *mean, const double *squares,
+    /* mean[n] and squares[n] = sum of squared deviations from it, of y[at[r]][n] over r. Deviations are from the
+     * first row, so a mean that is large beside the deviation costs no digits. */
+    void (*moments)(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean,
+                    double *squares);
+    /* Mean and biased variance (each unless NULL) over all rows from those of `parts` pieces: counts[p] rows with
+     * mean[p * stride + n] and squares[p * stride + n]. Chan, Golub and LeVeque 1979, in double. */
+    void (*combine_moments)(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts,
+                            const double *mean, const double *squares,
                             float *total_mean, float *total_var);
     /* y[i] += sum over p of part[p * stride + i], in that order. */
     void (*add_parts)(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const float *part, float *y);

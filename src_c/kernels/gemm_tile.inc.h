@@ -1,11 +1,13 @@
-/* One register tile of each family, of ROWS x VECTORS vectors. Included by gemm.c through gemm_sizes.inc.h, once per size: with the sizes as
- * constants all loops over them unroll and the sums stay in registers. Loop order: runs of taps, channels (or pixels) outside; rows, vectors inside. */
+/* One register tile of each family, of ROWS x VECTORS vectors. Included by gemm.c through gemm_sizes.inc.h, once per
+ * size: with the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: runs of
+ * taps, channels (or pixels) outside; rows, vectors inside. */
 
 static void TILE(tile)(const cnn_gemm_tile *t) {
     vf sum[ROWS][VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
-        vf start = !t->bias ? vzero() : v < VECTORS - 1 ? vload(t->bias + v * VL) : load_last(t->bias + v * VL, t->last);
+        vf start = !t->bias ? vzero() : v < VECTORS - 1 ? vload(t->bias + v * VL)
+            : load_last(t->bias + v * VL, t->last);
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
@@ -36,7 +38,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
             for (int r = 0; r < ROWS; r++) {
                 vf value = vset(x[r][c]);
 #pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, *(const vf *)(w + c * (VECTORS * VL) + v * VL), sum[r][v]);
+                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, *(const vf *)(w + c * (VECTORS * VL) + v
+                    * VL), sum[r][v]);
             }
     }
     const vf low = vset(t->low), high = vset(t->high);

@@ -1,11 +1,12 @@
-/* conv2d_backward_weight: grad_w[i][j][c][o] = sum over n, p, q of x[n][p s - pad + i d][q s - pad + j d][c] * grad_y[n][p][q][o], and
- * grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. See weight_gradient.h. */
+/* conv2d_backward_weight: grad_w[i][j][c][o] = sum over n, p, q of x[n][p s - pad + i d][q s - pad + j d][c] *
+ * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. See weight_gradient.h. */
 #include "weight_gradient.h"
 
 static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_END_OF_ATTRS };
 
 static cnn_weight_gradient_operands operands(const cnn_call *c) {
-    return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0], .grad_bias = c->n_out > 1 ? c->out[1] : NULL};
+    return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0],
+        .grad_bias = c->n_out > 1 ? c->out[1] : NULL};
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -16,10 +17,12 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_expect(grad_y, "grad_y", 4, CNN_F32, error)
         || cnn_conv2d_out_size(c, x->dims[1], x->dims[2], &out_h, &out_w, error)) return -1;
     if (grad_y->dims[0] != x->dims[0] || grad_y->dims[1] != out_h || grad_y->dims[2] != out_w)
-        return cnn_fail(error, "grad_y must have shape (%lld, %lld, %lld, out channels) for this x, got %s", (long long)x->dims[0], (long long)out_h, (long long)out_w,
+        return cnn_fail(error, "grad_y must have shape (%lld, %lld, %lld, out channels) for this x, got %s",
+                        (long long)x->dims[0], (long long)out_h, (long long)out_w,
                         cnn_shape_text(grad_y, shape));
     if (x->dims[3] % groups || grad_y->dims[3] % groups)
-        return cnn_fail(error, "groups must divide the channels of x and grad_y, got groups %lld for %lld and %lld channels", (long long)groups, (long long)x->dims[3],
+        return cnn_fail(error, "groups must divide the channels of x and grad_y, "
+                        "got groups %lld for %lld and %lld channels", (long long)groups, (long long)x->dims[3],
                         (long long)grad_y->dims[3]);
     cnn_set_shape(&out[0], 4, cnn_int(c, 0), cnn_int(c, 1), x->dims[3] / groups, grad_y->dims[3]);
     if (c->n_out > 1) cnn_set_shape(&out[1], 1, grad_y->dims[3], 1, 1, 1);
@@ -38,6 +41,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_conv2d_backward_weight = {
-    .name = "conv2d_backward_weight", .summary = "grad_w, grad_bias = gradient of conv2d in w and bias", .inputs = "x grad_y", .outputs = "grad_w [grad_bias]",
+    .name = "conv2d_backward_weight", .summary = "grad_w, grad_bias = gradient of conv2d in w and bias",
+        .inputs = "x grad_y", .outputs = "grad_w [grad_bias]",
     .attrs = attrs, .infer = infer, .plan = plan, .run = run, .flops = cnn_weight_gradient_flops,
 };

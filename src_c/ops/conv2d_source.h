@@ -1,6 +1,7 @@
-/* What a convolution reads its pixels from: the tensor itself, in place; or, where a pixel has few channels (the first layer), a zero-padded copy of the
- * rows that a chunk of output pixels needs. In the copy the kernel_w * channels values under one row of the kernel are adjacent, so they are MERGED into
- * one tap: the inner loop then runs over kernel_w * channels terms instead of a handful. */
+/* What a convolution reads its pixels from: the tensor itself, in place; or, where a pixel has few channels (the
+ * first layer), a zero-padded copy of the rows that a chunk of output pixels needs. In the copy the kernel_w *
+ * channels values under one row of the kernel are adjacent, so they are MERGED into one tap: the inner loop then
+ * runs over kernel_w * channels terms instead of a handful. */
 #ifndef CNN_OPS_CONV2D_SOURCE_H
 #define CNN_OPS_CONV2D_SOURCE_H
 
@@ -9,7 +10,8 @@
 typedef struct cnn_conv2d_source {
     const float *x;
     ptrdiff_t image, row, pixel;      /* pitches, in elements */
-    int32_t first_image, first_row;   /* the copy begins with this row of this image, and with row 0 of the images after it */
+    /* the copy begins with this row of this image, and with row 0 of the images after it */
+    int32_t first_image, first_row;
 } cnn_conv2d_source;
 
 /* Does merging pay? */
@@ -18,8 +20,10 @@ int cnn_conv2d_merges(const cnn_conv2d_geometry *g);
 /* Floats of the copy for any `pixels` adjacent output pixels. */
 int64_t cnn_conv2d_copy_floats(const cnn_conv2d_geometry *g, int64_t pixels);
 
-/* The source for the output pixels begin .. end - 1, counted over all images. buffer: where the copy goes if `merged`. */
-cnn_conv2d_source cnn_conv2d_source_of(const cnn_conv2d_geometry *g, int merged, const float *x, int64_t begin, int64_t end, float *buffer);
+/* The source for the output pixels begin .. end - 1, counted over all images. buffer: where the copy goes if
+ * `merged`. */
+cnn_conv2d_source cnn_conv2d_source_of(const cnn_conv2d_geometry *g, int merged, const float *x, int64_t begin,
+                                       int64_t end, float *buffer);
 
 /* The axis along the width, and the channels of a tap, as the source shows them. */
 cnn_conv2d_axis cnn_conv2d_source_axis_w(const cnn_conv2d_geometry *g, int merged, int32_t phase);

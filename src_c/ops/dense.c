@@ -1,4 +1,5 @@
-/* dense: y = act(x w + bias + residual) over the last dimension, and its two gradients: a 1x1 convolution whose pixels are the rows of x. */
+/* dense: y = act(x w + bias + residual) over the last dimension, and its two gradients: a 1x1 convolution whose
+ * pixels are the rows of x. */
 #include "indirect_gemm.h"
 #include "weight_gradient.h"
 
@@ -8,23 +9,27 @@ static const cnn_attr_def attrs[] = { CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_tensor *input(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
 /* Shape of the result: x's, with `columns` in the last place. */
-static int infer_product(const cnn_call *c, const char *name, const cnn_tensor *residual, int64_t inner, int64_t columns, cnn_tensor *out, cnn_error *error) {
+static int infer_product(const cnn_call *c, const char *name, const cnn_tensor *residual, int64_t inner,
+                         int64_t columns, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[0], *w = c->in[1];
     char shape[64], expected[64];
     if (cnn_last(x) != inner)
-        return cnn_fail(error, "the last dimension of %s must be %lld, as w of shape %s asks for, got shape %s", name, (long long)inner, cnn_shape_text(w, expected),
+        return cnn_fail(error, "the last dimension of %s must be %lld, as w of shape %s asks for, got shape %s", name,
+                        (long long)inner, cnn_shape_text(w, expected),
                         cnn_shape_text(x, shape));
     cnn_like(out, x);
     out->dims[out->rank - 1] = columns;
     if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, out)))
-        return cnn_fail(error, "residual must be float32 with the output's shape %s, got %s", cnn_shape_text(out, expected), cnn_shape_text(residual, shape));
+        return cnn_fail(error, "residual must be float32 with the output's shape %s, got %s",
+                        cnn_shape_text(out, expected), cnn_shape_text(residual, shape));
     return 0;
 }
 
 /* ---- forward ---- */
 
 static cnn_indirect_gemm_operands operands(const cnn_call *c) {
-    return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .bias = input(c, 2), .residual = input(c, 3), .y = c->out[0]};
+    return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .bias = input(c, 2), .residual = input(c, 3),
+        .y = c->out[0]};
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -37,13 +42,15 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int check_rows(const cnn_tensor *x, cnn_error *error) {
     char shape[64];
     if (cnn_rows(x) <= INT32_MAX) return 0;
-    return cnn_fail(error, "the product of all dimensions but the last must be at most 2147483647, got shape %s; use a smaller batch", cnn_shape_text(x, shape));
+    return cnn_fail(error, "the product of all dimensions but the last must be at most 2147483647, "
+                    "got shape %s; use a smaller batch", cnn_shape_text(x, shape));
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (check_rows(c->in[0], error)) return -1;
     const cnn_conv2d_geometry g = cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0], c->in[1]->dims[1]);
-    const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA),
+        .max_value = cnn_float(c, MAX_VALUE)};
     const cnn_indirect_gemm_operands o = operands(c);
     return cnn_indirect_gemm_plan(c, choice, &g, act, &o, error);
 }
@@ -56,7 +63,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_dense = {
-    .name = "dense", .summary = "y = act(x w + bias + residual)", .inputs = "x w [bias] [residual]", .outputs = "y", .attrs = attrs, .infer = infer, .plan = plan,
+    .name = "dense", .summary = "y = act(x w + bias + residual)", .inputs = "x w [bias] [residual]", .outputs = "y",
+        .attrs = attrs, .infer = infer, .plan = plan,
     .pack = pack, .run = run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
 };
 
@@ -74,7 +82,8 @@ static int backward_input_infer(const cnn_call *c, cnn_tensor *out, cnn_error *e
 
 static int backward_input_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (check_rows(c->in[0], error)) return -1;
-    const cnn_conv2d_geometry g = cnn_conv2d_transposed(cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0], c->in[1]->dims[1]));
+    const cnn_conv2d_geometry g = cnn_conv2d_transposed(cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0],
+        c->in[1]->dims[1]));
     const cnn_indirect_gemm_operands o = backward_input_operands(c);
     return cnn_indirect_gemm_plan(c, choice, &g, (cnn_act){.kind = CNN_LINEAR, .max_value = INFINITY}, &o, error);
 }
@@ -85,14 +94,17 @@ static void backward_input_run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_dense_backward_input = {
-    .name = "dense_backward_input", .summary = "grad_x = grad_y w' + residual", .inputs = "grad_y w [residual]", .outputs = "grad_x", .infer = backward_input_infer,
-    .plan = backward_input_plan, .pack = pack, .run = backward_input_run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 2,
+    .name = "dense_backward_input", .summary = "grad_x = grad_y w' + residual", .inputs = "grad_y w [residual]",
+        .outputs = "grad_x", .infer = backward_input_infer,
+    .plan = backward_input_plan, .pack = pack, .run = backward_input_run, .flops = cnn_indirect_gemm_flops,
+        .in_place = 1 << 2,
 };
 
 /* ---- backward weight: grad_w = x' grad_y, grad_bias = sum of grad_y's rows ---- */
 
 static cnn_weight_gradient_operands backward_weight_operands(const cnn_call *c) {
-    return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0], .grad_bias = c->n_out > 1 ? c->out[1] : NULL};
+    return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0],
+        .grad_bias = c->n_out > 1 ? c->out[1] : NULL};
 }
 
 static int backward_weight_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -101,7 +113,8 @@ static int backward_weight_infer(const cnn_call *c, cnn_tensor *out, cnn_error *
     if (cnn_expect(x, "x", -1, CNN_F32, error) || cnn_expect(grad_y, "grad_y", x->rank, CNN_F32, error)) return -1;
     for (int i = 0; i < x->rank - 1; i++)
         if (x->dims[i] != grad_y->dims[i])
-            return cnn_fail(error, "grad_y must agree with x in all dimensions but the last, got %s and %s", cnn_shape_text(grad_y, shape), cnn_shape_text(x, other));
+            return cnn_fail(error, "grad_y must agree with x in all dimensions but the last, got %s and %s",
+                            cnn_shape_text(grad_y, shape), cnn_shape_text(x, other));
     cnn_set_shape(&out[0], 2, cnn_last(x), cnn_last(grad_y), 1, 1);
     if (c->n_out > 1) cnn_set_shape(&out[1], 1, cnn_last(grad_y), 1, 1, 1);
     return 0;
@@ -120,6 +133,9 @@ static void backward_weight_run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_dense_backward_weight = {
-    .name = "dense_backward_weight", .summary = "grad_w = x' grad_y, grad_bias = sum of grad_y over all but the last dimension", .inputs = "x grad_y",
-    .outputs = "grad_w [grad_bias]", .infer = backward_weight_infer, .plan = backward_weight_plan, .run = backward_weight_run, .flops = cnn_weight_gradient_flops,
+    .name = "dense_backward_weight",
+    .summary = "grad_w = x' grad_y, grad_bias = sum of grad_y over all but the last dimension",
+    .inputs = "x grad_y",
+    .outputs = "grad_w [grad_bias]", .infer = backward_weight_infer, .plan = backward_weight_plan,
+        .run = backward_weight_run, .flops = cnn_weight_gradient_flops,
 };

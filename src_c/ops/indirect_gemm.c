@@ -24,8 +24,8 @@ _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
 /* ---- how the work is cut, by shapes alone ---- */
 
-/* One phase: its two axes, taps in all, and the cut. A chunk is a run of output pixels, all images counted through; or, with images_first, a run of
- * the map's pixels for one group of images, the image being the fastest index. */
+/* One phase: its two axes, taps in all, and the cut. A chunk is a run of output pixels, all images counted through;
+ * or, with images_first, a run of the map's pixels for one group of images, the image being the fastest index. */
 typedef struct phase {
     cnn_conv2d_axis h, w;
     int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
@@ -51,7 +51,8 @@ static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phas
     return f;
 }
 
-typedef struct chunk { int64_t image_begin, images, begin, pixels; } chunk;    /* with images_first pixels of the map, else of all images */
+/* with images_first pixels of the map, else of all images */
+typedef struct chunk { int64_t image_begin, images, begin, pixels; } chunk;
 
 static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
     if (!p->images_first) {
@@ -69,7 +70,8 @@ static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
 typedef struct table {
     int64_t pixels, tiles;
     ptrdiff_t *at;                    /* [pixels] where a pixel's output is */
-    int32_t *runs, *tap, *length;     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
+    /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
+    int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
     float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
 } table;
@@ -77,17 +79,20 @@ typedef struct table {
 static int64_t tile_begin(const table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
 
 /* A tap in the padding reads as many zeros as a pixel has channels. */
-static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels, cnn_conv2d_source_channels(&p->g, p->merged)); }
+static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels,
+                                                             cnn_conv2d_source_channels(&p->g, p->merged)); }
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
     int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0;
     int64_t at = 0;
     char *part[7];
-    const int64_t bytes[7] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4, pixels * taps * (int64_t)sizeof(float *),
+    const int64_t bytes[7] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
+        pixels * taps * (int64_t)sizeof(float *),
                               zeros_of(p) * 4, copy * 4};
     for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
-    *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2], .length = (int32_t *)part[3],
+    *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
+        .length = (int32_t *)part[3],
                  .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6]};
     return at;
 }
@@ -101,9 +106,11 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
     const cnn_conv2d_source s = cnn_conv2d_source_of(g, p->merged, x, k->begin, k->begin + k->pixels, t->copy);
     t->pixels = k->pixels * k->images;
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
-    const int adjacent = w->offset_step == 1 && s.pixel == p->block;       /* taps of a row are adjacent in x as they are in w */
+    /* taps of a row are adjacent in x as they are in w */
+    const int adjacent = w->offset_step == 1 && s.pixel == p->block;
     const int64_t in_map = k->begin % f->map;
-    cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count), .j = (int32_t)(in_map % w->count)};
+    cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count),
+        .j = (int32_t)(in_map % w->count)};
     for (int64_t tile = 0; tile < t->tiles; tile++) {
         const int64_t begin = tile_begin(t, tile), m = tile_begin(t, tile + 1) - begin;
         int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];
@@ -113,8 +120,10 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
         row[0] = row_min = row_max = q.i * h->multiplier + h->offset;
         column[0] = column_min = column_max = q.j * w->multiplier + w->offset;
         pixel[0] = cnn_conv2d_source_image(&s, q.n) + row[0] * s.row + column[0] * s.pixel;
-        at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
-        if (p->images_first || q.j + m <= w->count) {        /* the same pixel of several images, or pixels of one row: equal steps */
+        at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
+            * g->out_channels;
+        /* the same pixel of several images, or pixels of one row: equal steps */
+        if (p->images_first || q.j + m <= w->count) {
             const ptrdiff_t step_x = p->images_first ? s.image : w->multiplier * s.pixel;
             const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
             const int32_t step_column = p->images_first ? 0 : w->multiplier;
@@ -131,7 +140,8 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                 row[r] = q.i * h->multiplier + h->offset;
                 column[r] = q.j * w->multiplier + w->offset;
                 pixel[r] = cnn_conv2d_source_image(&s, q.n) + row[r] * s.row + column[r] * s.pixel;
-                at[r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step) * g->out_channels;
+                at[r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
+                    * g->out_channels;
                 row_min = row[r] < row_min ? row[r] : row_min;
                 row_max = row[r] > row_max ? row[r] : row_max;
                 column_min = column[r] < column_min ? column[r] : column_min;
@@ -158,7 +168,8 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                 } else {
                     int used = 0;
                     for (int64_t r = 0; r < m; r++) {
-                        int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
+                        int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size
+                            && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
                         out[r] = inside ? s.x + (pixel[r] + delta) : t->zeros;
                         used |= inside;
                     }
@@ -178,19 +189,23 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
 
 /* A convolution that reads every pixel once and in order is a product over one long row of pixels. */
 static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
-    if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left || g.in_h != g.out_h || g.in_w != g.out_w) return g;
+    if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left
+        || g.in_h != g.out_h || g.in_w != g.out_w) return g;
     g.in_w = g.out_w = g.images * g.out_h * g.out_w;
     g.images = g.in_h = g.out_h = 1;
     return g;
 }
 
-static int64_t slots_bytes(const cnn_conv2d_geometry *g, int64_t chunks) { return chunks * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double); }
+static int64_t slots_bytes(const cnn_conv2d_geometry *g, int64_t chunks) { return chunks
+    * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double); }
 
-int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act,
+                           const cnn_indirect_gemm_operands *t, cnn_error *error) {
     gemm_plan *p = (gemm_plan *)c->plan;
     if (cnn_conv2d_check_size(geometry, error)) return -1;
     if (t->w->storage == CNN_ARENA)
-        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; compute it in the prepare section or pass it from outside");
+        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
+                        "compute it in the prepare section or pass it from outside");
     if ((t->mean || t->var) && (act.kind != CNN_LINEAR || act.max_value < INFINITY))
         return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
     *p = (gemm_plan){.g = flattened(*geometry), .act = act};
@@ -198,7 +213,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     p->merged = cnn_conv2d_merges(g);
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t channels = cnn_conv2d_source_channels(g, p->merged);
-    p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP && g->kernel_h * g->kernel_w > 1;
+    p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
+        && g->kernel_h * g->kernel_w > 1;
 
     int64_t most_taps = 1, chunks = 0;
     table layout;
@@ -207,18 +223,22 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
             const phase f = phase_of(p, &panels, i, j);
             most_taps = cnn_max(most_taps, f.taps);
             chunks = f.chunks;
-            p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? cnn_ceil_div(f.map, f.map_chunks) * cnn_ceil_div(g->images, f.image_groups)
-                                                                            : cnn_ceil_div(g->images * f.map, f.chunks));
+            const int64_t across = cnn_ceil_div(f.map, f.map_chunks) * cnn_ceil_div(g->images, f.image_groups);
+            const int64_t along = cnn_ceil_div(g->images * f.map, f.chunks);
+            p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? across : along);
         }
     int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
-            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes, table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
+            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes,
+                                                     table_layout(&layout, NULL, p, p->max_pixels,
+                                                                  phase_of(p, &panels, i, j).taps));
     if (t->mean || t->var) choice->workspace_bytes = slots_bytes(g, chunks);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
-    snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest * panels.vl,
+    snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
+             * panels.vl,
              p->merged ? ", merged rows" : "", p->images_first ? " across images" : "", p->block, p->max_pixels);
     choice->kernel = p->text;
     return 0;
@@ -235,8 +255,10 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
     const gemm_plan *p = (const gemm_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
-    const int64_t w_in = g->transposed ? group_out : group_in, w_out = g->transposed ? g->in_channels : g->out_channels;    /* w is (h, w, w_in, w_out) */
+    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups,
+        group_out = g->out_channels / g->groups;
+    /* w is (h, w, w_in, w_out) */
+    const int64_t w_in = g->transposed ? group_out : group_in, w_out = g->transposed ? g->in_channels : g->out_channels;
     const float *w = cnn_data(e, w_tensor);
     float *packed = (float *)e->packed;
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
@@ -244,19 +266,24 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
             const cnn_conv2d_axis ah = cnn_conv2d_axis_h(g, i), aw = cnn_conv2d_source_axis_w(g, p->merged, j);
             const int64_t taps = (int64_t)ah.taps * aw.taps, blocks = cnn_ceil_div(channels, p->block);
             int64_t begin, end;
-            cnn_share(e, g->groups * panels.count * blocks * taps, &begin, &end);      /* parallel over everything but a tap's matrix */
+            /* parallel over everything but a tap's matrix */
+            cnn_share(e, g->groups * panels.count * blocks * taps, &begin, &end);
             for (int64_t unit = begin; unit < end; unit++) {
-                const int64_t tap = unit % taps, block = unit / taps % blocks, group = unit / taps / blocks / panels.count;
+                const int64_t tap = unit % taps, block = unit / taps % blocks,
+                    group = unit / taps / blocks / panels.count;
                 const cnn_panel n = cnn_panel_at(&panels, unit / taps / blocks % panels.count);
                 const int64_t first = block * p->block, rows = cnn_min(p->block, channels - first);
                 const int64_t kh = ah.tap + tap / aw.taps * ah.tap_step, kw = aw.tap + tap % aw.taps * aw.tap_step;
-                float *panel = packed + group * taps * channels * panels.vectors * panels.vl + panel_offset(&n, taps, channels)
+                float *panel = packed + group * taps * channels * panels.vectors * panels.vl
+                    + panel_offset(&n, taps, channels)
                                + (first * taps + tap * rows) * n.width;
                 const float *source = w + (kh * g->kernel_w + kw) * w_in * w_out;
                 if (g->transposed)
-                    c->kernels->gemm->pack_transposed(rows, n.columns, n.width, source + n.begin * w_out + group * group_in + first, w_out, panel);
+                    c->kernels->gemm->pack_transposed(rows, n.columns, n.width, source + n.begin * w_out + group
+                                                      * group_in + first, w_out, panel);
                 else
-                    c->kernels->gemm->pack(rows, n.columns, n.width, source + first * w_out + group * group_out + n.begin, w_out, panel);
+                    c->kernels->gemm->pack(rows, n.columns, n.width, source + first * w_out + group * group_out
+                                           + n.begin, w_out, panel);
             }
             packed += g->groups * taps * channels * panels.vectors * panels.vl;
         }
@@ -265,7 +292,8 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 /* ---- run ---- */
 
 /* All of one chunk for one panel: blocks of channels outside, tiles inside. */
-static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels, int64_t first_channel, const cnn_panel *n,
+static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
+                     int64_t first_channel, const cnn_panel *n,
                      const float *w, cnn_gemm_tile tile) {
     const float low = tile.low, high = tile.high;
     for (int64_t first = 0; first < channels; first += p->block) {
@@ -297,18 +325,22 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const gemm_plan *p = (const gemm_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
+    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups,
+        group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;
-    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual), *packed = (const float *)e->packed;
+    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual),
+        *packed = (const float *)e->packed;
     float *y = cnn_data(e, o->y);
-    const int moments = o->mean || o->var, relu = p->act.kind == CNN_RELU && p->act.alpha == 0, in_tile = p->act.kind == CNN_LINEAR || relu;
+    const int moments = o->mean || o->var, relu = p->act.kind == CNN_RELU && p->act.alpha == 0,
+        in_tile = p->act.kind == CNN_LINEAR || relu;
     const float low = relu ? 0 : -INFINITY, high = in_tile ? p->act.max_value : INFINITY;
     table t;
 
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
             const phase f = phase_of(p, &panels, i, j);
-            double *mean_slots = (double *)e->workspace, *square_slots = mean_slots + f.chunks * g->out_channels, *counts = square_slots + f.chunks * g->out_channels;
+            double *mean_slots = (double *)e->workspace, *square_slots = mean_slots + f.chunks * g->out_channels,
+                *counts = square_slots + f.chunks * g->out_channels;
             table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
             memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
             int64_t begin, end, filled = -1;
@@ -321,21 +353,26 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     filled = index;
                 }
                 if (range == 0 && moments) counts[index] = (double)t.pixels;
-                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels * (range + 1) / f.ranges;
+                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels
+                    * (range + 1) / f.ranges;
                 for (int64_t panel = first_panel; panel < end_panel; panel++) {
                     const int64_t group = panel / panels.count;
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                     const int64_t column = column_of(&panels, group_out, panel);
-                    const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl + panel_offset(&n, f.taps, channels);
+                    const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
+                        + panel_offset(&n, f.taps, channels);
                     multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, (cnn_gemm_tile){
-                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y + column, .last = n.last,
+                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y
+                            + column, .last = n.last,
                         .low = low, .high = high});
                     if (moments)
-                        c->kernels->gemm->moments(t.pixels, n.columns, y + column, t.at, mean_slots + index * g->out_channels + column,
+                        c->kernels->gemm->moments(t.pixels, n.columns, y + column, t.at, mean_slots + index
+                                                  * g->out_channels + column,
                                                   square_slots + index * g->out_channels + column);
                 }
                 if (!in_tile) {      /* while the chunk is hot */
-                    const int64_t from = column_of(&panels, group_out, first_panel), to = column_of(&panels, group_out, end_panel);
+                    const int64_t from = column_of(&panels, group_out, first_panel),
+                        to = column_of(&panels, group_out, end_panel);
                     for (int64_t q = 0; q < t.pixels; q++)
                         c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
                 }
@@ -343,10 +380,12 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
             if (!moments) continue;
             cnn_barrier(e);
-            cnn_share_grain(e, g->out_channels, 16, &begin, &end);      /* parallel over channels; there is one phase only */
+            /* parallel over channels; there is one phase only */
+            cnn_share_grain(e, g->out_channels, 16, &begin, &end);
             float *mean = cnn_data(e, o->mean), *var = cnn_data(e, o->var);
             if (begin < end)
-                c->kernels->gemm->combine_moments(f.chunks, g->out_channels, end - begin, counts, mean_slots + begin, square_slots + begin,
+                c->kernels->gemm->combine_moments(f.chunks, g->out_channels, end - begin, counts, mean_slots + begin,
+                                                  square_slots + begin,
                                                   mean ? mean + begin : NULL, var ? var + begin : NULL);
         }
 }

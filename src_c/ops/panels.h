@@ -1,4 +1,5 @@
-/* How output channels are cut into panels for the kernels in kernels/gemm.h: as wide as registers allow, and of nearly equal width. */
+/* How output channels are cut into panels for the kernels in kernels/gemm.h: as wide as registers allow, and of
+ * nearly equal width. */
 #ifndef CNN_OPS_PANELS_H
 #define CNN_OPS_PANELS_H
 
@@ -11,8 +12,10 @@ typedef struct cnn_panels {
 } cnn_panels;
 
 static inline cnn_panels cnn_panels_of(const cnn_kernels *k, int64_t columns) {
-    int64_t vectors = cnn_ceil_div(columns, k->vector), count = cnn_ceil_div(vectors, k->gemm->vectors), widest = cnn_ceil_div(vectors, count);
-    return (cnn_panels){.columns = (int32_t)columns, .vectors = (int32_t)vectors, .count = (int32_t)count, .widest = (int32_t)widest,
+    int64_t vectors = cnn_ceil_div(columns, k->vector), count = cnn_ceil_div(vectors, k->gemm->vectors),
+        widest = cnn_ceil_div(vectors, count);
+    return (cnn_panels){.columns = (int32_t)columns, .vectors = (int32_t)vectors, .count = (int32_t)count,
+        .widest = (int32_t)widest,
                         .rows = k->gemm->rows[widest], .vl = k->vector};
 }
 
@@ -23,8 +26,10 @@ typedef struct cnn_panel {
 
 static inline cnn_panel cnn_panel_at(const cnn_panels *p, int64_t index) {
     int64_t from = (int64_t)p->vectors * index / p->count, to = (int64_t)p->vectors * (index + 1) / p->count;
-    int32_t begin = (int32_t)from * p->vl, columns = (int32_t)cnn_min(to * p->vl, p->columns) - begin, vectors = (int32_t)(to - from);
-    return (cnn_panel){.begin = begin, .columns = columns, .vectors = vectors, .width = vectors * p->vl, .last = columns - (vectors - 1) * p->vl};
+    int32_t begin = (int32_t)from * p->vl, columns = (int32_t)cnn_min(to * p->vl, p->columns) - begin,
+        vectors = (int32_t)(to - from);
+    return (cnn_panel){.begin = begin, .columns = columns, .vectors = vectors, .width = vectors * p->vl,
+        .last = columns - (vectors - 1) * p->vl};
 }
 
 #endif

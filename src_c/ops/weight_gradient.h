@@ -1,20 +1,25 @@
 /* The gradient in the weights of convolutions and dense layers:
  *
- *     grad_w[t][c][o] = sum over output pixels q of x[pixel(q, t)][c] * grad_y[q][o],    grad_bias[o] = sum over q of grad_y[q][o]
+ *     grad_w[t][c][o] = sum over output pixels q of x[pixel(q, t)][c] * grad_y[q][o],    grad_bias[o] = sum over q of
+ * grad_y[q][o]
  *
- * Registers hold a few adjacent input channels x a panel of output channels while the sum runs over a block of pixels; x is read in place through
- * pointers, pixels whose tap is in the padding are left out, the block's panel of grad_y is copied once so that it is dense in L1.
+ * Registers hold a few adjacent input channels x a panel of output channels while the sum runs over a block of
+ * pixels; x is read in place through pointers, pixels whose tap is in the padding are left out, the block's panel of
+ * grad_y is copied once so that it is dense in L1.
  *
- * The work is cut, by shapes alone, into groups of pixels (each with its own partial sums, added in order afterwards; the first group's are grad_w
- * itself), ranges of panels and ranges of rows (t, c) of grad_w. Loop order in a unit: block of pixels, panel, tap, tile of channels. */
+ * The work is cut, by shapes alone, into groups of pixels (each with its own partial sums, added in order
+ * afterwards; the first group's are grad_w itself), ranges of panels and ranges of rows (t, c) of grad_w. Loop order
+ * in a unit: block of pixels, panel, tap, tile of channels. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 
 #include "conv2d_source.h"
 
-typedef struct cnn_weight_gradient_operands { const cnn_tensor *x, *grad_y, *grad_w, *grad_bias; } cnn_weight_gradient_operands;
+typedef struct cnn_weight_gradient_operands { const cnn_tensor *x, *grad_y, *grad_w,
+    *grad_bias; } cnn_weight_gradient_operands;
 
-int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, const cnn_weight_gradient_operands *o, cnn_error *error);
+int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
+                             const cnn_weight_gradient_operands *o, cnn_error *error);
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o);
 double cnn_weight_gradient_flops(const cnn_call *c);
 
