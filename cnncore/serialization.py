@@ -11,10 +11,12 @@ import warnings
 
 import numpy as np
 
-from . import layers, losses, metrics, model as model_module, model_file, optimizers
+from . import checks, layers, losses, metrics, model as model_module, model_file, optimizers
 from ._core import VERSION
+from .variables import at_most
 
 FORMAT = "cnncore-1"
+_DAMAGE = KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError       # what making objects from a wrong description raises
 _MODELS = {"Model": model_module.Model, "Functional": model_module.Model, "Sequential": model_module.Sequential, "InputLayer": model_module.InputLayer}
 
 
@@ -159,12 +161,9 @@ def load_model(filepath, custom_objects=None, compile=True):
     if not isinstance(entry, dict) or entry.get("class_name") not in ("Model", "Sequential"):
         raise ValueError(f'"{path}": metadata "model" must describe a Model, got {str(entry)[:80]}')
     try:
-        if custom_objects:
-            with _custom(custom_objects):
-                model = layer_from_config(entry)
-        else:
+        with _custom(custom_objects or {}), at_most(sum(array.size for array in tensors.values())):
             model = layer_from_config(entry)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _DAMAGE as error:
         raise ValueError(f'"{path}": the description of the model is damaged: {type(error).__name__} {error}') from error
     named = named_variables(model)
     weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
@@ -211,9 +210,9 @@ def _restore_training(path, model, training, named, tensors):
         optimizer = optimizers.deserialize(training["optimizer"])
         model.compile(optimizer, _deserialized(training["loss"], losses), training["loss_weights"], _deserialized(training["metrics"], metrics),
                       _deserialized(training["weighted_metrics"], metrics), seed=training["seed"])
-        optimizer.iterations = int(training["iterations"])
+        optimizer.iterations = checks.integer("training", "iterations", training["iterations"])
         model._shuffle_generator.bit_generator.state = training["shuffle"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise ValueError(f'"{path}": the description of the training is damaged: {type(error).__name__} {error}') from error
     if optimizer.iterations:
         store = model._store()

@@ -1,7 +1,26 @@
 """Weights: variables, and the flat buffers that hold the variables of a model."""
+import contextlib
+import contextvars
+from math import prod
+
 import numpy as np
 
 from . import _core
+
+_floats_left = contextvars.ContextVar("floats_left", default=None)      # [how many floats new variables may still have], or None: any number
+
+
+@contextlib.contextmanager
+def at_most(floats):
+    """Within the block new variables are zeros, not initialized, and have so many floats together; one more is a ValueError.
+
+    For reading files: the weights come from the file, and a description can claim no more of them than it holds.
+    """
+    token = _floats_left.set([floats])
+    try:
+        yield
+    finally:
+        _floats_left.reset(token)
 
 
 class Variable:
@@ -21,7 +40,14 @@ class Variable:
 
     def __init__(self, name, shape, initializer, trainable=True, regularizer=None, layer=None):
         self.name, self.shape, self.trainable, self.regularizer, self.layer = name, tuple(shape), trainable, regularizer, layer
-        value = np.asarray(initializer(self.shape), np.float32)
+        left = _floats_left.get()
+        if left is None:
+            value = np.asarray(initializer(self.shape), np.float32)
+        else:
+            left[0] -= prod(self.shape)
+            if left[0] < 0:
+                raise ValueError(f'variable "{name}": shape {self.shape} must fit into the weights that the file holds')
+            value = np.zeros(self.shape, np.float32)
         if value.shape != self.shape:
             raise ValueError(f'variable "{name}": the initializer must return shape {self.shape}, got {value.shape}')
         self.data = np.ascontiguousarray(value)      # a view into the store once there is one

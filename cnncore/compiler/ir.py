@@ -106,7 +106,7 @@ class Graph:
         try:
             inferred = _core.infer(definition, [None if v is None else (v.dtype, v.shape) for v in inputs],
                                    definition.values(attributes), len(wanted))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f'layer "{layer}": {error}' if layer else str(error)) from None
         operation = Operation(definition, list(inputs), [], attributes, layer, section)
         for want, tensor in zip(wanted, inferred):
