@@ -29,7 +29,7 @@ DEFAULTS = {
     "fashion-mnist": (8, 64, 0.05),
     "cifar10": (20, 64, 0.05),
     "cifar100": (30, 64, 0.05),
-    "folder": (20, 16, 0.02),
+    "folder": (20, 32, 0.01),
 }
 ADAM_LEARNING_RATE = 0.002
 WEIGHT_DECAY = 0.01  # decoupled, of SGD and AdamW
@@ -62,7 +62,7 @@ def add_arguments(parser):
         "--learning-rate",
         type=arguments.positive_number,
         metavar="RATE",
-        help="at the beginning; it falls to 0 along a cosine (default: sgd 0.02 or 0.05 by data set, adam and adamw "
+        help="at the beginning; it falls to 0 along a cosine (default: sgd 0.01 or 0.05 by data set, adam and adamw "
         f"{ADAM_LEARNING_RATE})",
     )
     parser.add_argument(
