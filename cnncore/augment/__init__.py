@@ -19,6 +19,7 @@ Parameters are ranges, (smallest, largest), drawn uniformly; what a single numbe
 """
 
 from ..registry import Registry
+from . import draws
 from .base import Augmented, Sample, Transform
 from .color import (AutoContrast, Brightness, ColorJitter, Contrast, Equalize, Gamma, GaussianBlur, Grayscale, Hue,
                     JpegQuality, Posterize, Saturation, Sharpness, Solarize)

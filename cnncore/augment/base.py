@@ -56,6 +56,7 @@ class Sample:
 
     def __init__(self, image, mask=None, boxes=None, keypoints=None):
         self._pixels, self._restore = _opened_image(image)
+        self._given, self._range = self._pixels, None
         self._mask, self._restore_mask = (None, None) if mask is None else _opened_mask(mask)
         self._steps = Pipeline(self._stored_size())
         if self._mask is not None and self._mask.shape[:2] != self.size[::-1]:
@@ -80,6 +81,12 @@ class Sample:
     def is_float(self):
         """Whether the image is float32 in 0..1 rather than uint8 in 0..255."""
         return isinstance(self._pixels, np.ndarray) and self._pixels.dtype == np.float32
+
+    def given_range(self):
+        """Smallest and largest value of the array that was given, before noise or cubic weights went past them."""
+        if self._range is None:
+            self._range = float(self._given.min()), float(self._given.max())
+        return self._range
 
     @property
     def has_alpha(self):
@@ -223,8 +230,8 @@ class Transform(Configurable):
         name, other, given, wrong = (("index", "indices", index, indices) if count is None
                                      else ("indices", "index", indices, index))
         if wrong is not None:
-            raise ValueError(f"{type(self).__name__}: {name} must be given for {'one image' if count is None else 'a batch'}, "
-                             f"got {other}={wrong!r}")
+            kind = "one image" if count is None else "a batch"
+            raise ValueError(f"{type(self).__name__}: {name} must be given for {kind}, got {other}={wrong!r}")
         if (seed is None) != (given is None):
             raise ValueError(f"{type(self).__name__}: seed and {name} must be given together, got seed={seed!r} and "
                              f"{name}={given!r}; {name} is the number of the sample in the data set")
@@ -239,8 +246,8 @@ class Transform(Configurable):
     def _stacked(self, batch, images):
         sizes = {image.shape for image in images}
         if len(sizes) > 1:
-            raise ValueError(f"{type(self).__name__}: the images of a batch must come out equally large, got the shapes "
-                             f"{', '.join(map(str, sorted(sizes)))}; end with CenterCrop, RandomCrop or Resize")
+            raise ValueError(f"{type(self).__name__}: the images of a batch must come out equally large, got the "
+                             f"shapes {', '.join(map(str, sorted(sizes)))}; end with CenterCrop, RandomCrop or Resize")
         return np.stack(images) if images else batch
 
 

@@ -44,7 +44,8 @@ class Color(Transform):
         if value is None or (self.needs_rgb and colors == 1):
             return
         if self.needs_rgb and colors != 3:
-            raise ValueError(f"{type(self).__name__}: the image must be grey, RGB or RGBA, got {sample.channels} channels")
+            raise ValueError(f"{type(self).__name__}: the image must be grey, RGB or RGBA, "
+                             f"got {sample.channels} channels")
         if sample.is_float:
             sample.pixels = self._floats(sample, value)
         elif colors in (1, 3):
@@ -73,12 +74,12 @@ class Color(Transform):
         name = type(self).__name__
         if self.bytes_only:
             raise ValueError(f"{name}: the image must be uint8, got float32; put it before the conversion to floats")
-        array = sample.array()
-        low, high = array.min(), array.max()
+        low, high = sample.given_range()
         if not (low >= -1e-4 and high <= 1 + 1e-4):
             raise ValueError(f"{name}: a float32 image must lie in 0..1, got {low:g}..{high:g}; "
                              f"put it before any standardisation")
-        colors = array[..., :-1] if sample.has_alpha else array
+        array = sample.array()
+        colors = np.clip(array[..., :-1] if sample.has_alpha else array, 0, 1)
         result = np.clip(self.on_floats(colors, value), 0, 1).astype(np.float32, copy=False)
         return np.concatenate([result, array[..., -1:]], axis=2) if sample.has_alpha else result
 
@@ -541,14 +542,18 @@ _YIQ_INVERSE = np.linalg.inv(_YIQ)
 def _hsv_shifted(rgb, shift):
     """Add to the hue, a part of a turn; largest and smallest of the three values (V and S) stay as they are."""
     red, green, blue = (rgb[..., c] for c in range(3))
-    value = rgb.max(axis=2)
-    chroma = value - rgb.min(axis=2)
+    value = np.maximum(np.maximum(red, green), blue)
+    chroma = value - np.minimum(np.minimum(red, green), blue)
     divisor = np.where(chroma > 0, chroma, 1)
     hue = np.where(value == red, (green - blue) / divisor, np.where(value == green, (blue - red) / divisor + 2,
                                                                     (red - green) / divisor + 4))
-    hue = hue + np.float32(6 * shift)
+    hue += np.float32(6 * shift)
     result = np.empty_like(rgb)
     for c, phase in enumerate((5, 3, 1)):  # the channel falls from its peak by a trapezium of the hue's distance
-        k = (hue + np.float32(phase)) % 6
-        result[..., c] = value - chroma * np.clip(np.minimum(k, 4 - k), 0, 1)
+        k = hue + np.float32(phase)
+        k -= 6 * np.floor(k * np.float32(1 / 6))
+        fall = np.minimum(k, 4 - k)
+        np.clip(fall, 0, 1, out=fall)
+        fall *= chroma
+        np.subtract(value, fall, out=result[..., c])
     return result

@@ -83,7 +83,7 @@ class Displacement(Stage):
         """The field at any points, bilinear, beyond the canvas as at its edge."""
         width, height = self.size_in
         x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
-        column, row = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
+        column, row = x.astype(np.intp), y.astype(np.intp)
         right, below = np.minimum(column + 1, width - 1), np.minimum(row + 1, height - 1)
         s, t = x - column, y - row
         upper = self.field[:, row, column] * (1 - s) + self.field[:, row, right] * s
@@ -100,13 +100,18 @@ def gaussian_weights(sigma):
 
 def smoothed(fields, sigma):
     """Convolve each of `fields` (n, height, width) with a Gaussian; beyond the border they are 0."""
+    weights = gaussian_weights(sigma).astype(np.float32)
+    reach = len(weights) - 1
     for axis in (1, 2):
-        weights = gaussian_weights(sigma).astype(np.float32)
         count = fields.shape[axis]
-        moved = np.moveaxis(fields, axis, 0)
-        result = moved * weights[0]
-        for k in range(1, min(len(weights), count)):
-            result[k:] += weights[k] * moved[:-k]
-            result[:-k] += weights[k] * moved[k:]
+        padding = [(0, 0)] * 3
+        padding[axis] = (reach, reach)
+        padded = np.moveaxis(np.pad(fields, padding), axis, 0)
+        result = weights[0] * padded[reach:reach + count]
+        pair = np.empty_like(result)
+        for k in range(1, reach + 1):
+            np.add(padded[reach - k:reach - k + count], padded[reach + k:reach + k + count], out=pair)
+            pair *= weights[k]
+            result += pair
         fields = np.moveaxis(result, 0, axis)
     return np.ascontiguousarray(fields)

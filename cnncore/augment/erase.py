@@ -67,7 +67,8 @@ class Cutout(_Erasing):
         for _ in range(self.count):
             x, y = (int(generator.integers(n)) for n in size)
             left, top = x - self.size[1] // 2, y - self.size[0] // 2
-            result.append((max(left, 0), max(top, 0), min(left + self.size[1], size[0]), min(top + self.size[0], size[1])))
+            right, bottom = left + self.size[1], top + self.size[0]
+            result.append((max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])))
         return result
 
 

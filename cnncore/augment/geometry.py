@@ -215,7 +215,8 @@ class Shear(Filled):
         See `Filled`.
     """
 
-    def __init__(self, x=15.0, y=0.0, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear", p=1.0):
+    def __init__(self, x=15.0, y=0.0, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear",
+                 p=1.0):
         super().__init__(fill_mode, fill_value, mask_value, interpolation, p)
         self.x = draws.symmetric("Shear", "x", x, -89, 89)
         self.y = draws.symmetric("Shear", "y", y, -89, 89)

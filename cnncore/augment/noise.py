@@ -1,6 +1,7 @@
 """Noise on the values. Strengths are parts of white (255 for bytes, 1 for floats); an alpha channel is left alone.
 
-Bytes are rounded and cut at 0 and 255; floats are not cut, for they may have been standardised.
+Bytes are rounded and cut at 0 and 255; floats are not cut, for they may have been standardised (colour transforms cut
+them when they come next).
 """
 
 import numpy as np

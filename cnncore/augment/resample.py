@@ -9,7 +9,8 @@ the canvas between them is not left; what remains is done
 - by NumPy, for elastic fields, lenses, and for matrices with a canvas between them whose border shows: the point goes
   back through the stages one by one and is folded into each canvas as that stage's fill mode says.
 
-Each way reads the same endless picture: the image extended by `numpy.pad` with the mode's name. Where a map makes the
+Each way reads the same endless picture: the image extended by `numpy.pad` with the mode's name. The edge of a crop is
+no border of that picture: interpolation there reads the pixels that were cut off, half a pixel deep. Where a map makes the
 image more than twice smaller, the source is first averaged over blocks, since interpolation alone would skip pixels.
 """
 
@@ -170,7 +171,7 @@ def channel_values(value, array):
 
 def rounded(values, dtype):
     """Return float values as `dtype`: integers are rounded to the nearest and held in range."""
-    if np.dtype(dtype).kind == "f":
+    if np.dtype(dtype).kind in "fb":
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
@@ -204,7 +205,8 @@ def _turned(pixels, flip_x, flip_y, swap):
     way = Image.Transpose
     table = {(True, False, False): way.FLIP_LEFT_RIGHT, (False, True, False): way.FLIP_TOP_BOTTOM,
              (True, True, False): way.ROTATE_180, (False, False, True): way.TRANSPOSE,
-             (True, False, True): way.ROTATE_90, (False, True, True): way.ROTATE_270, (True, True, True): way.TRANSVERSE}
+             (True, False, True): way.ROTATE_90, (False, True, True): way.ROTATE_270,
+             (True, True, True): way.TRANSVERSE}
     key = (flip_x, flip_y, swap)
     return pixels.transpose(table[key]) if key in table else pixels
 
@@ -254,7 +256,8 @@ def _resize(pixels, stage, interpolation):
     else:
         source = pixels
     method = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
-    return _turned(_each_plane(source, lambda plane: plane.resize((width, height), method, box=(x0, y0, x1, y1))), *turn)
+    box = (x0, y0, x1, y1)
+    return _turned(_each_plane(source, lambda plane: plane.resize((width, height), method, box=box)), *turn)
 
 
 def _each_plane(pixels, function):
@@ -339,65 +342,80 @@ def _gather(array, stages, interpolation, values):
     width, height = stages[-1].size_out
     x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
     blends = []  # (share of the picture, value beside it) of each canvas whose fill is constant, last stage first
-    for number in reversed(range(len(stages))):
+    for number in reversed(range(1, len(stages))):
         stage = stages[number]
         x, y = stage.to_source(x, y)
-        if number == 0:
-            break
+        folded_x, folded_y = (fold_point(v, n, stage.fill.mode) for v, n in zip((x, y), stage.size_in))
         if stage.fill.mode == "constant":
-            share = _share(x, stage.size_in[0], interpolation) * _share(y, stage.size_in[1], interpolation)
+            share = _share(x, folded_x, interpolation) * _share(y, folded_y, interpolation)
             blends.append((share[..., None], channel_values(values[number], array)))
-        x, y = (fold_point(v, n, stage.fill.mode) for v, n in zip((x, y), stage.size_in))
-    x, y = np.broadcast_arrays(x, y)
-    mode = stages[0].fill.mode
-    if mode == "constant":  # a frame as wide as the kernel's reach, then everything beyond it is alike
-        array = window(array, -2, -2, array.shape[1] + 2, array.shape[0] + 2, mode, values[0])
-        x, y, mode = x + 2, y + 2, "edge"
-    result = _interpolate(array, x, y, interpolation, mode)
+        x, y = folded_x, folded_y
+    result = _interpolate(array, *stages[0].to_source(x, y), interpolation, stages[0].fill.mode, values[0])
     for share, value in reversed(blends):
-        result = result * share + value * (1 - share) if interpolation != "nearest" \
-            else np.where(share > 0, result, value)
-    return rounded(result, array.dtype)
+        if interpolation == "nearest":
+            result = np.where(share, result, value)
+        else:
+            result *= share
+            if np.any(value):
+                result += value * (1 - share)
+    return result if interpolation == "nearest" else rounded(result, array.dtype)
 
 
-def _share(x, count, interpolation):
-    """How much of the value at x comes from within [0, count] rather than from beyond it."""
+def _share(x, folded, interpolation):
+    """How much of the value at x comes from within the canvas, whose nearest pixel's centre is `folded`."""
+    distance = np.abs(x - folded)
     if interpolation == "nearest":
-        return (x >= 0) & (x < count)
-    return np.clip(x + 0.5, 0, 1) * np.clip(count - x + 0.5, 0, 1)
+        return distance <= 0.5
+    return np.maximum(1 - distance, 0).astype(np.float32)
 
 
-def _interpolate(array, x, y, interpolation, mode):
-    """Return the values of the endless picture at points, (height, width, channels) float32 or the array's type."""
+def _interpolate(array, x, y, interpolation, mode, value):
+    """Return the values of the endless picture at points: (height, width, channels), float32 unless by the nearest."""
     height, width, channels = array.shape
-    flat = array.reshape(-1, channels)
+    frame = 4  # so that no kernel reaches beyond it once the points are folded
+    if mode in ("constant", "edge"):  # beyond two pixels all is alike
+        x, y = np.clip(x, -2, width + 2), np.clip(y, -2, height + 2)
+    else:
+        x, y = fold_point(x, width, mode), fold_point(y, height, mode)
+    framed = window(array, -frame, -frame, width + frame, height + frame, mode, value)
+    pitch = width + 2 * frame
     if interpolation == "nearest":
-        columns, rows = (np.floor(v).astype(np.intp) for v in (x, y))
-        return flat[fold(rows, height, mode) * width + fold(columns, width, mode)]
-    weights = _linear_weights if interpolation == "bilinear" else _cubic_weights
-    first_x, weights_x = weights(x)
-    first_y, weights_y = weights(y)
-    columns = [fold(first_x + k, width, mode) for k in range(len(weights_x))]
-    result = 0
-    for j, weight_y in enumerate(weights_y):
-        row = fold(first_y + j, height, mode) * width
-        line = 0
-        for column, weight_x in zip(columns, weights_x):
-            line = line + flat[row + column] * weight_x[..., None]
-        result = result + line * weight_y[..., None]
+        return framed.reshape(-1, channels)[_floor(y + frame) * pitch + _floor(x + frame)]
+    x, y = x + (frame - 0.5), y + (frame - 0.5)
+    column, row = _floor(x), _floor(y)
+    place = row * pitch + column
+    s, t = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    result = np.empty((*place.shape, channels), np.float32)
+    # Channel by channel, for gathering single values is what NumPy does quickly; a neighbour is the same place in a
+    # view that starts further on.
+    for c in range(channels):
+        plane = framed[..., c].astype(np.float32).reshape(-1)
+        if interpolation == "bilinear":
+            upper = _between(plane.take(place), plane[1:].take(place), s)
+            lower = _between(plane[pitch:].take(place), plane[pitch + 1:].take(place), s)
+            result[..., c] = _between(upper, lower, t)
+        else:
+            first = place - (pitch + 1)
+            result[..., c] = sum(weight_y * sum(weight_x * plane[j * pitch + i:].take(first)
+                                                for i, weight_x in enumerate(_cubic_weights(s)))
+                                 for j, weight_y in enumerate(_cubic_weights(t)))
     return result
 
 
-def _linear_weights(x):
-    first = np.floor(x - 0.5)
-    t = (x - 0.5 - first).astype(np.float32)
-    return first.astype(np.intp), (1 - t, t)
+def _floor(x):
+    """The integers below non-negative x."""
+    return x.astype(np.intp)
 
 
-def _cubic_weights(x):
+def _between(a, b, t):
+    """a + t (b - a), in place of b."""
+    b -= a
+    b *= t
+    b += a
+    return b
+
+
+def _cubic_weights(t):
     """Cubic convolution with a = -1/2 (Keys, IEEE Trans. ASSP 1981), as in Pillow's resize."""
-    first = np.floor(x - 0.5)
-    t = (x - 0.5 - first).astype(np.float32)
     s = 1 - t
-    return first.astype(np.intp) - 1, (-0.5 * t * s * s, 1 - t * t * (2.5 - 1.5 * t), 1 - s * s * (2.5 - 1.5 * s),
-                                       -0.5 * s * t * t)
+    return -0.5 * t * s * s, 1 - t * t * (2.5 - 1.5 * t), 1 - s * s * (2.5 - 1.5 * s), -0.5 * s * t * t

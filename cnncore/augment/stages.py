@@ -126,11 +126,11 @@ class Projective(Stage):
 
 
 def _project(m, x, y, affine):
-    source_x = m[0, 0] * x + m[0, 1] * y + m[0, 2]
-    source_y = m[1, 0] * x + m[1, 1] * y + m[1, 2]
+    source_x = m[0, 0] * x + (m[0, 1] * y + m[0, 2])  # of a row x and a column y: one pass over the whole
+    source_y = m[1, 0] * x + (m[1, 1] * y + m[1, 2])
     if affine:
         return source_x, source_y
-    w = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+    w = m[2, 0] * x + (m[2, 1] * y + m[2, 2])
     return source_x / w, source_y / w
 
 
