@@ -35,7 +35,6 @@ __all__ = ["LeNet", "LeNet5", "MobileNetV2", "Model", "ResNet18", "ResNet18Cifar
            "SmallCNN", "SqueezeNet", "VGG16", "VGGCifar", "build", "load_model", "names", "resnet_cifar"]
 
 _BUILDERS = {
-    "small": SmallCNN,
     "lenet": LeNet,
     "lenet5": LeNet5,
     "vgg_cifar": VGGCifar,
@@ -50,6 +49,7 @@ _BUILDERS = {
     "resnet50": ResNet50,
     "mobilenet_v2": MobileNetV2,
     "squeezenet": SqueezeNet,
+    "small": SmallCNN,
 }
 
 
