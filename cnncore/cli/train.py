@@ -25,10 +25,10 @@ EXAMPLES = """\
 # Epochs, batch size and learning rate of SGD by data set; "folder" is for one's own images.
 DEFAULTS = {
     "digits": (15, 16, 0.05),
-    "mnist": (5, 64, 0.05),
-    "fashion-mnist": (8, 64, 0.05),
-    "cifar10": (20, 64, 0.05),
-    "cifar100": (30, 64, 0.05),
+    "mnist": (5, 64, 0.01),
+    "fashion-mnist": (8, 64, 0.01),
+    "cifar10": (20, 64, 0.01),
+    "cifar100": (30, 64, 0.01),
     "folder": (20, 32, 0.01),
 }
 ADAM_LEARNING_RATE = 0.002
