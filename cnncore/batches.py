@@ -24,7 +24,7 @@ def structure_to_list(value, names, what):
         if unknown or missing:
             raise ValueError(f"{what} must have the keys {', '.join(names)}, got {', '.join(map(str, value))}")
         return [value[name] for name in names]
-    if len(names) == 1 and not (isinstance(value, (list, tuple)) and len(value) == 1 and np.ndim(value[0]) > 1):
+    if len(names) == 1 and not (isinstance(value, (list, tuple)) and len(value) == 1 and (hasattr(value[0], "__array__") or np.ndim(value[0]) > 1)):
         return [value]
     if not isinstance(value, (list, tuple)) or len(value) != len(names):
         got = f"{len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__

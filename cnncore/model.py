@@ -6,6 +6,7 @@ from .batches import structure_to_list
 from .graph import Call, Tensor, calls_between, flatten
 from .layers.base import Layer, unique_name
 from .training import Trainer
+from .variables import Changes
 
 
 class InputLayer(Layer):
@@ -109,6 +110,7 @@ class Model(Trainer, Layer):
         if len(set(map(id, self.inputs))) < len(self.inputs):
             raise ValueError(f"{owner}: each input must be given once")
         self._structure = inputs, outputs
+        Changes.count += 1
         self.calls = calls_between(self.inputs, self.outputs, owner)
         self.layers = list(dict.fromkeys([t.call.layer for t in self.inputs] + [call.layer for call in self.calls]))
         names = {}
@@ -187,6 +189,8 @@ class Model(Trainer, Layer):
     def get_layer(self, name=None, index=None):
         """The layer of that name, or at that index."""
         if index is not None:
+            if not isinstance(index, (int, np.integer)) or not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f'model "{self.name}": index must be one of its {len(self.layers)} layers, got {index!r}')
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:

@@ -12,7 +12,7 @@ from .compiler import report
 from .compiler.programs import LossProgram, ProgramCache, environment, inference_program
 from .graph import flatten
 from .progress import ProgressBar
-from .variables import store_of
+from .variables import Changes, store_of
 
 _EVERYTHING = _core.PREPARE | _core.COMPUTE | _core.UPDATE
 _ACCURACY_MODES = {metrics.SparseCategoricalAccuracy: 0, metrics.CategoricalAccuracy: 1, metrics.BinaryAccuracy: 2}
@@ -61,6 +61,7 @@ class Trainer:
 
     def __init__(self):
         self._programs = ProgramCache()
+        self._known_store, self._changes = None, 0
         self._lock = threading.RLock()
         self._gradients = self._gradients_store = None           # the gradients of the last step, in the layout of the store's parameters
         self._step_seed, self._predict_count = None, 0
@@ -174,7 +175,10 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------ programs
 
     def _store(self):
-        return store_of(self.variables)
+        """The store of all weights, looked for again only where it may be another one."""
+        if self._known_store is None or self._known_store.retired or self._changes != Changes.count:
+            self._known_store, self._changes = store_of(self.variables), Changes.count
+        return self._known_store
 
     def _frozen(self):
         """Which layers are frozen: part of what a training program depends on."""

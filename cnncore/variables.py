@@ -23,6 +23,11 @@ def at_most(floats):
         _floats_left.reset(token)
 
 
+class Changes:
+    """Counts what may change which variables a model has: new variables, and new graphs."""
+    count = 0
+
+
 class Variable:
     """A weight of a layer: a float32 array with a name, an initializer and perhaps a regularizer.
 
@@ -52,6 +57,7 @@ class Variable:
             raise ValueError(f'variable "{name}": the initializer must return shape {self.shape}, got {value.shape}')
         self.data = np.ascontiguousarray(value)      # a view into the store once there is one
         self.store, self.offset = None, 0            # offset in bytes
+        Changes.count += 1
 
     @property
     def path(self):

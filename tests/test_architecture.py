@@ -92,7 +92,7 @@ ALLOWED = {
     "optimizers": {"_core", "checks", "compiler", "registry"},
     "callbacks": {"checks", "metrics"},
     "training": {"_core", "batches", "callbacks", "checks", "compiler", "graph", "losses", "metrics", "optimizers", "progress", "random", "variables"},
-    "model": {"batches", "checks", "graph", "layers", "training"},
+    "model": {"batches", "checks", "graph", "layers", "training", "variables"},
     "serialization": {"_core", "checks", "layers", "losses", "metrics", "model", "model_file", "optimizers", "variables"},
     "models": {"_core", "checks", "initializers", "layers", "model", "models", "regularizers", "registry", "serialization"},
 }

@@ -170,6 +170,7 @@ USES = {
     "assign": (lambda m: m.weights[0].assign(np.zeros(3)), ValueError, ["stem/kernel", "(3, 3, 3, 4)", "(3,)"]),
     "trainable": (lambda m: setattr(m, "trainable", "no"), ValueError, ['model "net"', "trainable", "'no'"]),
     "get_layer": (lambda m: m.get_layer("steam"), ValueError, ['model "net"', "'steam'", "did you mean 'stem'"]),
+    "get_layer_index": (lambda m: m.get_layer(index=9), ValueError, ['model "net"', "6 layers", "9"]),
     "missing_file": (lambda m: m.load_weights("/nowhere/weights.cnn"), FileNotFoundError, ["/nowhere/weights.cnn"]),
     "missing_model": (lambda m: cc.load_model("/nowhere/model.cnn"), FileNotFoundError, ["/nowhere/model.cnn"]),
     "describe": (lambda m: m.describe(batch_size=0), ValueError, ['model "net"', "batch_size", ">= 1", "0"]),

@@ -340,6 +340,24 @@ def test_add_and_pop():
     assert model.predict(IMAGES, verbose=0).shape == (8, 72)
 
 
+def test_a_nested_model_that_grows_takes_its_new_weights_along():
+    """A layer that was built elsewhere makes no new variable, yet the outer model must find it."""
+    inputs = cc.Input((6, 6, 2))
+    inner = cc.Sequential([cc.Input((6, 6, 2)), layers.Flatten()])
+    outer = cc.Model(inputs, inner(inputs))
+    known = layers.Dense(72, kernel_initializer="ones")
+    known(cc.Input((72,)))
+    assert outer.predict(IMAGES, verbose=0).shape == (8, 72)
+    inner.add(known)
+    np.testing.assert_allclose(outer.predict(IMAGES, verbose=0)[:, 0], IMAGES.reshape(8, -1).sum(1), rtol=1e-4, atol=1e-4)
+
+
+def test_a_list_of_one_array_is_that_array():
+    model = _compiled(_net())
+    assert model.evaluate([IMAGES], [LABELS], verbose=0) == model.evaluate(IMAGES, LABELS, verbose=0)
+    np.testing.assert_array_equal(model.predict((IMAGES,), verbose=0), model.predict(IMAGES, verbose=0))
+
+
 def test_adding_to_a_compiled_model():
     model = _compiled(cc.Sequential([cc.Input((6, 6, 2)), *_layers()[:2]]), "mse", metrics=["mae"])
     model.fit(IMAGES, np.zeros((8, 64)), verbose=0)
