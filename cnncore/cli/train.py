@@ -31,7 +31,7 @@ DEFAULTS = {
     "cifar100": (30, 64, 0.01),
     "folder": (20, 32, 0.01),
 }
-ADAM_LEARNING_RATE = 0.002
+ADAM_LEARNING_RATE = 0.001
 WEIGHT_DECAY = 0.01  # decoupled, of SGD and AdamW
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
