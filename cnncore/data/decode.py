@@ -4,6 +4,7 @@ Everything that can be wrong with a file ends in one exception, `UnreadableImage
 """
 
 import contextlib
+import math
 import os
 import stat
 
@@ -78,10 +79,12 @@ class Decoder:
         ----------
         path : str or os.PathLike
         at_least : (int, int), optional
-            (height, width) that suffice. A JPEG file is then decoded at 1/8, 1/4 or 1/2 of its size, the smallest of
-            them at which both sides are at least that long (lengths are rounded up); where none is, and in every
-            other format, at its full size. The reduction is the average that the low frequencies of the JPEG's
-            cosine transform give, so it costs no aliasing, and most of the decoding is never done.
+            (height, width) that suffice. A JPEG file is then decoded at 1/8, 1/4 or 1/2 of its size, to
+            (height // 8, width // 8) or so, the smallest of them that is at least that large in both directions;
+            where there is none, and in every other format, at its full size. Each pixel is the average of 8 x 8, 4 x 4
+            or 2 x 2 pixels that the low frequencies of the JPEG's cosine transform give, so that nothing is aliased,
+            and most of the decoding is never done. What is left over at the right and at the bottom, less than 8
+            pixels, is cut off.
 
         Returns
         -------
@@ -99,7 +102,9 @@ class Decoder:
         orientation = _orientation(image)
         if at_least is not None:
             height, width = at_least if orientation < 5 else at_least[::-1]
-            image.draft(None, (width, height))
+            drafted = image.draft(None, (width, height))
+            if drafted is not None:  # (mode, (0, 0, width / k, height / k))
+                image = image.crop((0, 0, *(math.floor(side) for side in drafted[1][2:])))
         image.load()
         return upright(self._converted(image), orientation)
 
@@ -224,7 +229,7 @@ def _reason(error):
     if isinstance(error, _Refused):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "is no image that Pillow can read"
+        return "is no image that Pillow can read, or its header is damaged"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"is too large: {error}"
     if isinstance(error, OSError) and error.strerror:
