@@ -297,7 +297,8 @@ def test_digits_must_not_be_flipped():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fine = augment.Compose([augment.Rotation(15), augment.ElasticDeformation(), augment.RandAugment(),
-                                augment.HorizontalFlip(0)], dataset="mnist")
+                                augment.HorizontalFlip(0), augment.RandomApply(augment.VerticalFlip(1), p=0)],
+                               dataset="mnist")
         assert augment.check(fine, "svhn") == []
         assert augment.check(augment.HorizontalFlip(), "cifar10") == []
 

@@ -7,6 +7,7 @@ from augment_oracle import FILL_MODES, noise_image, sampled, smooth_image
 from PIL import Image
 
 from cnncore import augment
+from cnncore.augment import resample
 
 
 def fixed(value):
@@ -287,3 +288,14 @@ def test_tiny_images(size, mode):
                       augment.Pad(5, mode, 200), augment.RandAugment(operations=["Rotate", "ShearX"], fill_value=200)):
         for index in range(3):
             assert np.all(transform(image, seed=1, index=index) == 200)
+
+
+@pytest.mark.parametrize("mode", FILL_MODES)
+def test_windows_of_the_endless_picture(mode):
+    """Inside, across each border, and wholly outside, against `numpy.pad`."""
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 2), dtype=np.uint8)
+    picture = np.pad(image, ((40, 40), (40, 40), (0, 0)), mode)
+    for x0, x1 in ((0, 7), (1, 4), (-3, 2), (5, 12), (-9, 15), (-30, -20), (20, 33), (7, 8), (-1, 0), (3, 3)):
+        for y0, y1 in ((0, 5), (2, 4), (-6, 1), (4, 9), (-8, 20), (-30, -21), (30, 31), (5, 6), (-1, 0)):
+            np.testing.assert_array_equal(resample.window(image, x0, y0, x1, y1, mode, 0),
+                                          picture[y0 + 40:y1 + 40, x0 + 40:x1 + 40])

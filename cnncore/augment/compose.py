@@ -141,16 +141,18 @@ def check(transform, dataset):
     if dataset.lower().replace("_", "-") not in _SYMBOLS:
         return []
     sentences = [f"{type(t).__name__} must not be used for {dataset}: it {t.changes_digits()}, and the label would be "
-                 f"wrong; leave it out" for t in _all(transform) if t.p > 0 and t.changes_digits()]
+                 f"wrong; leave it out" for t in _all(transform) if t.changes_digits()]
     for sentence in sentences:
         warnings.warn(sentence, LabelWarning, stacklevel=3)
     return sentences
 
 
 def _all(transform):
-    yield transform
-    for child in transform.children():
-        yield from _all(child)
+    """The transform and what it holds, without what is never done."""
+    if transform.p > 0:
+        yield transform
+        for child in transform.children():
+            yield from _all(child)
 
 
 def _opened(owner, transforms):

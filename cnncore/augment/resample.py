@@ -151,13 +151,19 @@ def window(array, x0, y0, x1, y1, mode, value):
     height, width = array.shape[:2]
     if 0 <= x0 and 0 <= y0 and x1 <= width and y1 <= height:
         return array[y0:y1, x0:x1]
-    if mode != "constant":
-        return array[fold(np.arange(y0, y1), height, mode)[:, None], fold(np.arange(x0, x1), width, mode)]
     result = np.empty((y1 - y0, x1 - x0, array.shape[2]), array.dtype)
-    result[...] = channel_values(value, array)
-    top, bottom, left, right = max(y0, 0), min(y1, height), max(x0, 0), min(x1, width)
-    if top < bottom and left < right:
-        result[top - y0:bottom - y0, left - x0:right - x0] = array[top:bottom, left:right]
+    top, left = min(max(y0, 0), y1), min(max(x0, 0), x1)  # what of the window lies within the image
+    bottom, right = max(min(y1, height), top), max(min(x1, width), left)
+    inner = result[top - y0:bottom - y0, left - x0:right - x0]
+    if mode == "constant":
+        result[...] = channel_values(value, array)
+        inner[...] = array[top:bottom, left:right]
+        return result
+    # Whole blocks are copied quickly: first the rows, those beyond the border by their folded numbers, then columns.
+    rows = array if (y0, y1) == (0, height) else array[fold(np.arange(y0, y1), height, mode)]
+    result[:, left - x0:right - x0] = rows[:, left:right]
+    result[:, :left - x0] = rows[:, fold(np.arange(x0, left), width, mode)]
+    result[:, right - x0:] = rows[:, fold(np.arange(right, x1), width, mode)]
     return result
 
 
