@@ -8,14 +8,30 @@ from cnncore import _core, layers
 from cnncore.compiler.ir import COMPUTE, Value
 from cnncore.layers.base import Lowering
 
-ACTIVATIONS = ["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "elu", "selu", "gelu", "silu", "softplus", "softsign", "hard_sigmoid",
-               "hard_silu", "mish"]
+ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+    "softsign",
+    "hard_sigmoid",
+    "hard_silu",
+    "mish",
+]
 
 
 def random_model(seed, size=8, smooth=False):
-    """A network of about `size` layers with branches, and two outputs: probabilities of 3 classes, and 2 numbers in 0 to 1.
+    """A network of about `size` layers with branches, and two outputs: probabilities of 3 classes, and 2 numbers in 0
+    to 1.
 
-    smooth: only layers whose gradient is continuous, for comparisons across instruction sets and passes at any precision.
+    smooth: only layers whose gradient is continuous, for comparisons across instruction sets and passes at any
+    precision.
     """
     draw = np.random.default_rng(seed)
     pick = lambda options: options[draw.integers(len(options))]
@@ -26,38 +42,67 @@ def random_model(seed, size=8, smooth=False):
     def convolution(x):
         kernel, groups = int(draw.integers(1, 4)), pick([1, 1, x.shape[-1]])
         strides, dilation = pick([(1, 1), (2, 1), (1, 2)]) if kernel > 1 else (1, 1)
-        return layers.Conv2D(groups * int(draw.integers(1, 5)), kernel, strides, "same", dilation_rate=dilation, groups=groups,
-                             use_bias=bool(draw.integers(2)), activation=pick([None, None, *activations]),
-                             kernel_regularizer=pick([None, "l2", cc.regularizers.L1L2(1e-2, 1e-2)]))(x)
+        return layers.Conv2D(
+            groups * int(draw.integers(1, 5)),
+            kernel,
+            strides,
+            "same",
+            dilation_rate=dilation,
+            groups=groups,
+            use_bias=bool(draw.integers(2)),
+            activation=pick([None, None, *activations]),
+            kernel_regularizer=pick([None, "l2", cc.regularizers.L1L2(1e-2, 1e-2)]),
+        )(x)
 
     def residual(x):
         y = layers.Conv2D(x.shape[-1], 3, padding="same", use_bias=False)(x)
-        parts = [pick([layers.BatchNormalization(), layers.DepthwiseConv2D(1)])(y), pick([lambda v: v, layers.Conv2D(x.shape[-1], 1)])(x)]
+        parts = [
+            pick([layers.BatchNormalization(), layers.DepthwiseConv2D(1)])(y),
+            pick([lambda v: v, layers.Conv2D(x.shape[-1], 1)])(x),
+        ]
         total = layers.Add()(parts[::-1] if draw.integers(2) else parts)
         return pick([lambda v: v, layers.Activation(pick(activations))])(total)
 
     def merge(x):
         other = [t for t in open_ends if t.shape == x.shape and t is not x]
         y = pick(other) if other else layers.Conv2D(x.shape[-1], 1)(x)
-        kinds = [layers.Add, layers.Multiply, layers.Subtract, layers.Average, layers.Concatenate] + [layers.Maximum, layers.Minimum] * (not smooth)
+        kinds = [layers.Add, layers.Multiply, layers.Subtract, layers.Average, layers.Concatenate] + [
+            layers.Maximum,
+            layers.Minimum,
+        ] * (not smooth)
         return pick(kinds)()([x, y])
 
-    def scale(x):                                    # squeeze and excitation: a product that broadcasts
+    def scale(x):  # squeeze and excitation: a product that broadcasts
         gate = layers.Dense(x.shape[-1], activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
         return layers.Multiply()([x, gate])
 
-    makers = [convolution, convolution, residual, residual, merge, scale,
-              lambda x: layers.BatchNormalization(center=bool(draw.integers(2)), scale=bool(draw.integers(2)))(x),
-              lambda x: layers.Activation(pick(activations))(x),
-              lambda x: layers.DepthwiseConv2D(3, padding="same", depth_multiplier=int(draw.integers(1, 3)), activation=pick([None, "tanh"]))(x),
-              lambda x: layers.Conv2DTranspose(int(draw.integers(1, 4)), 3, pick([1, 2]), "same")(x) if x.shape[1] < 10 else x,
-              lambda x: layers.AveragePooling2D(pick([2, 3]), pick([1, 2]), "same")(x),
-              lambda x: layers.Dropout(0.3)(x), lambda x: layers.GaussianNoise(0.1)(x),
-              lambda x: layers.UpSampling2D(2, interpolation=pick(["nearest", "bilinear"]))(x) if x.shape[1] < 8 else x,
-              lambda x: layers.Cropping2D(((1, 0), (0, 1)))(layers.ZeroPadding2D(1)(x)),
-              lambda x: layers.Dense(int(draw.integers(1, 5)), activation=pick([None, *activations]))(x)]
+    makers = [
+        convolution,
+        convolution,
+        residual,
+        residual,
+        merge,
+        scale,
+        lambda x: layers.BatchNormalization(center=bool(draw.integers(2)), scale=bool(draw.integers(2)))(x),
+        lambda x: layers.Activation(pick(activations))(x),
+        lambda x: layers.DepthwiseConv2D(
+            3, padding="same", depth_multiplier=int(draw.integers(1, 3)), activation=pick([None, "tanh"])
+        )(x),
+        lambda x: (
+            layers.Conv2DTranspose(int(draw.integers(1, 4)), 3, pick([1, 2]), "same")(x) if x.shape[1] < 10 else x
+        ),
+        lambda x: layers.AveragePooling2D(pick([2, 3]), pick([1, 2]), "same")(x),
+        lambda x: layers.Dropout(0.3)(x),
+        lambda x: layers.GaussianNoise(0.1)(x),
+        lambda x: layers.UpSampling2D(2, interpolation=pick(["nearest", "bilinear"]))(x) if x.shape[1] < 8 else x,
+        lambda x: layers.Cropping2D(((1, 0), (0, 1)))(layers.ZeroPadding2D(1)(x)),
+        lambda x: layers.Dense(int(draw.integers(1, 5)), activation=pick([None, *activations]))(x),
+    ]
     if not smooth:
-        makers += [lambda x: layers.MaxPooling2D(pick([2, 3]), pick([1, 2]), "same")(x), lambda x: layers.ReLU(2.0, 0.1, 0.2)(x)]
+        makers += [
+            lambda x: layers.MaxPooling2D(pick([2, 3]), pick([1, 2]), "same")(x),
+            lambda x: layers.ReLU(2.0, 0.1, 0.2)(x),
+        ]
     while size > 0:
         x = pick(open_ends[-3:])
         y = pick(makers)(x)
@@ -66,10 +111,20 @@ def random_model(seed, size=8, smooth=False):
             size -= 1
     pooled = [layers.GlobalAveragePooling2D()(t) for t in open_ends]
     features = layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
-    model = cc.Model(inputs, [layers.Dense(3, activation="softmax", name="classes")(features), layers.Dense(2, activation="sigmoid", name="numbers")(features)],
-                     name=f"random_{seed}")
-    for variable in model.variables:                 # no zeros, no equal weights: nothing may hide behind them
-        value = draw.normal(size=variable.shape) * (0.5 if variable.name in ("bias", "beta", "moving_mean") else 1 / np.sqrt(max(1, np.prod(variable.shape[:-1]))))
+    model = cc.Model(
+        inputs,
+        [
+            layers.Dense(3, activation="softmax", name="classes")(features),
+            layers.Dense(2, activation="sigmoid", name="numbers")(features),
+        ],
+        name=f"random_{seed}",
+    )
+    for variable in model.variables:  # no zeros, no equal weights: nothing may hide behind them
+        value = draw.normal(size=variable.shape) * (
+            0.5
+            if variable.name in ("bias", "beta", "moving_mean")
+            else 1 / np.sqrt(max(1, np.prod(variable.shape[:-1])))
+        )
         variable.assign(1 + 0.5 * np.abs(value) if variable.name in ("gamma", "moving_variance") else value)
     return model
 
@@ -83,12 +138,19 @@ def random_data(model, seed, n=3):
 
 def compiled(model, optimizer=None, **arguments):
     """The model, compiled with a loss for each output."""
-    model.compile(optimizer or cc.optimizers.SGD(0.0), ["sparse_categorical_crossentropy", "binary_crossentropy"], loss_weights=[1.0, 0.5], seed=11, **arguments)
+    model.compile(
+        optimizer or cc.optimizers.SGD(0.0),
+        ["sparse_categorical_crossentropy", "binary_crossentropy"],
+        loss_weights=[1.0, 0.5],
+        seed=11,
+        **arguments,
+    )
     return model
 
 
 class Reference:
-    """The losses of a model in training mode as a function of its weights, in float64, operation by operation as the layers say: not
+    """The losses of a model in training mode as a function of its weights, in float64, operation by operation as the
+    layers say: not
     fused, not differentiated."""
 
     def __init__(self, model, x, y):
@@ -113,8 +175,12 @@ class Reference:
             if operation.section != COMPUTE:
                 continue
             inputs = [None if v is None else values[v] for v in operation.inputs]
-            attributes = {name: int(value) if kind == "int" else value for (name, (kind, _)), value in zip(
-                operation.definition.attributes.items(), operation.definition.values(operation.attributes))}
+            attributes = {
+                name: int(value) if kind == "int" else value
+                for (name, (kind, _)), value in zip(
+                    operation.definition.attributes.items(), operation.definition.values(operation.attributes)
+                )
+            }
             if operation.name in ("dropout", "gaussian_noise"):
                 inputs.append(self._drawn(operation, attributes, inputs[0].shape))
                 del attributes["stream"]
@@ -132,8 +198,10 @@ class Reference:
         """The mask or the noise of the model's first step: the engine's own draw, laid bare."""
         if operation not in self._noise:
             blank = np.ones(shape, np.float32) if operation.name == "dropout" else np.zeros(shape, np.float32)
-            drawn, = _core.run_op(operation.name, [blank], attributes, seed=self.model._step_seed, step=0)
-            self._noise[operation] = drawn > 0 if operation.name == "dropout" else drawn.astype(np.float64) / attributes["stddev"]
+            (drawn,) = _core.run_op(operation.name, [blank], attributes, seed=self.model._step_seed, step=0)
+            self._noise[operation] = (
+                drawn > 0 if operation.name == "dropout" else drawn.astype(np.float64) / attributes["stddev"]
+            )
         return self._noise[operation]
 
 

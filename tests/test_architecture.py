@@ -1,4 +1,5 @@
-"""Who may include whom: kernels stand on vec.h and the C library alone, operations on kernels and the runtime, Python's compiler on the graph, and so on."""
+"""Who may include whom: kernels stand on vec.h and the C library alone, operations on kernels and the runtime, Python's
+compiler on the graph, and so on."""
 
 import ast
 import re
@@ -40,7 +41,11 @@ def test_kernels_include_only_their_own_headers_and_the_c_library(path):
 def test_operations_include_only_kernels_and_the_runtime(path):
     for name, own in _includes(path):
         assert not own or name.split("/")[0] in ("ops", "kernels", "runtime"), name
-        assert name not in ("omp.h", "pthread.h", *VECTORS), f"{name}: threads belong to the runtime, vectors to the kernels"
+        assert name not in (
+            "omp.h",
+            "pthread.h",
+            *VECTORS,
+        ), f"{name}: threads belong to the runtime, vectors to the kernels"
 
 
 @pytest.mark.parametrize("path", [p for p in C_FILES if p.parent.name == "runtime"], ids=lambda p: p.name)
@@ -66,7 +71,9 @@ def test_openmp_is_behind_one_header():
 def test_kernels_and_operations_take_no_memory_and_never_print_or_exit():
     for path in C_FILES:
         if path.parent.name in ("kernels", "ops"):
-            found = re.findall(r"\b(malloc|calloc|realloc|free|aligned_alloc|printf|fprintf|puts|exit|abort)\s*\(", _code(path))
+            found = re.findall(
+                r"\b(malloc|calloc|realloc|free|aligned_alloc|printf|fprintf|puts|exit|abort)\s*\(", _code(path)
+            )
             assert not found, f"{path.name}: {found}"
 
 
@@ -80,24 +87,83 @@ def test_the_library_keeps_no_state_in_kernels_and_operations():
 
 # ---- Python ----
 
-# Folder or module -> what it may import from the package when it is imported itself. What is imported within functions, when used, is free
+# Folder or module -> what it may import from the package when it is imported itself. What is imported within functions,
+# when used, is free
 # of this, but for the compiler's passes.
 ALLOWED = {
-    "checks": set(), "graph": set(), "random": {"checks"}, "registry": {"checks"}, "batches": set(), "progress": {"registry", "utils"},
-    "initializers": {"checks", "registry", "random"}, "regularizers": {"checks", "registry"}, "metrics": {"checks", "registry"},
-    "variables": {"_core"}, "model_file": {"_core"}, "config": {"_core"},
+    "checks": set(),
+    "graph": set(),
+    "random": {"checks"},
+    "registry": {"checks"},
+    "batches": set(),
+    "progress": {"registry", "utils"},
+    "initializers": {"checks", "registry", "random"},
+    "regularizers": {"checks", "registry"},
+    "metrics": {"checks", "registry"},
+    "variables": {"_core"},
+    "model_file": {"_core"},
+    "config": {"_core"},
     "compiler": {"_core", "graph", "layers"},
-    "activations": {"checks", "compiler"}, "losses": {"checks", "compiler", "registry"},
-    "layers": {"activations", "batches", "checks", "compiler", "graph", "initializers", "regularizers", "registry", "variables"},
+    "activations": {"checks", "compiler"},
+    "losses": {"checks", "compiler", "registry"},
+    "layers": {
+        "activations",
+        "batches",
+        "checks",
+        "compiler",
+        "graph",
+        "initializers",
+        "regularizers",
+        "registry",
+        "variables",
+    },
     "optimizers": {"_core", "checks", "compiler", "registry"},
     "callbacks": {"checks", "metrics"},
-    "training": {"_core", "batches", "callbacks", "checks", "compiler", "graph", "losses", "metrics", "optimizers", "progress", "random", "variables"},
+    "training": {
+        "_core",
+        "batches",
+        "callbacks",
+        "checks",
+        "compiler",
+        "graph",
+        "losses",
+        "metrics",
+        "optimizers",
+        "progress",
+        "random",
+        "variables",
+    },
     "model": {"batches", "checks", "graph", "layers", "training", "variables"},
-    "serialization": {"_core", "checks", "layers", "losses", "metrics", "model", "model_file", "optimizers", "variables"},
-    "models": {"_core", "checks", "initializers", "layers", "model", "models", "regularizers", "registry", "serialization"},
+    "serialization": {
+        "_core",
+        "checks",
+        "layers",
+        "losses",
+        "metrics",
+        "model",
+        "model_file",
+        "optimizers",
+        "variables",
+    },
+    "models": {
+        "_core",
+        "checks",
+        "initializers",
+        "layers",
+        "model",
+        "models",
+        "regularizers",
+        "registry",
+        "serialization",
+    },
 }
-EXPORTED = {"Input": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}        # names of the package itself
-REPORTS = {"batches", "losses"}                        # compiler/report.py tells of whole models
+EXPORTED = {
+    "Input": "model",
+    "Model": "model",
+    "Sequential": "model",
+    "load_model": "serialization",
+}  # names of the package itself
+REPORTS = {"batches", "losses"}  # compiler/report.py tells of whole models
 PASSES = ("ir", "gradients", "differentiate", "fuse", "order", "executable")
 
 
@@ -107,15 +173,25 @@ def _modules(name):
 
 
 def _imports(path, everywhere=False):
-    """The top-level parts of the package, and the foreign packages, that a module imports: when imported itself, or anywhere."""
+    """The top-level parts of the package, and the foreign packages, that a module imports: when imported itself, or
+    anywhere."""
     tree = ast.parse(path.read_text())
     package = list(path.relative_to(PYTHON).with_suffix("").parts)[:-1]
-    nodes = ast.walk(tree) if everywhere else (node for statement in tree.body for node in ([statement] if not isinstance(
-        statement, (ast.FunctionDef, ast.ClassDef)) else []))
+    nodes = (
+        ast.walk(tree)
+        if everywhere
+        else (
+            node
+            for statement in tree.body
+            for node in ([statement] if not isinstance(statement, (ast.FunctionDef, ast.ClassDef)) else [])
+        )
+    )
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[:len(package) - node.level + 1] + (node.module or "").split(".") * bool(node.module)
-            yield from ([("own", base[0])] if base else [("own", EXPORTED.get(alias.name, alias.name)) for alias in node.names])
+            base = package[: len(package) - node.level + 1] + (node.module or "").split(".") * bool(node.module)
+            yield from (
+                [("own", base[0])] if base else [("own", EXPORTED.get(alias.name, alias.name)) for alias in node.names]
+            )
         elif isinstance(node, ast.ImportFrom):
             yield "foreign", node.module.split(".")[0]
         elif isinstance(node, ast.Import):
@@ -132,13 +208,18 @@ def test_python_modules_import_downwards(name):
 
 @pytest.mark.parametrize("name", PASSES)
 def test_compiler_passes_know_the_engine_and_each_other_only(name):
-    assert {what for kind, what in _imports(PYTHON / "compiler" / f"{name}.py", everywhere=True) if kind == "own"} <= {"_core", "compiler"}
+    assert {what for kind, what in _imports(PYTHON / "compiler" / f"{name}.py", everywhere=True) if kind == "own"} <= {
+        "_core",
+        "compiler",
+    }
 
 
 @pytest.mark.parametrize("path", sorted(PYTHON.rglob("*.py")), ids=lambda p: str(p.relative_to(PYTHON)))
 def test_only_numpy_is_imported_at_once(path):
     """Pillow and everything optional is imported only when used."""
-    foreign = {what for kind, what in _imports(path) if kind == "foreign"} - set(sys.stdlib_module_names) - {"__future__"}
+    foreign = (
+        {what for kind, what in _imports(path) if kind == "foreign"} - set(sys.stdlib_module_names) - {"__future__"}
+    )
     assert foreign <= {"numpy"} | ({"PIL"} if "augment" in path.parts or "data" in path.parts else set()), foreign
 
 

@@ -1,4 +1,5 @@
-"""The compiler: gradients of random networks, passes that must not change results, memory, reports, the cache, and its own speed."""
+"""The compiler: gradients of random networks, passes that must not change results, memory, reports, the cache, and its
+own speed."""
 
 import time
 
@@ -27,10 +28,11 @@ def _train_step(seed, **switches):
 def test_loss_and_gradients_of_random_networks_against_float64(seed):
     """Central differences of the float64 reference along a random direction for every weight.
 
-    The step of 1e-6 makes the differences exact to about 1e-9. The engine's gradient g may differ along direction d by its roundings:
-    about 2**12 operations lie behind an element of these networks, whose errors add up like a random walk to 2**6 units of 2**-24 times
-    the magnitude of what is summed; normalisation of three images multiplies that by at most about 2**5. A wrong rule errs by order 1.
-    Where the terms cancel, as they do wholly for a bias before a normalisation, the roundings of terms as large as other gradients remain.
+    The step of 1e-6 makes the differences exact to about 1e-9. The engine's gradient g may differ along direction d
+    by its roundings: about 2**12 operations lie behind an element of these networks, whose errors add up like a
+    random walk to 2**6 units of 2**-24 times the magnitude of what is summed; normalisation of three images
+    multiplies that by at most about 2**5. A wrong rule errs by order 1. Where the terms cancel, as they do wholly for
+    a bias before a normalisation, the roundings of terms as large as other gradients remain.
     """
     model = compiled(random_model(seed, size=10))
     x, y = random_data(model, seed)
@@ -45,8 +47,9 @@ def test_loss_and_gradients_of_random_networks_against_float64(seed):
         expected = (reference({variable: w + h * direction}) - reference({variable: w - h * direction})) / (2 * h)
         magnitude = np.abs(gradient * direction).sum()
         assert np.isfinite(gradient).all()
-        assert abs((gradient * direction).sum() - expected) <= EPSILON * (2**11 * magnitude + 2**6 * largest * np.abs(direction).sum()), \
-            f"{variable.path}, seed {seed}"
+        assert abs((gradient * direction).sum() - expected) <= EPSILON * (
+            2**11 * magnitude + 2**6 * largest * np.abs(direction).sum()
+        ), f"{variable.path}, seed {seed}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,8 +96,10 @@ def test_unknown_pass_is_refused():
 
 # ---- memory ----
 
+
 def _lives(executable):
-    """(first operation, last operation, offset, bytes) of each piece of the arena; views of the same memory count as one."""
+    """(first operation, last operation, offset, bytes) of each piece of the arena; views of the same memory count as
+    one."""
     operations, pieces, alias = executable.operations, {}, {}
 
     def root(tensor):
@@ -158,8 +163,12 @@ def test_memory_tells_what_running_takes():
 
 # ---- what is in a program ----
 
+
 def _names(model, training=True):
-    return [(operation["op"], layer) for operation, layer in zip(*(lambda e: (e.operations, e.layers))(model._program_for(2, training)))]
+    return [
+        (operation["op"], layer)
+        for operation, layer in zip(*(lambda e: (e.operations, e.layers))(model._program_for(2, training)))
+    ]
 
 
 def _small():
@@ -210,7 +219,7 @@ def test_fusion_leaves_no_elementwise_pass_in_a_residual_network():
 def test_softmax_and_cross_entropy_are_computed_from_the_logits():
     assert ("softmax_cross_entropy", "head") in _names(_small())
     model = _small()
-    model.layers[-1].kernel.assign(model.layers[-1].kernel.numpy() * 1e6)          # probabilities saturate, the loss does not
+    model.layers[-1].kernel.assign(model.layers[-1].kernel.numpy() * 1e6)  # probabilities saturate, the loss does not
     x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
     assert max(model.test_on_batch(x, [k] * 4) for k in range(3)) > 100
 
@@ -219,14 +228,30 @@ def test_describe_tells_every_operation():
     model = _small()
     text = model.describe(batch_size=2)
     assert text.splitlines()[0] == f'model "{model.name}"'
-    for part in ("conv2d + bias + relu", "first + norm + relu", "2x8x8x3 -> 2x6x6x4", "prepare", "compute", "memory planned", "instruction set", "FLOP"):
+    for part in (
+        "conv2d + bias + relu",
+        "first + norm + relu",
+        "2x8x8x3 -> 2x6x6x4",
+        "prepare",
+        "compute",
+        "memory planned",
+        "instruction set",
+        "FLOP",
+    ):
         assert part in text, text
     training = model.describe(batch_size=2, training=True)
-    for part in ("update", "sgd", "moving_average", "conv2d_backward_weight", "batchnorm_backward + relu", "conv2d + moments"):
+    for part in (
+        "update",
+        "sgd",
+        "moving_average",
+        "conv2d_backward_weight",
+        "batchnorm_backward + relu",
+        "conv2d + moments",
+    ):
         assert part in training, training
-    flops = 2 * 2 * (6 * 6 * 4 * 3 * 9 + 4 * 4 * 4 * 4 * 9 + 4 * 3)                    # two images, a multiply and an add each
+    flops = 2 * 2 * (6 * 6 * 4 * 3 * 9 + 4 * 4 * 4 * 4 * 9 + 4 * 3)  # two images, a multiply and an add each
     told = sum(o["flops"] for o in model._program_for(2, False).operations if o["op"] in ("conv2d", "dense"))
-    assert told == pytest.approx(flops, rel=0.1)                                       # biases and activations come on top
+    assert told == pytest.approx(flops, rel=0.1)  # biases and activations come on top
 
 
 def test_profile_leaves_the_model_as_it_was():
@@ -234,14 +259,19 @@ def test_profile_leaves_the_model_as_it_was():
     x, y = np.random.default_rng(0).random((8, 8, 8, 3), np.float32), np.arange(8) % 3
     model.train_on_batch(x, y)
     before = model.get_weights(), model.optimizer.iterations
-    for text in (model.profile(x, y, training=True, repeats=2), model.profile(repeats=1), model.profile(x, repeats=1), model.profile(training=True, repeats=1)):
+    for text in (
+        model.profile(x, y, training=True, repeats=2),
+        model.profile(repeats=1),
+        model.profile(x, repeats=1),
+        model.profile(training=True, repeats=1),
+    ):
         for part in ("conv2d", "ms", "of peak", "FLOP/s", "total", "measured peak"):
             assert part in text, text
     assert model.optimizer.iterations == before[1]
     for a, b in zip(model.get_weights(), before[0]):
         np.testing.assert_array_equal(a, b)
     model.train_on_batch(x, y)
-    assert any((a != b).any() for a, b in zip(model.get_weights(), before[0]))         # and it trains on
+    assert any((a != b).any() for a, b in zip(model.get_weights(), before[0]))  # and it trains on
 
 
 def test_summary_lists_layers_shapes_weights_and_connections():
@@ -253,6 +283,7 @@ def test_summary_lists_layers_shapes_weights_and_connections():
 
 
 # ---- the cache and the compiler's speed ----
+
 
 def test_the_number_of_programs_is_bounded():
     model = _small()

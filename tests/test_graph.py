@@ -28,6 +28,7 @@ def _compiled(model, loss="sparse_categorical_crossentropy", **arguments):
 
 # ---- tensors and calls ----
 
+
 def test_symbolic_tensors_have_shapes_types_and_names_but_no_values():
     inputs = cc.Input((6, 6, 2), name="image", dtype="uint8")
     assert inputs.shape == (None, 6, 6, 2) and inputs.dtype == "uint8" and inputs.name == "image" and inputs.ndim == 4
@@ -41,14 +42,20 @@ def test_symbolic_tensors_have_shapes_types_and_names_but_no_values():
 def test_names_count_up():
     clear_names()
     assert [layers.Dense(1).name for _ in range(3)] == ["dense", "dense_1", "dense_2"]
-    assert layers.Conv2DTranspose(1, 1).name == "conv2d_transpose" and layers.ReLU().name == "re_lu" and layers.ELU().name == "elu"
+    assert (
+        layers.Conv2DTranspose(1, 1).name == "conv2d_transpose"
+        and layers.ReLU().name == "re_lu"
+        and layers.ELU().name == "elu"
+    )
     assert layers.Conv2D(1, 1, name="mine").name == "mine" and layers.MaxPooling2D().name == "max_pooling2d"
 
 
 def test_names_in_a_model_are_unique():
     inputs = cc.Input((4,))
     x = layers.Dense(3, name="twin")(inputs)
-    with pytest.raises(ValueError, match='layer names must be unique, got "twin" twice; give the layers name= arguments'):
+    with pytest.raises(
+        ValueError, match='layer names must be unique, got "twin" twice; give the layers name= arguments'
+    ):
         cc.Model(inputs, layers.Dense(3, name="twin")(x))
 
 
@@ -62,7 +69,9 @@ def test_models_are_found_by_their_layers_names():
 def test_outputs_must_follow_from_the_inputs():
     a, b = cc.Input((4,), name="a"), cc.Input((4,), name="b")
     y = layers.Add()([a, b])
-    with pytest.raises(ValueError, match='depends on the input "b", which is not among the inputs \\(a\\); add it to inputs'):
+    with pytest.raises(
+        ValueError, match='depends on the input "b", which is not among the inputs \\(a\\); add it to inputs'
+    ):
         cc.Model(a, y)
     with pytest.raises(ValueError, match="inputs must come from Input"):
         cc.Model(y, layers.Dense(1)(y))
@@ -84,7 +93,7 @@ def test_layers_and_models_compute_on_arrays():
     np.testing.assert_array_equal(model(IMAGES), model.predict(IMAGES, verbose=0))
     programs = len(model._programs)
     model(IMAGES)
-    assert len(model._programs) == programs                          # nothing is compiled anew
+    assert len(model._programs) == programs  # nothing is compiled anew
     with pytest.raises(ValueError, match="a call on arrays computes inference; use fit"):
         layers.Dropout(0.5)(IMAGES, training=True)
     with pytest.raises(TypeError, match="all symbolic tensors or all arrays"):
@@ -92,6 +101,7 @@ def test_layers_and_models_compute_on_arrays():
 
 
 # ---- several inputs and outputs ----
+
 
 def _two_by_two(structure):
     a, b = cc.Input((4,), name="a"), cc.Input((3,), name="b")
@@ -109,7 +119,10 @@ def test_several_inputs_and_outputs(structure):
     names = ["left", "right"] if structure is dict else ["x", "y"]
     assert model.output_names == names and model.input_names == ["a", "b"]
     assert model.input_shape == [(None, 4), (None, 3)] and model.output_shape == [(None, 2), (None, 2)]
-    results = [model.predict(x, verbose=0) for x in ([A, B], {"a": A, "b": B}, {"b": B, "a": A})] + [model.predict_on_batch([A, B]), model([A, B])]
+    results = [model.predict(x, verbose=0) for x in ([A, B], {"a": A, "b": B}, {"b": B, "a": A})] + [
+        model.predict_on_batch([A, B]),
+        model([A, B]),
+    ]
     for result in results:
         values = list(result.values()) if structure is dict else result
         assert type(result) is structure and (structure is list or list(result) == names)
@@ -151,6 +164,7 @@ def test_a_loss_for_some_outputs():
 
 
 # ---- shared layers, nested models ----
+
 
 def test_a_shared_layer_gets_the_sum_of_its_gradients():
     """d/dw of (w a)^2 + (w b)^2, by hand."""
@@ -200,7 +214,7 @@ def test_nested_models_that_are_frozen_stay_as_they_are():
     before = inner.get_weights()
     outer.fit(IMAGES, LABELS, verbose=0, epochs=2)
     for a, b in zip(inner.get_weights(), before):
-        np.testing.assert_array_equal(a, b)                          # moving averages too
+        np.testing.assert_array_equal(a, b)  # moving averages too
     inner.trainable = True
     outer.fit(IMAGES, LABELS, verbose=0)
     assert all((a != b).any() for a, b in zip(inner.get_weights(), before))
@@ -233,7 +247,8 @@ def test_training_may_be_fixed_for_a_call():
 
 
 def test_models_that_share_layers_train_in_turns():
-    """A backbone with two heads, each its own model and optimizer: both see the other's steps, optimizer state stays with its model."""
+    """A backbone with two heads, each its own model and optimizer: both see the other's steps, optimizer state stays
+    with its model."""
     inputs = cc.Input((6, 6, 2))
     body = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="body")(inputs))
     classes = cc.Model(inputs, layers.Dense(3, activation="softmax", name="classes")(body))
@@ -250,13 +265,18 @@ def test_models_that_share_layers_train_in_turns():
     assert losses[-1][0] < losses[0][0] and losses[-1][1] < losses[0][1]
     assert number.get_layer("body").kernel is classes.get_layer("body").kernel
     assert classes.optimizer.iterations == number.optimizer.iterations == 30
-    np.testing.assert_array_equal(cc.Model(inputs, body).predict(IMAGES, verbose=0), cc.Model(classes.input, classes.layers[2].output).predict(IMAGES, verbose=0))
+    np.testing.assert_array_equal(
+        cc.Model(inputs, body).predict(IMAGES, verbose=0),
+        cc.Model(classes.input, classes.layers[2].output).predict(IMAGES, verbose=0),
+    )
 
 
 def test_a_model_of_a_models_tensors():
     base = _net()
     features = cc.Model(base.input, base.get_layer("pool").output)
-    np.testing.assert_allclose(base.get_layer("head")(features.predict(IMAGES, verbose=0)), base.predict(IMAGES, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        base.get_layer("head")(features.predict(IMAGES, verbose=0)), base.predict(IMAGES, verbose=0), rtol=1e-5
+    )
     assert base.output.shape == (None, 3) and base.input is base.inputs[0]
 
 
@@ -267,13 +287,17 @@ def test_one_optimizer_serves_one_model():
         model.compile(optimizer, "sparse_categorical_crossentropy")
     a.train_on_batch(IMAGES, LABELS)
     before = b.get_weights()
-    with pytest.raises(ValueError, match="must serve one model, got the weights of a second one; compile each model with an optimizer of its own"):
+    with pytest.raises(
+        ValueError,
+        match="must serve one model, got the weights of a second one; compile each model with an optimizer of its own",
+    ):
         b.train_on_batch(IMAGES, LABELS)
     for x, y in zip(b.get_weights(), before):
         np.testing.assert_array_equal(x, y)
 
 
 # ---- Sequential ----
+
 
 def _layers():
     return [layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3, activation="softmax")]
@@ -349,7 +373,9 @@ def test_a_nested_model_that_grows_takes_its_new_weights_along():
     known(cc.Input((72,)))
     assert outer.predict(IMAGES, verbose=0).shape == (8, 72)
     inner.add(known)
-    np.testing.assert_allclose(outer.predict(IMAGES, verbose=0)[:, 0], IMAGES.reshape(8, -1).sum(1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        outer.predict(IMAGES, verbose=0)[:, 0], IMAGES.reshape(8, -1).sum(1), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_list_of_one_array_is_that_array():
@@ -374,12 +400,15 @@ def test_sequential_in_sequential_and_in_a_model():
     assert begun_by_a_model.predict(IMAGES, verbose=0).shape == (8, 2)
 
 
-@pytest.mark.parametrize("wrong, message", [
-    (lambda m: m.add("dense"), "needs layers, got 'dense'"),
-    (lambda m: m.add(cc.Input((3,))), "Input must come first"),
-    (lambda m: m.add(m.layers[0]), "layer names must be unique"),
-    (lambda m: m.add(layers.Conv2D(4, 3)), "must be images"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda m: m.add("dense"), "needs layers, got 'dense'"),
+        (lambda m: m.add(cc.Input((3,))), "Input must come first"),
+        (lambda m: m.add(m.layers[0]), "layer names must be unique"),
+        (lambda m: m.add(layers.Conv2D(4, 3)), "must be images"),
+    ],
+)
 def test_what_sequential_refuses(wrong, message):
     model = cc.Sequential([cc.Input((4,)), layers.Dense(3)])
     before = list(model.layers), model.output_shape
@@ -401,18 +430,25 @@ def test_images_without_a_channel_axis_get_one():
 def test_the_first_thing_a_model_does_may_be_a_view():
     """Flatten of the input itself."""
     model = cc.Sequential([cc.Input((6, 6, 2)), layers.Flatten(), layers.Dense(3, use_bias=False)])
-    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), IMAGES.reshape(8, -1) @ model.get_weights()[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(cc.Sequential([cc.Input((6, 6, 2)), layers.Flatten()]).predict(IMAGES, verbose=0), IMAGES.reshape(8, -1))
-    np.testing.assert_array_equal(cc.Sequential([cc.Input((72,)), layers.Reshape((6, 6, 2))]).predict(IMAGES.reshape(8, -1), verbose=0), IMAGES)
+    np.testing.assert_allclose(
+        model.predict(IMAGES, verbose=0), IMAGES.reshape(8, -1) @ model.get_weights()[0], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(
+        cc.Sequential([cc.Input((6, 6, 2)), layers.Flatten()]).predict(IMAGES, verbose=0), IMAGES.reshape(8, -1)
+    )
+    np.testing.assert_array_equal(
+        cc.Sequential([cc.Input((72,)), layers.Reshape((6, 6, 2))]).predict(IMAGES.reshape(8, -1), verbose=0), IMAGES
+    )
 
 
 # ---- weights ----
+
 
 def test_weights_are_set_all_or_none():
     model = _net()
     before = model.get_weights()
     wrong = [w + 1 for w in before[:-1]] + [np.zeros(7)]
-    with pytest.raises(ValueError, match=r'the weight for head/bias must have shape \(3,\), got \(7,\)'):
+    with pytest.raises(ValueError, match=r"the weight for head/bias must have shape \(3,\), got \(7,\)"):
         model.set_weights(wrong)
     for a, b in zip(model.get_weights(), before):
         np.testing.assert_array_equal(a, b)
@@ -423,7 +459,7 @@ def test_weights_are_set_all_or_none():
 def test_assigned_weights_are_used_at_once():
     model = _net()
     before = model.predict(IMAGES, verbose=0)
-    model.get_layer("norm").gamma.assign(np.full(4, 3.0))             # folded into the convolution in inference
+    model.get_layer("norm").gamma.assign(np.full(4, 3.0))  # folded into the convolution in inference
     after = model.predict(IMAGES, verbose=0)
     assert (before != after).any()
     model.get_layer("norm").gamma.assign(np.ones(4))
@@ -432,8 +468,16 @@ def test_assigned_weights_are_used_at_once():
 
 def test_the_order_of_weights_is_that_of_the_layers():
     model = _net()
-    assert [v.path for v in model.weights] == ["first/kernel", "first/bias", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance", "head/kernel",
-                                               "head/bias"]
+    assert [v.path for v in model.weights] == [
+        "first/kernel",
+        "first/bias",
+        "norm/gamma",
+        "norm/beta",
+        "norm/moving_mean",
+        "norm/moving_variance",
+        "head/kernel",
+        "head/bias",
+    ]
     assert len(model.trainable_weights) == 6 and model.count_params() == 76 + 16 + 15
     with pytest.raises(AttributeError, match="layers cannot be replaced"):
         model.layers = []

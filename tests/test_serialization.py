@@ -1,4 +1,5 @@
-"""Models in files: exact round trips, training that goes on as if never stopped, damaged descriptions, weights by name."""
+"""Models in files: exact round trips, training that goes on as if never stopped, damaged descriptions, weights by
+name."""
 
 import json
 
@@ -15,16 +16,50 @@ X = DRAW.normal(size=(20, 8, 8, 3)).astype(np.float32)
 Y = DRAW.integers(0, 4, 20)
 
 EVERY_LAYER = [
-    layers.Activation("gelu"), layers.AveragePooling2D(3, 1, "same"), layers.BatchNormalization(momentum=0.8, epsilon=0.01, gamma_initializer="he_normal",
-                                                                                                beta_regularizer=cc.regularizers.L2(0.1)),
-    layers.Conv2D(4, (3, 2), (2, 1), "same", groups=1, activation="relu", kernel_regularizer="l1", kernel_initializer=cc.initializers.HeNormal(seed=3)),
-    layers.Conv2D(2, 3, padding=((1, 0), (0, 1)), dilation_rate=2, use_bias=False), layers.Conv2DTranspose(2, 3, 2, "same", output_padding=1),
-    layers.Cropping2D(((1, 0), (0, 2))), layers.Dense(5, activation="tanh", bias_initializer="ones"), layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"),
-    layers.Dropout(0.3, noise_shape=(None, 1, 1, None), seed=5), layers.ELU(0.5), layers.Flatten(), layers.GaussianNoise(0.2, seed=7),
-    layers.GlobalAveragePooling2D(keepdims=True), layers.GlobalMaxPooling2D(), layers.LeakyReLU(0.1), layers.MaxPooling2D((2, 1), padding="valid"),
-    layers.ReLU(6.0, 0.1, 0.5), layers.Rescaling(1 / 255, -1.0), layers.Reshape((4, -1)), layers.Softmax(), layers.UpSampling2D((2, 1), interpolation="bilinear"),
-    layers.ZeroPadding2D(((1, 2), (3, 0)))]
-MERGING = [layers.Add(), layers.Average(), layers.Concatenate(axis=1), layers.Maximum(), layers.Minimum(), layers.Multiply(), layers.Subtract()]
+    layers.Activation("gelu"),
+    layers.AveragePooling2D(3, 1, "same"),
+    layers.BatchNormalization(
+        momentum=0.8, epsilon=0.01, gamma_initializer="he_normal", beta_regularizer=cc.regularizers.L2(0.1)
+    ),
+    layers.Conv2D(
+        4,
+        (3, 2),
+        (2, 1),
+        "same",
+        groups=1,
+        activation="relu",
+        kernel_regularizer="l1",
+        kernel_initializer=cc.initializers.HeNormal(seed=3),
+    ),
+    layers.Conv2D(2, 3, padding=((1, 0), (0, 1)), dilation_rate=2, use_bias=False),
+    layers.Conv2DTranspose(2, 3, 2, "same", output_padding=1),
+    layers.Cropping2D(((1, 0), (0, 2))),
+    layers.Dense(5, activation="tanh", bias_initializer="ones"),
+    layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"),
+    layers.Dropout(0.3, noise_shape=(None, 1, 1, None), seed=5),
+    layers.ELU(0.5),
+    layers.Flatten(),
+    layers.GaussianNoise(0.2, seed=7),
+    layers.GlobalAveragePooling2D(keepdims=True),
+    layers.GlobalMaxPooling2D(),
+    layers.LeakyReLU(0.1),
+    layers.MaxPooling2D((2, 1), padding="valid"),
+    layers.ReLU(6.0, 0.1, 0.5),
+    layers.Rescaling(1 / 255, -1.0),
+    layers.Reshape((4, -1)),
+    layers.Softmax(),
+    layers.UpSampling2D((2, 1), interpolation="bilinear"),
+    layers.ZeroPadding2D(((1, 2), (3, 0))),
+]
+MERGING = [
+    layers.Add(),
+    layers.Average(),
+    layers.Concatenate(axis=1),
+    layers.Maximum(),
+    layers.Minimum(),
+    layers.Multiply(),
+    layers.Subtract(),
+]
 
 
 def _same(model, again, x):
@@ -60,9 +95,18 @@ def test_every_layer_is_tested():
     assert {type(layer).__name__ for layer in EVERY_LAYER + MERGING} == set(layers._registry._names)
 
 
-@pytest.mark.parametrize("make", [cc.models.LeNet5, cc.models.LeNet, lambda: cc.models.ResNet20(classes=4), lambda: cc.models.SmallCNN(classes=4),
-                                  lambda: cc.models.MobileNetV2(input_shape=(32, 32, 3), classes=4), lambda: cc.models.SqueezeNet((32, 32, 3), classes=4)],
-                         ids=["LeNet5", "LeNet", "ResNet20", "SmallCNN", "MobileNetV2", "SqueezeNet"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        cc.models.LeNet5,
+        cc.models.LeNet,
+        lambda: cc.models.ResNet20(classes=4),
+        lambda: cc.models.SmallCNN(classes=4),
+        lambda: cc.models.MobileNetV2(input_shape=(32, 32, 3), classes=4),
+        lambda: cc.models.SqueezeNet((32, 32, 3), classes=4),
+    ],
+    ids=["LeNet5", "LeNet", "ResNet20", "SmallCNN", "MobileNetV2", "SqueezeNet"],
+)
 def test_networks_of_the_zoo(tmp_path, make):
     model = make()
     _round_trip(model, DRAW.random((2, *model.input_shape[1:])).astype(np.float32), tmp_path / "model.cnn")
@@ -83,8 +127,20 @@ def test_structures(tmp_path):
     model = cc.Model({"a": a, "b": b}, {"sum": frozen(layers.Add()([x, y])), "x": x}, name="twins")
     data = {"b": DRAW.normal(size=(5, 4)), "a": DRAW.normal(size=(5, 4))}
     again = _round_trip(model, data, tmp_path / "twins.cnn")
-    assert len(again.variables) == 8 and not again.get_layer("frozen").trainable and again.get_layer("shared").layers[0].kernel is again.variables[0]
-    sequential = cc.Sequential([cc.Input((8, 8, 3), dtype="uint8", name="bytes"), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(2)], name="bytes_in")
+    assert (
+        len(again.variables) == 8
+        and not again.get_layer("frozen").trainable
+        and again.get_layer("shared").layers[0].kernel is again.variables[0]
+    )
+    sequential = cc.Sequential(
+        [
+            cc.Input((8, 8, 3), dtype="uint8", name="bytes"),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(2),
+        ],
+        name="bytes_in",
+    )
     again = _round_trip(sequential, DRAW.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8), tmp_path / "bytes.cnn")
     assert again.inputs[0].dtype == "uint8" and again.input_names == ["bytes"]
 
@@ -98,19 +154,37 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
 
 # ---- training goes on ----
 
+
 def _noisy(optimizer=None, **arguments):
     cc.utils.set_random_seed(2)
     inputs = cc.Input((8, 8, 3))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(6, 3, use_bias=False, kernel_regularizer=cc.regularizers.L2(1e-3))(layers.GaussianNoise(0.1)(inputs))))
+    x = layers.ReLU()(
+        layers.BatchNormalization()(
+            layers.Conv2D(6, 3, use_bias=False, kernel_regularizer=cc.regularizers.L2(1e-3))(
+                layers.GaussianNoise(0.1)(inputs)
+            )
+        )
+    )
     x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
     model = cc.Model(inputs, layers.Dense(4, activation="softmax", name="head")(x))
-    model.compile(optimizer or cc.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"], seed=4, **arguments)
+    model.compile(
+        optimizer or cc.optimizers.Adam(0.01),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        seed=4,
+        **arguments,
+    )
     return model
 
 
-OPTIMIZERS = {"sgd": lambda: cc.optimizers.SGD(0.1), "momentum": lambda: cc.optimizers.SGD(0.1, momentum=0.9, nesterov=True, global_clipnorm=1.0),
-              "schedule": lambda: cc.optimizers.SGD(cc.optimizers.schedules.CosineDecay(0.1, 20), momentum=0.9), "adam": lambda: cc.optimizers.Adam(0.01),
-              "amsgrad": lambda: cc.optimizers.Adam(0.01, amsgrad=True), "adamw": lambda: cc.optimizers.AdamW(0.01, weight_decay=0.1)}
+OPTIMIZERS = {
+    "sgd": lambda: cc.optimizers.SGD(0.1),
+    "momentum": lambda: cc.optimizers.SGD(0.1, momentum=0.9, nesterov=True, global_clipnorm=1.0),
+    "schedule": lambda: cc.optimizers.SGD(cc.optimizers.schedules.CosineDecay(0.1, 20), momentum=0.9),
+    "adam": lambda: cc.optimizers.Adam(0.01),
+    "amsgrad": lambda: cc.optimizers.Adam(0.01, amsgrad=True),
+    "adamw": lambda: cc.optimizers.AdamW(0.01, weight_decay=0.1),
+}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -130,7 +204,11 @@ def test_training_goes_on_as_if_never_stopped(tmp_path, name):
 
 
 def test_what_compile_was_told_is_kept(tmp_path):
-    model = compiled(random_model(1), cc.optimizers.SGD(0.1), metrics=[["accuracy"], ["mae", cc.metrics.BinaryAccuracy(threshold=0.7)]])
+    model = compiled(
+        random_model(1),
+        cc.optimizers.SGD(0.1),
+        metrics=[["accuracy"], ["mae", cc.metrics.BinaryAccuracy(threshold=0.7)]],
+    )
     x, y = random_data(model, 1)
     model.train_on_batch(x, y)
     model.save(tmp_path / "model.cnn")
@@ -178,6 +256,7 @@ def test_other_readers_of_safetensors(tmp_path):
 
 # ---- layers of one's own ----
 
+
 class Scale(layers.Layer):
     def __init__(self, start=1.0, **arguments):
         super().__init__(**arguments)
@@ -199,13 +278,14 @@ def test_a_layer_of_ones_own(tmp_path):
     model.save(path)
     _same(model, cc.load_model(path, custom_objects={"Scale": Scale}), DRAW.normal(size=(4, 3)))
     with pytest.raises(ValueError, match="layer 'Scale' is unknown"):
-        cc.load_model(path)                                            # nor was it remembered
+        cc.load_model(path)  # nor was it remembered
     nested = cc.Sequential([cc.Input((3,)), model], name="outer")
     nested.save(path)
     _same(nested, cc.load_model(path, custom_objects={"Scale": Scale}), DRAW.normal(size=(4, 3)))
 
 
 # ---- weights alone ----
+
 
 def _net(prefix="", units=4):
     inputs = cc.Input((8, 8, 3))
@@ -225,16 +305,21 @@ def test_weights_by_name_and_in_order(tmp_path):
     model.train_on_batch(X, np.zeros((20, 4)))
     model.save(path)
     other = _net()
-    other.load_weights(path)                                           # a whole model will do, its optimizer is left aside
+    other.load_weights(path)  # a whole model will do, its optimizer is left aside
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
 
 
 def test_weights_that_do_not_fit(tmp_path):
     path = tmp_path / "weights.cnn"
     _net().save_weights(path)
-    for other, message in ((_net(units=7), r'weight "head/kernel" must be float32 of shape \(5, 7\), got float32 of \(5, 4\)'),
-                           (cc.Sequential([cc.Input((3,)), layers.Dense(2, name="conv")]), "missing: none, not in the model: head"),
-                           (cc.Sequential([cc.Input((5,)), layers.Dense(4, name="head"), layers.Dense(2, name="more")]), "missing: more/kernel")):
+    for other, message in (
+        (_net(units=7), r'weight "head/kernel" must be float32 of shape \(5, 7\), got float32 of \(5, 4\)'),
+        (cc.Sequential([cc.Input((3,)), layers.Dense(2, name="conv")]), "missing: none, not in the model: head"),
+        (
+            cc.Sequential([cc.Input((5,)), layers.Dense(4, name="head"), layers.Dense(2, name="more")]),
+            "missing: more/kernel",
+        ),
+    ):
         before = other.get_weights()
         with pytest.raises(ValueError, match=message):
             other.load_weights(path)
@@ -250,6 +335,7 @@ def test_weights_that_do_not_fit(tmp_path):
 
 # ---- damaged descriptions ----
 
+
 def _parts(tmp_path):
     path = tmp_path / "model.cnn"
     model = _noisy(cc.optimizers.SGD(0.1, momentum=0.9))
@@ -264,22 +350,46 @@ DAMAGE = {
     "no_model": (lambda t, m: m.pop("model"), '"model" is missing or damaged'),
     "not_json": (lambda t, m: m.update(model="{"), '"model" is missing or damaged'),
     "deep": (lambda t, m: m.update(model="[" * 100000), '"model" is missing or damaged'),
-    "not_a_model": (lambda t, m: m.update(model='{"class_name":"Dense","config":{"units":3}}'), "must describe a Model"),
-    "unknown_layer": (lambda t, m: m.update(model=m["model"].replace('"Conv2D"', '"os.system"')), "layer 'os.system' is unknown"),
+    "not_a_model": (
+        lambda t, m: m.update(model='{"class_name":"Dense","config":{"units":3}}'),
+        "must describe a Model",
+    ),
+    "unknown_layer": (
+        lambda t, m: m.update(model=m["model"].replace('"Conv2D"', '"os.system"')),
+        "layer 'os.system' is unknown",
+    ),
     "keys": (lambda t, m: m.update(model=m["model"].replace('"order"', '"orders"')), "damaged"),
-    "huge": (lambda t, m: m.update(model=m["model"].replace('"filters":6', '"filters":600000000')), "fit into the weights that the file holds"),
+    "huge": (
+        lambda t, m: m.update(model=m["model"].replace('"filters":6', '"filters":600000000')),
+        "fit into the weights that the file holds",
+    ),
     "more": (lambda t, m: m.update(model=m["model"].replace('"filters":6', '"filters":7')), "damaged|must"),
-    "shape": (lambda t, m: m.update(model=m["model"].replace('"shape":[8,8,3]', '"shape":[-8,8,3]')), "shape must be an integer >= 1"),
+    "shape": (
+        lambda t, m: m.update(model=m["model"].replace('"shape":[8,8,3]', '"shape":[-8,8,3]')),
+        "shape must be an integer >= 1",
+    ),
     "calls": (lambda t, m: m.update(model=m["model"].replace('["dropout', '["drop')), "damaged"),
     "missing_weight": (lambda t, m: t.pop("head/bias"), "fit into the weights|missing: head/bias"),
     "extra_weight": (lambda t, m: t.update(extra=np.zeros(3, np.float32)), "not in the model: extra"),
-    "weight_shape": (lambda t, m: t.update({"head/bias": np.zeros((2, 2), np.float32)}), 'weight "head/bias" must be float32 of shape'),
+    "weight_shape": (
+        lambda t, m: t.update({"head/bias": np.zeros((2, 2), np.float32)}),
+        'weight "head/bias" must be float32 of shape',
+    ),
     "weight_type": (lambda t, m: t.update({"head/bias": np.zeros(4, np.int32)}), 'weight "head/bias" must be float32'),
-    "optimizer": (lambda t, m: m.update(training=m["training"].replace('"SGD"', '"eval"')), "optimizer 'eval' is unknown"),
-    "iterations": (lambda t, m: m.update(training=m["training"].replace('"iterations":1', '"iterations":-1')), "iterations"),
+    "optimizer": (
+        lambda t, m: m.update(training=m["training"].replace('"SGD"', '"eval"')),
+        "optimizer 'eval' is unknown",
+    ),
+    "iterations": (
+        lambda t, m: m.update(training=m["training"].replace('"iterations":1', '"iterations":-1')),
+        "iterations",
+    ),
     "state": (lambda t, m: t.pop("optimizer/velocity/head/bias"), 'optimizer\'s state "optimizer/velocity/head/bias"'),
     "shuffle": (lambda t, m: m.update(training=m["training"].replace('"PCG64"', '"MT19937"')), "training is damaged"),
-    "loss": (lambda t, m: m.update(training=m["training"].replace('"sparse_categorical_crossentropy"', '"exec"', 1)), "'exec' is unknown"),
+    "loss": (
+        lambda t, m: m.update(training=m["training"].replace('"sparse_categorical_crossentropy"', '"exec"', 1)),
+        "'exec' is unknown",
+    ),
 }
 
 

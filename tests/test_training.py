@@ -38,7 +38,9 @@ def _net(package=cc, regularizer=None, activation="softmax"):
     x = L.Add()([x, L.BatchNormalization()(y)])
     x = L.Activation("gelu")(x)
     x = L.MaxPooling2D(2)(x)
-    return package.Model(inputs, L.Dense(3, activation=activation, kernel_regularizer=regularizer, name="head")(L.Flatten()(x)))
+    return package.Model(
+        inputs, L.Dense(3, activation=activation, kernel_regularizer=regularizer, name="head")(L.Flatten()(x))
+    )
 
 
 def _two_heads(package=cc):
@@ -57,7 +59,8 @@ def _pair(keras, make=_net, **arguments):
 
 
 def _same(ours, theirs, rtol=2e-4):
-    """Equal keys and values. Both engines round to 2**-24; some 20 steps of training with batch normalisation multiply that by a few thousand."""
+    """Equal keys and values. Both engines round to 2**-24; some 20 steps of training with batch normalisation multiply
+    that by a few thousand."""
     assert set(ours) == set(theirs)
     for key, value in sorted(theirs.items(), key=lambda item: "loss" not in item[0]):
         np.testing.assert_allclose(ours[key], value, rtol=rtol, atol=1e-5, err_msg=key)
@@ -78,7 +81,9 @@ OPTIMIZERS = {
     "adamw": lambda K: K.optimizers.AdamW(0.01, weight_decay=0.1, epsilon=1e-3),
     "adam_clipped": lambda K: K.optimizers.Adam(0.01, global_clipnorm=0.5, epsilon=1e-3),
     "schedule": lambda K: K.optimizers.SGD(K.optimizers.schedules.ExponentialDecay(0.02, 4, 0.5), momentum=0.9),
-    "cosine": lambda K: K.optimizers.SGD(K.optimizers.schedules.CosineDecay(0.0, 8, warmup_target=0.02, warmup_steps=3)),
+    "cosine": lambda K: K.optimizers.SGD(
+        K.optimizers.schedules.CosineDecay(0.0, 8, warmup_target=0.02, warmup_steps=3)
+    ),
 }
 
 
@@ -88,7 +93,9 @@ def test_losses_of_each_epoch_are_those_of_keras(keras, name):
     histories = []
     for model, package in ((theirs, keras), (ours, cc)):
         model.compile(OPTIMIZERS[name](package), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        histories.append(model.fit(X, LABELS, batch_size=16, epochs=4, shuffle=False, verbose=0).history)      # the last batch has 2 samples
+        histories.append(
+            model.fit(X, LABELS, batch_size=16, epochs=4, shuffle=False, verbose=0).history
+        )  # the last batch has 2 samples
     _same(histories[1], histories[0])
     for a, b, variable in zip(theirs.get_weights(), ours.get_weights(), ours.weights):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4, err_msg=variable.path)
@@ -103,17 +110,42 @@ LOSSES = {
     "logits": (lambda K: K.losses.SparseCategoricalCrossentropy(from_logits=True), "linear", LABELS, {}),
     "ignored": (lambda K: K.losses.SparseCategoricalCrossentropy(ignore_class=1), "softmax", LABELS, {}),
     "binary": ("binary_crossentropy", "sigmoid", ONE_HOT, {}),
-    "binary_logits": (lambda K: K.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2), "linear", ONE_HOT, {}),
+    "binary_logits": (
+        lambda K: K.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2),
+        "linear",
+        ONE_HOT,
+        {},
+    ),
     "mse": ("mse", "linear", ONE_HOT, {}),
     "mae": ("mean_absolute_error", "tanh", ONE_HOT, {}),
     "sum": (lambda K: K.losses.MeanSquaredError(reduction="sum"), "linear", ONE_HOT, {}),
     "class_weight": ("sparse_categorical_crossentropy", "softmax", LABELS, {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}),
-    "class_weight_one_hot": ("categorical_crossentropy", "softmax", ONE_HOT, {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}),
+    "class_weight_one_hot": (
+        "categorical_crossentropy",
+        "softmax",
+        ONE_HOT,
+        {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}},
+    ),
     "sample_weight": ("sparse_categorical_crossentropy", "softmax", LABELS, {"sample_weight": WEIGHTS}),
     "split": ("sparse_categorical_crossentropy", "softmax", LABELS, {"validation_split": 0.3}),
-    "split_weighted": ("sparse_categorical_crossentropy", "softmax", LABELS, {"validation_split": 0.3, "sample_weight": WEIGHTS}),
-    "validation": ("sparse_categorical_crossentropy", "softmax", LABELS, {"validation_data": (X[:9], LABELS[:9]), "validation_batch_size": 4}),
-    "validation_weighted": ("sparse_categorical_crossentropy", "softmax", LABELS, {"validation_data": (X[:9], LABELS[:9], WEIGHTS[:9]), "validation_freq": 2}),
+    "split_weighted": (
+        "sparse_categorical_crossentropy",
+        "softmax",
+        LABELS,
+        {"validation_split": 0.3, "sample_weight": WEIGHTS},
+    ),
+    "validation": (
+        "sparse_categorical_crossentropy",
+        "softmax",
+        LABELS,
+        {"validation_data": (X[:9], LABELS[:9]), "validation_batch_size": 4},
+    ),
+    "validation_weighted": (
+        "sparse_categorical_crossentropy",
+        "softmax",
+        LABELS,
+        {"validation_data": (X[:9], LABELS[:9], WEIGHTS[:9]), "validation_freq": 2},
+    ),
 }
 
 
@@ -123,12 +155,22 @@ def test_losses_weights_and_validation_are_those_of_keras(keras, name):
     theirs, ours = _pair(keras, activation=activation)
     results = []
     for model, package in ((theirs, keras), (ours, cc)):
-        model.compile(package.optimizers.SGD(0.0005 if name == "sum" else 0.02), loss(package) if callable(loss) else loss, metrics=["accuracy"],
-                      weighted_metrics=["mae"] if targets is ONE_HOT else ["accuracy"])
+        model.compile(
+            package.optimizers.SGD(0.0005 if name == "sum" else 0.02),
+            loss(package) if callable(loss) else loss,
+            metrics=["accuracy"],
+            weighted_metrics=["mae"] if targets is ONE_HOT else ["accuracy"],
+        )
         history = model.fit(X, targets, batch_size=16, epochs=3, shuffle=False, verbose=0, **arguments).history
         weights = arguments.get("sample_weight")
-        results.append((history, model.evaluate(X, targets, batch_size=16, verbose=0, sample_weight=weights, return_dict=True),
-                        model.evaluate(X, targets, batch_size=7, verbose=0), model.predict(X, verbose=0)))
+        results.append(
+            (
+                history,
+                model.evaluate(X, targets, batch_size=16, verbose=0, sample_weight=weights, return_dict=True),
+                model.evaluate(X, targets, batch_size=7, verbose=0),
+                model.predict(X, verbose=0),
+            )
+        )
     _same(results[1][0], results[0][0])
     _same(results[1][1], results[0][1])
     assert results[1][2][0] == pytest.approx(results[0][2][0], rel=2e-4) and len(results[1][2]) == len(results[1][1])
@@ -137,14 +179,20 @@ def test_losses_weights_and_validation_are_those_of_keras(keras, name):
 
 @pytest.mark.parametrize("regularizer", ["l1", "l2", "l1_l2"])
 def test_penalties_are_those_of_keras(keras, regularizer):
-    make = {"l1": lambda K: K.regularizers.L1(0.01), "l2": lambda K: K.regularizers.L2(0.02), "l1_l2": lambda K: K.regularizers.L1L2(0.01, 0.02)}[regularizer]
+    make = {
+        "l1": lambda K: K.regularizers.L1(0.01),
+        "l2": lambda K: K.regularizers.L2(0.02),
+        "l1_l2": lambda K: K.regularizers.L1L2(0.01, 0.02),
+    }[regularizer]
     keras.utils.set_random_seed(3)
     theirs, ours = _net(keras, make(keras)), _net(cc, make(cc))
     ours.set_weights(theirs.get_weights())
     histories = []
     for model, package in ((theirs, keras), (ours, cc)):
         model.compile(package.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
-        histories.append(model.fit(X, LABELS, batch_size=16, epochs=3, shuffle=False, verbose=0, validation_split=0.2).history)
+        histories.append(
+            model.fit(X, LABELS, batch_size=16, epochs=3, shuffle=False, verbose=0, validation_split=0.2).history
+        )
     _same(histories[1], histories[0])
 
 
@@ -152,14 +200,24 @@ def test_penalties_are_those_of_keras(keras, regularizer):
 def test_several_losses_are_those_of_keras(keras, form):
     theirs, ours = _pair(keras, _two_heads)
     sizes = DRAW.normal(size=(N, 2)).astype(np.float32)
-    as_asked = (lambda kind, size: {"kind": kind, "size": size}) if form == "dict" else (lambda kind, size: [kind, size])
+    as_asked = (
+        (lambda kind, size: {"kind": kind, "size": size}) if form == "dict" else (lambda kind, size: [kind, size])
+    )
     results = []
     for model, package in ((theirs, keras), (ours, cc)):
-        model.compile(package.optimizers.SGD(0.05), as_asked("sparse_categorical_crossentropy", "mse"), loss_weights=as_asked(1.0, 0.3),
-                      metrics=as_asked(["accuracy"], ["mae"]))
+        model.compile(
+            package.optimizers.SGD(0.05),
+            as_asked("sparse_categorical_crossentropy", "mse"),
+            loss_weights=as_asked(1.0, 0.3),
+            metrics=as_asked(["accuracy"], ["mae"]),
+        )
         targets = as_asked(LABELS, sizes)
-        history = model.fit(X, targets, batch_size=16, epochs=3, shuffle=False, verbose=0, validation_data=(X, targets)).history
-        results.append((history, model.evaluate(X, targets, verbose=0, return_dict=True), model.evaluate(X, targets, verbose=0)))
+        history = model.fit(
+            X, targets, batch_size=16, epochs=3, shuffle=False, verbose=0, validation_data=(X, targets)
+        ).history
+        results.append(
+            (history, model.evaluate(X, targets, verbose=0, return_dict=True), model.evaluate(X, targets, verbose=0))
+        )
     _same(results[1][0], results[0][0])
     _same(results[1][1], results[0][1])
     np.testing.assert_allclose(results[1][2], results[0][2], rtol=2e-4)
@@ -171,16 +229,31 @@ def test_sample_weights_of_several_outputs_are_those_of_keras(keras):
     histories = []
     for model, package in ((theirs, keras), (ours, cc)):
         model.compile(package.optimizers.SGD(0.05), ["sparse_categorical_crossentropy", "mse"])
-        histories.append(model.fit(X, [LABELS, sizes], sample_weight=[WEIGHTS, WEIGHTS[::-1].copy()], batch_size=16, epochs=2, shuffle=False, verbose=0).history)
+        histories.append(
+            model.fit(
+                X,
+                [LABELS, sizes],
+                sample_weight=[WEIGHTS, WEIGHTS[::-1].copy()],
+                batch_size=16,
+                epochs=2,
+                shuffle=False,
+                verbose=0,
+            ).history
+        )
     _same(histories[1], histories[0])
 
 
 def test_maps_of_classes():
     """A class for each pixel, and a weight for each pixel: the formulas written out."""
     inputs = cc.Input((8, 8, 2))
-    model = cc.Model(inputs, layers.Conv2D(3, 1, activation="softmax")(layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)))
+    model = cc.Model(
+        inputs,
+        layers.Conv2D(3, 1, activation="softmax")(layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)),
+    )
     maps, weights = DRAW.integers(0, 3, (N, 8, 8)), DRAW.random((N, 8, 8)).astype(np.float32)
-    model.compile(cc.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["accuracy"])
+    model.compile(
+        cc.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["accuracy"]
+    )
     probabilities = model.predict(X, verbose=0).astype(np.float64)
     loss = -np.log(np.take_along_axis(probabilities, maps[..., None], -1))[..., 0]
     matches = probabilities.argmax(-1) == maps
@@ -196,27 +269,42 @@ def test_metrics_computed_outside_the_program_agree_with_keras(keras):
     theirs, ours = _pair(keras)
     results = []
     for model, package in ((theirs, keras), (ours, cc)):
-        model.compile("sgd", "categorical_crossentropy", metrics=[package.metrics.TopKCategoricalAccuracy(2, name="top2"), "categorical_accuracy",
-                                                                  package.metrics.MeanSquaredError()])
+        model.compile(
+            "sgd",
+            "categorical_crossentropy",
+            metrics=[
+                package.metrics.TopKCategoricalAccuracy(2, name="top2"),
+                "categorical_accuracy",
+                package.metrics.MeanSquaredError(),
+            ],
+        )
         results.append(model.evaluate(X, ONE_HOT, batch_size=16, verbose=0, return_dict=True))
     _same(results[1], results[0])
 
 
 # ---- sources of data ----
 
+
 def _compiled(seed=1, **arguments):
     cc.utils.set_random_seed(4)
     model = _net()
-    model.compile(cc.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"], seed=seed, **arguments)
+    model.compile(
+        cc.optimizers.SGD(0.05, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        seed=seed,
+        **arguments,
+    )
     return model
 
 
 def _batches():
-    return [(X[i:i + 16], LABELS[i:i + 16]) for i in range(0, N, 16)]
+    return [(X[i : i + 16], LABELS[i : i + 16]) for i in range(0, N, 16)]
 
 
 class Indexed:
     """As Keras' PyDataset: a length and items."""
+
     ended = 0
 
     def __len__(self):
@@ -239,8 +327,13 @@ def _forever():
         yield from _batches()
 
 
-SOURCES = {"arrays": lambda: dict(x=X, y=LABELS, batch_size=16, shuffle=False), "lists": lambda: dict(x=X.tolist(), y=LABELS.tolist(), batch_size=16, shuffle=False),
-           "iterable": lambda: dict(x=Iterable()), "indexed": lambda: dict(x=Indexed()), "generator": lambda: dict(x=_forever(), steps_per_epoch=4)}
+SOURCES = {
+    "arrays": lambda: dict(x=X, y=LABELS, batch_size=16, shuffle=False),
+    "lists": lambda: dict(x=X.tolist(), y=LABELS.tolist(), batch_size=16, shuffle=False),
+    "iterable": lambda: dict(x=Iterable()),
+    "indexed": lambda: dict(x=Indexed()),
+    "generator": lambda: dict(x=_forever(), steps_per_epoch=4),
+}
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -265,7 +358,10 @@ def test_evaluate_and_predict_take_iterables():
     expected = model.evaluate(X, LABELS, batch_size=16, verbose=0)
     for source, steps in ((Iterable(), None), (Indexed(), None), (_forever(), 4)):
         assert model.evaluate(source, steps=steps, verbose=0) == expected
-        np.testing.assert_array_equal(model.predict(source if steps is None else _forever(), steps=steps, verbose=0), model.predict(X, batch_size=16, verbose=0))
+        np.testing.assert_array_equal(
+            model.predict(source if steps is None else _forever(), steps=steps, verbose=0),
+            model.predict(X, batch_size=16, verbose=0),
+        )
     history = model.fit(Iterable(), validation_data=Iterable(), verbose=0).history
     assert model.evaluate(X, LABELS, batch_size=16, verbose=0) == [history["val_loss"][0], history["val_accuracy"][0]]
 
@@ -314,10 +410,15 @@ def test_one_epoch_sees_every_sample_once_in_a_new_order():
 
 # ---- single batches ----
 
+
 def test_train_on_batch_and_test_on_batch():
     model = _compiled()
     before = model.test_on_batch(X, LABELS, return_dict=True)
-    assert before == dict(zip(["loss", "accuracy"], model.test_on_batch(X, LABELS))) == dict(zip(model.metrics_names, model.evaluate(X, LABELS, batch_size=N, verbose=0)))
+    assert (
+        before
+        == dict(zip(["loss", "accuracy"], model.test_on_batch(X, LABELS)))
+        == dict(zip(model.metrics_names, model.evaluate(X, LABELS, batch_size=N, verbose=0)))
+    )
     losses = [model.train_on_batch(X, LABELS)[0] for _ in range(10)]
     assert losses[-1] < losses[0] and model.optimizer.iterations == 10
     weighted = model.test_on_batch(X, LABELS, sample_weight=np.r_[np.ones(10), np.zeros(40)])[0]
@@ -326,7 +427,8 @@ def test_train_on_batch_and_test_on_batch():
 
 
 def test_predictions_do_not_depend_on_the_batch_size():
-    """Each image is computed by itself. Another number of pixels may be cut otherwise: bits may differ, by rounding only."""
+    """Each image is computed by itself. Another number of pixels may be cut otherwise: bits may differ, by rounding
+    only."""
     model = _compiled()
     model.fit(X, LABELS, verbose=0)
     expected = model.predict(X, batch_size=N, verbose=0)
@@ -338,7 +440,7 @@ def test_compiling_again():
     model = _compiled()
     model.fit(X, LABELS, verbose=0)
     optimizer = model.optimizer
-    model.compile(optimizer, "sparse_categorical_crossentropy")       # keeps what the optimizer knows
+    model.compile(optimizer, "sparse_categorical_crossentropy")  # keeps what the optimizer knows
     assert model.optimizer.iterations == 2
     model.train_on_batch(X, LABELS)
     model.compile(cc.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["mae"])
@@ -363,6 +465,7 @@ def test_the_learning_rate_can_be_set_between_steps():
 
 # ---- callbacks ----
 
+
 def test_the_order_of_hooks_is_that_of_keras(keras):
     orders = []
     for package in (keras, cc):
@@ -370,12 +473,16 @@ def test_the_order_of_hooks_is_that_of_keras(keras):
         hooks = [hook for hook in cc.callbacks.base.HOOKS if hook not in ("on_batch_begin", "on_batch_end")]
 
         def recorder(hook):
-            return lambda self, *arguments, logs=None: calls.append((hook, *[a for a in arguments if isinstance(a, int)]))
+            return lambda self, *arguments, logs=None: calls.append(
+                (hook, *[a for a in arguments if isinstance(a, int)])
+            )
 
         callback = type("Recorder", (package.callbacks.Callback,), {hook: recorder(hook) for hook in hooks})()
         model = _net(package)
         model.compile("sgd", "sparse_categorical_crossentropy")
-        model.fit(X, LABELS, batch_size=32, epochs=2, validation_data=(X[:10], LABELS[:10]), verbose=0, callbacks=[callback])
+        model.fit(
+            X, LABELS, batch_size=32, epochs=2, validation_data=(X[:10], LABELS[:10]), verbose=0, callbacks=[callback]
+        )
         model.evaluate(X[:10], LABELS[:10], verbose=0, callbacks=[callback])
         model.predict(X[:10], verbose=0, callbacks=[callback])
         orders.append(calls)
@@ -391,12 +498,23 @@ def test_early_stopping_checkpoints_and_schedules(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             rates.append(logs["learning_rate"])
 
-    history = model.fit(X[:40], LABELS[:40], batch_size=8, epochs=50, validation_data=(X[40:], LABELS[40:]), verbose=0, callbacks=[
-        cc.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 * 0.9**epoch), cc.callbacks.ModelCheckpoint(path, save_best_only=True),
-        cc.callbacks.EarlyStopping(patience=3, restore_best_weights=True), Watch()]).history
+    history = model.fit(
+        X[:40],
+        LABELS[:40],
+        batch_size=8,
+        epochs=50,
+        validation_data=(X[40:], LABELS[40:]),
+        verbose=0,
+        callbacks=[
+            cc.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 * 0.9**epoch),
+            cc.callbacks.ModelCheckpoint(path, save_best_only=True),
+            cc.callbacks.EarlyStopping(patience=3, restore_best_weights=True),
+            Watch(),
+        ],
+    ).history
     losses = history["val_loss"]
     best = int(np.argmin(losses))
-    assert len(losses) == best + 4 < 50                               # stopped 3 epochs after the best
+    assert len(losses) == best + 4 < 50  # stopped 3 epochs after the best
     np.testing.assert_allclose(rates, [0.1 * 0.9**i for i in range(len(losses))], rtol=1e-6)
     assert model.evaluate(X[40:], LABELS[40:], batch_size=32, verbose=0)[0] == losses[best]
     assert cc.load_model(path).evaluate(X[40:], LABELS[40:], verbose=0)[0] == losses[best]
@@ -421,6 +539,7 @@ def test_initial_epoch():
 
 # ---- the same bits ----
 
+
 def _noisy(seed=None):
     inputs = cc.Input((8, 8, 2))
     x = layers.GaussianNoise(0.1)(inputs)
@@ -432,7 +551,12 @@ def _noisy(seed=None):
         x = layers.ReLU()(layers.Add()([layers.Conv2D(8, 1)(x), y]))
     x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3)(x)))
     model = cc.Model(inputs, layers.Dense(3, activation="softmax")(x))
-    model.compile(cc.optimizers.SGD(0.05, momentum=0.9, global_clipnorm=1.0), "sparse_categorical_crossentropy", metrics=["accuracy"], seed=seed)
+    model.compile(
+        cc.optimizers.SGD(0.05, momentum=0.9, global_clipnorm=1.0),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        seed=seed,
+    )
     return model
 
 
@@ -491,6 +615,7 @@ def test_training_is_the_same_in_one_fit_or_several():
 
 # ---- a good neighbour ----
 
+
 def test_no_allocation_in_the_steady_state():
     model = _noisy(seed=1)
     x, y = X[:16], LABELS[:16]
@@ -512,7 +637,14 @@ def test_no_allocation_in_the_steady_state():
 
 def _run(script, **arguments):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120, env=environment, **arguments)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        **arguments,
+    )
 
 
 INTERRUPTED = """
@@ -523,8 +655,9 @@ INTERRUPTED = """
 
     def make():
         cc.utils.set_random_seed(1)
-        model = cc.Sequential([cc.Input((32, 32, 3)), layers.Conv2D(16, 3), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2),
-                               layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")])
+        model = cc.Sequential([cc.Input((32, 32, 3)), layers.Conv2D(16, 3), layers.BatchNormalization(), layers.ReLU(),
+                               layers.Dropout(0.2), layers.GlobalAveragePooling2D(),
+                               layers.Dense(3, activation="softmax")])
         model.compile(cc.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", seed=3)
         return model
 
@@ -565,7 +698,8 @@ FORKED = """
     import cnncore as cc
     from cnncore import layers
 
-    model = cc.Sequential([cc.Input((16, 16, 3)), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(3)])
+    model = cc.Sequential([
+        cc.Input((16, 16, 3)), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(3)])
     x = np.random.default_rng(0).normal(size=(64, 16, 16, 3)).astype(np.float32)
     expected = model.predict(x, verbose=0, threads=3)                            # the parent's threads are there by now
     child = os.fork()
@@ -574,7 +708,8 @@ FORKED = """
         model.compile("sgd", "mse")
         model.train_on_batch(x, np.zeros((64, 3)), threads=2)
         os._exit(0 if same else 3)
-    print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), (model.predict(x, verbose=0, threads=3) == expected).all())
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print("child", status, (model.predict(x, verbose=0, threads=3) == expected).all())
 """
 
 
@@ -588,7 +723,7 @@ def test_several_python_threads_predict_at_once():
     cc.utils.set_random_seed(2)
     model, other = _net(), _net()
     expected = {id(m): m(X[:20]) for m in (model, other)}
-    fresh, second = _net(), _net()                                    # whose programs and stores are made while others ask for them
+    fresh, second = _net(), _net()  # whose programs and stores are made while others ask for them
     for a, b in ((fresh, model), (second, other)):
         a.set_weights(b.get_weights())
     wrong = []
@@ -598,7 +733,11 @@ def test_several_python_threads_predict_at_once():
             if not np.allclose(m.predict_on_batch(X[:n]), reference[:n], rtol=1e-4, atol=1e-6):
                 wrong.append(n)
 
-    threads = [threading.Thread(target=work, args=(m, expected[id(reference)], n)) for n in (1, 5, 20) for m, reference in ((fresh, model), (second, other))]
+    threads = [
+        threading.Thread(target=work, args=(m, expected[id(reference)], n))
+        for n in (1, 5, 20)
+        for m, reference in ((fresh, model), (second, other))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
