@@ -180,6 +180,11 @@ def test_what_left_an_inner_canvas_does_not_come_back():
     assert np.all(out.image[:, 20:] == 0) and np.all(out.image[:, :20] == 9)
 
 
+    halves = augment.Compose([away.transforms[0], augment.GaussianBlur((1, 1)), away.transforms[1]])  # two resamplings
+    out = halves(image, boxes=[(30, 10, 38, 20), (2, 2, 8, 8)], keypoints=[(35, 15), (5, 5)])
+    assert out.kept_boxes.tolist() == [False, True] and out.visible_keypoints.tolist() == [False, True]
+
+
 def test_no_boxes():
     out = augment.Rotation(20)(np.zeros((9, 9, 3), np.uint8), boxes=[], keypoints=np.empty((0, 2)))
     assert out.boxes.shape == (0, 4) and out.keypoints.shape == (0, 2)

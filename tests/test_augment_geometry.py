@@ -299,3 +299,20 @@ def test_windows_of_the_endless_picture(mode):
         for y0, y1 in ((0, 5), (2, 4), (-6, 1), (4, 9), (-8, 20), (-30, -21), (30, 31), (5, 6), (-1, 0)):
             np.testing.assert_array_equal(resample.window(image, x0, y0, x1, y1, mode, 0),
                                           picture[y0 + 40:y1 + 40, x0 + 40:x1 + 40])
+
+
+@pytest.mark.parametrize("k", [-0.333, -0.2, 0.1, 0.7, 10])
+def test_lens_has_an_inverse_everywhere(k):
+    stage = augment.LensDistortion(fixed(k)).stage((60, 40), np.random.default_rng(0))
+    x, y = np.random.default_rng(1).uniform(-60, 120, (2, 500))
+    np.testing.assert_allclose(stage.from_source(*stage.to_source(x, y)), (x, y), atol=1e-6 if k > -0.3 else 1e-3)
+    corner = np.array([60 - 1e-4, 60, 60 + 1e-4])  # on the diagonal: the slope does not jump at the corner
+    inside, outside = np.diff(stage.to_source(corner, 20 + (corner - 30) * 2 / 3)[0])
+    np.testing.assert_allclose(inside, outside, rtol=1e-3, atol=1e-8)
+
+
+def test_elastic_inverse():
+    stage = augment.ElasticDeformation(60, 6).stage((60, 40), np.random.default_rng(0))
+    assert np.abs(stage.field).max() > 2
+    x, y = np.random.default_rng(1).uniform(5, 35, (2, 300))
+    np.testing.assert_allclose(stage.from_source(*stage.to_source(x, y)), (x, y), atol=1e-4)

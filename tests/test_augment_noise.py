@@ -80,15 +80,17 @@ def test_cutout():
 
 def test_random_erasing():
     image = np.full((40, 60, 3), 0.5, np.float32)
-    areas, ratios = [], []
+    areas, ratios, places = [], [], []
     for index in range(400):
         out, rows, columns = erased(augment.RandomErasing((0.1, 0.3), (0.5, 2), fill_value=0, p=1), image, index)
         height, width = len(rows), len(columns)
         assert (out == 0).all(2).sum() == height * width
         areas.append(height * width / 2400)
         ratios.append(height / width)
+        places.append((rows[0] / (40 - height), columns[0] / (60 - width)))
     assert 0.09 < min(areas) < 0.12 and 0.28 < max(areas) < 0.32
     assert 0.4 < min(ratios) < 0.6 and 1.8 < max(ratios) < 2.2
+    np.testing.assert_allclose(np.mean(places, axis=0), 0.5, atol=4.5 / np.sqrt(12 * 400))
     noisy = augment.RandomErasing(p=1)(image, seed=1, index=0)
     changed = noisy[(noisy != image).any(2)]
     assert len(np.unique(changed)) > 0.9 * changed.size and 0 <= changed.min() < changed.max() <= 1

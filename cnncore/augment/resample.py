@@ -10,8 +10,9 @@ the canvas between them is not left; what remains is done
   back through the stages one by one and is folded into each canvas as that stage's fill mode says.
 
 Each way reads the same endless picture: the image extended by `numpy.pad` with the mode's name. The edge of a crop is
-no border of that picture: interpolation there reads the pixels that were cut off, half a pixel deep. Where a map makes the
-image more than twice smaller, the source is first averaged over blocks, since interpolation alone would skip pixels.
+no border of that picture: interpolation there reads the pixels that were cut off, half a pixel deep. Where a map makes
+the image more than twice smaller, the source is first averaged over blocks, since interpolation alone would skip
+pixels.
 """
 
 import math
