@@ -1,4 +1,4 @@
-"""The command line: `cnncore train`, `evaluate`, `predict`, `info`, `bench`. One file per subcommand, each with
+"""The command line: `cnncore train`, `evaluate`, `predict`, `show`, `info`, `bench`. One file per subcommand, each with
 
     HELP, DESCRIPTION, EXAMPLES    what `--help` says
     add_arguments(parser)
@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 
-COMMANDS = ("train", "evaluate", "predict", "info", "bench")
+COMMANDS = ("train", "evaluate", "predict", "show", "info", "bench")
 
 _DESCRIPTION = "Train and run convolutional neural networks on the CPU."
 _EXAMPLES = """\

@@ -1,6 +1,7 @@
 """Arguments that several subcommands share."""
 
 import argparse
+import os
 import pathlib
 
 
@@ -72,3 +73,14 @@ def load_classifier(path):
             f"{', '.join(map(str, inputs))} to {', '.join(map(str, outputs))}"
         )
     return model, model.class_names or [str(i) for i in range(outputs[0][1])]
+
+
+def check_output(path):
+    """Refuse, before the work, a file that could not be written after it."""
+    folder = pathlib.Path(path).absolute().parent
+    if pathlib.Path(path).is_dir():
+        raise ValueError(f'--output must be a file, and "{path}" is a folder')
+    if not folder.is_dir():
+        raise ValueError(f'--output: there is no folder "{folder}"; make it first')
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f'--output: the folder "{folder}" cannot be written to')

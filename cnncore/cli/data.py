@@ -46,7 +46,7 @@ def load(text, image_size=None, validation=None, seed=0):
     seed : int
         Of that choice.
     """
-    name, folder = _find(text)
+    name, folder = find(text)
     if name is None:
         return _from_folder(folder, image_size or (64, 64), validation, seed)
     if validation is not None or image_size is not None:
@@ -54,7 +54,7 @@ def load(text, image_size=None, validation=None, seed=0):
             ("validation", "its own test images") if validation is not None else ("image-size", "a size of its own")
         )
         raise ValueError(f"--{argument} must be left out for {name}, which has {reason}; it is for folders of images")
-    return _known(name, folder)
+    return known(name, folder)
 
 
 def load_test(text, input_shape, classes):
@@ -67,9 +67,9 @@ def load_test(text, input_shape, classes):
     tuple
         (name, x, y)
     """
-    name, folder = _find(text)
+    name, folder = find(text)
     if name is not None:
-        data = _known(name, folder)
+        data = known(name, folder)
         if data.x_test.shape[1:] != input_shape:
             raise ValueError(
                 f"{name} has images of shape {data.x_test.shape[1:]}, but the model takes {input_shape}; "
@@ -81,23 +81,23 @@ def load_test(text, input_shape, classes):
                 "give it the data it was trained for"
             )
         return name, data.x_test, data.y_test
-    test = _part(folder, TEST_FOLDERS) or folder
+    test = part(folder, TEST_FOLDERS) or folder
     return (folder.name, *_arrays(test, _class_folders(test), classes, input_shape))
 
 
-def _find(text):
+def find(text):
     """(name, folder or None) of a known data set, or (None, folder) for a folder of images."""
     name, folder = _plain(text), pathlib.Path(text).expanduser()
     if name in KNOWN:
         return name, None
     if not folder.is_dir():
         raise ValueError(f"DATA must be one of {', '.join(KNOWN)} or the path of a folder, got {text!r}")
-    if _class_folders(_part(folder, TRAINING_FOLDERS + TEST_FOLDERS) or folder):
+    if _class_folders(part(folder, TRAINING_FOLDERS + TEST_FOLDERS) or folder):
         return None, folder
     return _recognise(folder), folder
 
 
-def _known(name, folder):
+def known(name, folder):
     """A known data set, from a folder or from where its files are looked for."""
     from .. import datasets
 
@@ -147,7 +147,7 @@ def _recognise(folder):
     return "fashion-mnist" if "fashion" in str(found[0][1].name).lower() and "fashion-mnist" in names else names[-1]
 
 
-def _part(folder, names):
+def part(folder, names):
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
@@ -163,7 +163,7 @@ def _class_folders(folder):
 
 
 def _from_folder(folder, image_size, validation, seed):
-    training, test = _part(folder, TRAINING_FOLDERS) or folder, _part(folder, TEST_FOLDERS)
+    training, test = part(folder, TRAINING_FOLDERS) or folder, part(folder, TEST_FOLDERS)
     train_files = _class_folders(training)
     if len(train_files) < 2:
         raise ValueError(

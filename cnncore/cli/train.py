@@ -1,7 +1,5 @@
 """cnncore train: learn to classify images."""
 
-import os
-import pathlib
 import time
 from functools import partial
 
@@ -93,7 +91,7 @@ def add_arguments(parser):
 def run(args):
     from ..utils import set_random_seed
 
-    _check_output(args.output)
+    arguments.check_output(args.output)
     build = networks.builder(args.model)
     set_random_seed(args.seed)
     data = data_module.load(args.data, args.image_size, args.validation, args.seed)
@@ -138,14 +136,3 @@ def _optimizer(args, rate, steps):
     return (
         optimizers.Adam(schedule) if args.optimizer == "adam" else optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
     )
-
-
-def _check_output(path):
-    """Refuse, before the training, a file that could not be written after it."""
-    folder = pathlib.Path(path).absolute().parent
-    if pathlib.Path(path).is_dir():
-        raise ValueError(f'--output must be a file, and "{path}" is a folder')
-    if not folder.is_dir():
-        raise ValueError(f'--output: there is no folder "{folder}"; make it first')
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f'--output: the folder "{folder}" cannot be written to')
