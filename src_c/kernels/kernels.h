@@ -4,6 +4,7 @@
 #ifndef CNN_KERNELS_KERNELS_H
 #define CNN_KERNELS_KERNELS_H
 
+#include "augment.h"
 #include "batchnorm.h"
 #include "depthwise.h"
 #include "elementwise.h"
@@ -15,6 +16,7 @@
 #include "optimizer.h"
 #include "gemm.h"
 #include "pool.h"
+#include "preprocess.h"
 
 typedef struct cnn_kernels {
     const char *isa;                  /* "avx2" */
@@ -30,6 +32,8 @@ typedef struct cnn_kernels {
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;
     const cnn_depthwise_kernels *depthwise;
+    const cnn_augment_kernels *augment;
+    const cnn_preprocess_kernels *preprocess;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;
 

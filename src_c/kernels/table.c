@@ -45,6 +45,8 @@ DECLARE(gemm);
 DECLARE(batchnorm);
 DECLARE(pool);
 DECLARE(depthwise);
+DECLARE(augment);
+DECLARE(preprocess);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
 const cnn_kernels KERNEL(cnn_kernels) = {
@@ -61,5 +63,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .batchnorm = &KERNEL(cnn_batchnorm),
     .pool = &KERNEL(cnn_pool),
     .depthwise = &KERNEL(cnn_depthwise),
+    .augment = &KERNEL(cnn_augment),
+    .preprocess = &KERNEL(cnn_preprocess),
     .peak = peak,
 };

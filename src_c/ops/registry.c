@@ -5,6 +5,7 @@
     X(activation) X(activation_backward) \
     X(add) X(subtract) X(multiply) X(maximum) X(minimum) X(maximum_backward) X(minimum_backward) \
     X(softmax) X(softmax_backward) X(reduce_sum_to) X(affine) X(fill) X(dropout) X(gaussian_noise) \
+    X(log) X(log_backward) X(arctan) X(arctan_backward) X(replace_nan) X(standardize) X(standardize_backward) \
     X(concat) X(slice) X(pad2d) X(crop2d) X(upsample2d) X(upsample2d_backward) \
     \
     X(softmax_cross_entropy) X(softmax_cross_entropy_backward) X(categorical_cross_entropy) X(categorical_cross_entropy_backward) \
