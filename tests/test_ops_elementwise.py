@@ -18,6 +18,11 @@ OPS = (
     "reduce_sum_to",
     "affine",
     "fill",
+    "log",
+    "log_backward",
+    "arctan",
+    "arctan_backward",
+    "replace_nan",
 )
 
 
@@ -55,3 +60,20 @@ def test_every_byte_becomes_its_number():
     x = np.arange(256, dtype=np.uint8)
     for isa, (y,) in on_every_path(Case("affine", 0, [x], {"scale": 0.5, "offset": -64.0})):
         assert np.array_equal(y, np.arange(256) * 0.5 - 64), isa
+
+
+def test_log_and_arctan_over_the_whole_range():
+    tiny_to_huge = np.float32(2.0) ** np.linspace(-126, 127, 2003, dtype=np.float32)
+    near_one = np.linspace(0.5, 3, 4001, dtype=np.float32)
+    check(Case("log", 0, [np.concatenate([tiny_to_huge, near_one])]))
+    check(Case("arctan", 0, [np.concatenate([-tiny_to_huge, tiny_to_huge, near_one, -near_one])]))
+    check(Case("arctan_backward", 0, [np.ones(4006, np.float32), np.concatenate([-tiny_to_huge, tiny_to_huge])]))
+
+
+def test_limits_of_log_and_arctan():
+    x = np.tile(np.float32([0, -1, np.inf, -np.inf, np.nan]), 7)
+    for isa, (y,) in on_every_path(Case("log", 0, [x])):
+        assert np.array_equal(y[:5], [-np.inf, np.nan, np.inf, np.nan, np.nan], equal_nan=True), isa
+    for isa, (y,) in on_every_path(Case("arctan", 0, [x])):
+        half = np.float32(np.pi / 2)
+        assert np.array_equal(y[[0, 2, 3, 4]], [0, half, -half, np.nan], equal_nan=True), isa

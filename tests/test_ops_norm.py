@@ -9,7 +9,16 @@ from op_cases import Case
 
 
 @pytest.mark.parametrize(
-    "op", ["batchnorm_moments", "batchnorm", "batchnorm_backward", "batchnorm_fold", "moving_average"]
+    "op",
+    [
+        "batchnorm_moments",
+        "batchnorm",
+        "batchnorm_backward",
+        "batchnorm_fold",
+        "moving_average",
+        "standardize",
+        "standardize_backward",
+    ],
 )
 def test_within_the_bound(op):
     for index in range(count(100)):
@@ -40,3 +49,11 @@ def test_nan_stays_in_its_channel():
         assert (
             np.isnan(mean[16]) and np.isnan(var[16]) and np.isfinite(mean[:16]).all() and np.isfinite(var[:16]).all()
         ), isa
+
+
+@pytest.mark.parametrize("attributes", [{}, {"ridge": 10.0}, {"per_channel": 1}, {"divide": 0}], ids=str)
+def test_a_constant_sample_becomes_zero(attributes):
+    """Whatever is divided by: the difference from the mean is exactly 0, so no epsilon can blow it up."""
+    x = np.full((3, 9, 7, 17), 0.1, np.float32)
+    for isa, (y,) in on_every_path(Case("standardize", 0, [x], attributes)):
+        assert not y.any(), isa

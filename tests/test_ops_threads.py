@@ -69,6 +69,14 @@ def other_cases():
     yield Case("activation", 0, [x], {"activation": 6})
     yield Case("activation_backward", 0, [y, x], {"activation": 8, "reference_is_input": 1})
     probabilities = reference.softmax(x).astype(np.float32)
+    for op in ("log", "arctan"):
+        yield Case(op, 0, [np.abs(x)])
+        yield Case(op + "_backward", 0, [y, np.abs(x) + 1])
+    missing = np.where(y > 1, np.float32(np.nan), x)
+    yield Case("replace_nan", 0, [missing, vector(), y])
+    for per_channel in (0, 1):
+        yield Case("standardize", 0, [x], {"epsilon": 1e-3, "per_channel": per_channel})
+        yield Case("standardize_backward", 0, [y, x], {"epsilon": 1e-3, "per_channel": per_channel})
     yield Case("softmax", 0, [x])
     yield Case("softmax_backward", 0, [y, probabilities])
     for op in ("add", "subtract", "multiply", "maximum", "minimum"):

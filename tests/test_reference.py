@@ -333,6 +333,9 @@ RULES = {
         lambda i, y, g, a: [ref.activation_backward(g, y, reference_is_input=0, **a)],
     ),
     "softmax": (forward("softmax"), lambda i, y, g, a: [ref.softmax_backward(g, y)]),
+    "log": (forward("log"), lambda i, y, g, a: [ref.log_backward(g, i[0])]),
+    "arctan": (forward("arctan"), lambda i, y, g, a: [ref.arctan_backward(g, i[0])]),
+    "standardize": (forward("standardize"), lambda i, y, g, a: [ref.standardize_backward(g, i[0], **a)]),
     "add": (forward("add"), lambda i, y, g, a: broadcast_gradients(g, g, i)),
     "subtract": (forward("subtract"), lambda i, y, g, a: broadcast_gradients(g, -g, i)),
     "multiply": (forward("multiply"), lambda i, y, g, a: broadcast_gradients(g * i[1], g * i[0], i)),
@@ -389,6 +392,8 @@ def smooth_case(rule, index):
     inputs = [x if x is None or x.dtype.kind == "i" else x.astype(np.float64) for x in case.inputs]
     if rule.startswith("activation"):
         inputs[0] = np.clip(inputs[0], -8, 8)  # beyond that 1 - y is lost in y's last digits
+    if rule == "log":
+        inputs[0] = np.clip(inputs[0], 0.01, 100)  # the third derivative is 2 / x^3
     if rule == "categorical_cross_entropy":
         inputs[0] = np.clip(inputs[0], 0.01, 0.99)  # the third derivative of log p is 2 / p^3
     return case, inputs, attributes

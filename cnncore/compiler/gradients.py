@@ -200,6 +200,21 @@ def affine(graph, op, grads, needed):
     return [graph.add("affine", [grads[0]], layer=op.layer, scale=op.attribute("scale"))]
 
 
+@rule("log", "arctan", "standardize")
+def of_the_input(graph, op, grads, needed):
+    return [graph.add(f"{op.name}_backward", [grads[0], op.inputs[0]], layer=op.layer, **op.attributes)]
+
+
+@rule("replace_nan")
+def replace_nan(graph, op, grads, needed):
+    """What was there gets the gradient, what was missing gives it to the fallback."""
+    x, fallback, value = op.inputs[0], op.inputs[1], op.input(2)
+    zero = graph.add("fill", [], layer=op.layer, value=0.0, rank=1, d0=1)
+    present = graph.add("replace_nan", [x, zero, grads[0]], layer=op.layer)
+    missing = _sum_to(graph, graph.add("subtract", [grads[0], present], layer=op.layer), fallback.shape, op.layer) if needed[1] else None
+    return [present if value is None else None, missing, present][:len(op.inputs)]
+
+
 @rule("concat")
 def concat(graph, op, grads, needed):
     axis, begin, parts = int(op.attribute("axis")), 0, []

@@ -1,5 +1,5 @@
 /* standardize: the mean of each sample becomes 0 and its deviation 1, for the whole sample or each of its channels, and the gradient.
- * With scale, lambda and epsilon this is global contrast normalisation (Coates, Ng and Lee 2011, An analysis of single-layer networks in
+ * With scale, ridge and epsilon this is global contrast normalisation (Coates, Ng and Lee 2011, An analysis of single-layer networks in
  * unsupervised feature learning). Parallel axis: samples, the first dimension.
  *
  * The leaves are those of batch normalisation: a sample is a matrix (rows, channels), with one channel where the whole sample is meant. */
@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-enum { SCALE, LAMBDA, EPSILON, PER_CHANNEL, DIVIDE };
+enum { SCALE, RIDGE, EPSILON, PER_CHANNEL, DIVIDE };
 static const cnn_attr_def attrs[] = {
-    CNN_FLOAT_ATTR("scale", 1, -INFINITY, INFINITY), CNN_FLOAT_ATTR("lambda", 0, 0, INFINITY), CNN_FLOAT_ATTR("epsilon", 1e-8, 1e-30, INFINITY),
+    CNN_FLOAT_ATTR("scale", 1, -INFINITY, INFINITY), CNN_FLOAT_ATTR("ridge", 0, 0, INFINITY), CNN_FLOAT_ATTR("epsilon", 1e-8, 1e-30, INFINITY),
     CNN_INT_ATTR("per_channel", 0, 0, 1), CNN_INT_ATTR("divide", 1, 0, 1), CNN_END_OF_ATTRS
 };
 
@@ -62,7 +62,7 @@ static double flops(const cnn_call *c) { return 6.0 * (double)cnn_count(c->out[0
 static double deviation(const cnn_call *c, double variance, int *moves) {
     *moves = 0;
     if (!cnn_int(c, DIVIDE)) return 1;
-    double d = sqrt(c->attr[LAMBDA] + variance);
+    double d = sqrt(c->attr[RIDGE] + variance);
     *moves = d > c->attr[EPSILON];
     return d < c->attr[EPSILON] ? c->attr[EPSILON] : d;            /* NaN stays */
 }
@@ -123,7 +123,7 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_standardize = {
-    .name = "standardize", .summary = "y = scale (x - mean) / max(epsilon, sqrt(lambda + var)) of each sample (and channel); divide=0: y = scale (x - mean)",
+    .name = "standardize", .summary = "y = scale (x - mean) / max(epsilon, sqrt(ridge + var)) of each sample (and channel); divide=0: y = scale (x - mean)",
     .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run, .in_place = 1,
 };
 const cnn_op cnn_op_standardize_backward = {

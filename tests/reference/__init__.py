@@ -57,6 +57,7 @@ from .loss import (
 from .norm import batchnorm, batchnorm_backward, batchnorm_fold, batchnorm_moments, moving_average
 from .optimizer import adam, sgd
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from .preprocess import arctan, arctan_backward, log, log_backward, replace_nan, standardize, standardize_backward
 from .shape import concat, crop2d, pad2d, slice, upsample2d, upsample2d_backward
 
 OPS = {
@@ -104,6 +105,13 @@ OPS = {
         fill,
         dropout,
         gaussian_noise,
+        log,
+        log_backward,
+        arctan,
+        arctan_backward,
+        replace_nan,
+        standardize,
+        standardize_backward,
         softmax_cross_entropy,
         softmax_cross_entropy_backward,
         categorical_cross_entropy,
