@@ -16,7 +16,7 @@ __version__ = _core.VERSION
 
 # Modules are imported when they are first used, so that `import cnncore` is quick.
 _MODULES = ("activations", "augment", "backend", "batches", "callbacks", "checks", "compiler", "config", "data", "datasets", "initializers", "layers", "losses", "metrics",
-            "models", "optimizers", "progress", "random", "regularizers", "serialization", "utils", "cli")
+            "models", "optimizers", "preprocessing", "progress", "random", "regularizers", "serialization", "utils", "cli")
 _NAMES = {"Input": "model", "InputLayer": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}
 
 
@@ -36,4 +36,4 @@ def __dir__():
 
 
 __all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "data", "datasets", "get_isa", "get_threads", "initializers", "layers", "load_model",
-           "losses", "metrics", "models", "optimizers", "regularizers", "set_isa", "set_threads", "show_config", "utils"]
+           "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "set_isa", "set_threads", "show_config", "utils"]

@@ -8,7 +8,7 @@ from .merging import (Add, Average, Concatenate, Maximum, Minimum, Multiply, Sub
                       subtract)
 from .normalization import BatchNormalization
 from .pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
-from .preprocessing import Rescaling
+from .preprocessing import Normalization, Preprocessing, Rescaling
 from .regularization import Dropout, GaussianNoise
 from .reshaping import Cropping2D, Flatten, Reshape, UpSampling2D, ZeroPadding2D
 
@@ -17,8 +17,8 @@ MaxPool2D, AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D = MaxPooling2D, AveragePo
 
 _registry = Registry("layer", [
     Activation, Add, Average, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Conv2DTranspose, Cropping2D, Dense, DepthwiseConv2D, Dropout, ELU,
-    Flatten, GaussianNoise, GlobalAveragePooling2D, GlobalMaxPooling2D, LeakyReLU, MaxPooling2D, Maximum, Minimum, Multiply, ReLU, Rescaling, Reshape,
-    Softmax, Subtract, UpSampling2D, ZeroPadding2D])
+    Flatten, GaussianNoise, GlobalAveragePooling2D, GlobalMaxPooling2D, LeakyReLU, MaxPooling2D, Maximum, Minimum, Multiply, Normalization,
+    Preprocessing, ReLU, Rescaling, Reshape, Softmax, Subtract, UpSampling2D, ZeroPadding2D])
 
 
 def __getattr__(name):
