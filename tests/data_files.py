@@ -12,8 +12,10 @@ from PIL import Image
 def pattern(height, width, channels=3, seed=0):
     """A smooth uint8 picture without symmetry, which survives JPEG."""
     y, x = np.mgrid[0:height, 0:width]
-    planes = [127 + 60 * np.sin((seed + 1 + c) * (x / width + 0.3) * 3) + 60 * np.cos((seed + 2 + c) * y / height * 4)
-              for c in range(channels)]
+    planes = [
+        127 + 60 * np.sin((seed + 1 + c) * (x / width + 0.3) * 3) + 60 * np.cos((seed + 2 + c) * y / height * 4)
+        for c in range(channels)
+    ]
     return np.clip(np.stack(planes, axis=2), 0, 255).astype(np.uint8)
 
 
@@ -27,13 +29,19 @@ def encoded(array, image_format="PNG", **options):
 
 def png(width, height, depth, colour_type, rows, extra=()):
     """A PNG file by its specification; `rows` holds the raw bytes of each row."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunk(*e) for e in extra) + chunk(b"IDAT", body) \
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(chunk(*e) for e in extra)
+        + chunk(b"IDAT", body)
         + chunk(b"IEND", b"")
+    )
 
 
 def write(path, data):
@@ -50,8 +58,8 @@ def bad_files(folder):
         "text.jpg": (b"this is no photo\n" * 40, "no image"),
         "page.png": (b"<!DOCTYPE html><html><body>404</body></html>", "no image"),
         "header-only.jpg": (photo[:20], "no image"),
-        "truncated.jpg": (photo[:len(photo) * 9 // 10], "truncated"),
-        "truncated.png": (drawing[:len(drawing) // 2], "truncated"),
+        "truncated.jpg": (photo[: len(photo) * 9 // 10], "truncated"),
+        "truncated.png": (drawing[: len(drawing) // 2], "truncated"),
         "checksum.png": (drawing[:20] + b"\xff" + drawing[21:], "header is damaged"),
         "truncated.gif": (encoded(pattern(40, 60), "GIF")[:900], "damaged"),
         "truncated.webp": (encoded(pattern(40, 60), "WEBP")[:200], ""),

@@ -28,7 +28,7 @@ def test_grey_rgb_and_alpha_keep_their_values(tmp_path):
         np.testing.assert_array_equal(read(path, array.shape[2]).reshape(array.shape), array, strict=True)
     np.testing.assert_array_equal(read(tmp_path / "1.png", 3), np.repeat(grey, 3, axis=2))
     np.testing.assert_array_equal(read(tmp_path / "3.png", 4)[..., 3], 255)
-    luma = (colour @ np.array([0.299, 0.587, 0.114]))
+    luma = colour @ np.array([0.299, 0.587, 0.114])
     assert np.abs(read(tmp_path / "3.png", 1) - luma).max() <= 1
 
 
@@ -55,7 +55,9 @@ def test_palettes_are_looked_up(tmp_path):
     np.testing.assert_array_equal(read(path), colours[indices])
     transparency = np.full(16, 255, np.uint8)
     transparency[3] = 0
-    path = write(tmp_path / "t.png", png(5, 6, 8, 3, rows, [(b"PLTE", colours.tobytes()), (b"tRNS", transparency.tobytes())]))
+    path = write(
+        tmp_path / "t.png", png(5, 6, 8, 3, rows, [(b"PLTE", colours.tobytes()), (b"tRNS", transparency.tobytes())])
+    )
     shown_colours = colours.copy()
     shown_colours[3] = 255
     np.testing.assert_array_equal(read(path), shown_colours[indices])
@@ -96,8 +98,16 @@ def test_other_modes(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "animation.gif", 1), pattern(8, 8, 1, seed=1)[..., 0])
 
 
-TURNS = [lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1, ::-1], lambda a: a[::-1], lambda a: a.transpose(1, 0, 2),
-         lambda a: np.rot90(a, -1), lambda a: np.rot90(a, 2).transpose(1, 0, 2), lambda a: np.rot90(a)]
+TURNS = [
+    lambda a: a,
+    lambda a: a[:, ::-1],
+    lambda a: a[::-1, ::-1],
+    lambda a: a[::-1],
+    lambda a: a.transpose(1, 0, 2),
+    lambda a: np.rot90(a, -1),
+    lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    lambda a: np.rot90(a),
+]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -152,9 +162,23 @@ def test_bad_files_are_reported_with_path_and_reason(tmp_path):
 
 def test_any_bytes_give_an_image_or_the_error(tmp_path):
     generator = np.random.default_rng(5)
-    sources = [encoded(pattern(12, 10), f, **o) for f, o in (
-        ("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("TIFF", {}), ("BMP", {}), ("PPM", {}),
-        ("WEBP", {}), ("TGA", {}), ("ICO", {}), ("PCX", {}), ("SGI", {}))]
+    sources = [
+        encoded(pattern(12, 10), f, **o)
+        for f, o in (
+            ("JPEG", {}),
+            ("JPEG", {"progressive": True}),
+            ("PNG", {}),
+            ("GIF", {}),
+            ("TIFF", {}),
+            ("BMP", {}),
+            ("PPM", {}),
+            ("WEBP", {}),
+            ("TGA", {}),
+            ("ICO", {}),
+            ("PCX", {}),
+            ("SGI", {}),
+        )
+    ]
     path, readable = tmp_path / "damaged", 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged metadata
@@ -163,7 +187,9 @@ def test_any_bytes_give_an_image_or_the_error(tmp_path):
                 damaged = bytearray(source)
                 for place in generator.integers(0, len(damaged), generator.integers(1, 8)):
                     damaged[place] = generator.integers(0, 256)
-                path.write_bytes(damaged[:generator.integers(1, len(damaged) + 1)] if generator.random() < 0.3 else damaged)
+                path.write_bytes(
+                    damaged[: generator.integers(1, len(damaged) + 1)] if generator.random() < 0.3 else damaged
+                )
                 try:
                     assert read(path, max_pixels=10**6).ndim == 3
                     readable += 1
@@ -180,8 +206,12 @@ def test_max_pixels(tmp_path):
 
 
 def test_decoder_arguments():
-    for arguments, message in ((dict(channels=2), "channels must be one of 1, 3, 4"), (dict(background=3), "background"),
-                               (dict(background=(0, 0, 256)), "background"), (dict(max_pixels=0), "max_pixels")):
+    for arguments, message in (
+        (dict(channels=2), "channels must be one of 1, 3, 4"),
+        (dict(background=3), "background"),
+        (dict(background=(0, 0, 256)), "background"),
+        (dict(max_pixels=0), "max_pixels"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.Decoder(**arguments)
 
@@ -286,20 +316,23 @@ def test_table_without_names_and_with_numbers(tmp_path):
     assert data.ImageTable(table, 0, None, delimiter=";").labels is None
 
 
-@pytest.mark.parametrize("content, arguments, message", [
-    ("path,label\n", {}, "at least one image"),
-    ("", {}, "first line must name the columns path, label, got nothing"),
-    ("file,label\na,b\n", {}, "first line must name the columns path, label, got file, label"),
-    ("path,label\na.jpg,b\nc.jpg\n", {}, "line 3 must have at least 2 columns, got 1"),
-    ("path,label\n,b\n", {}, "line 2 must have a path"),
-    ("path,label\na.jpg,x\n", dict(label_kind="number"), "line 2 must have a finite number as label, got 'x'"),
-    ("path,label\na.jpg,inf\n", dict(label_kind="number"), "line 2 must have a finite number"),
-    ("path,label\na.jpg,x\n", dict(label_column=1), "columns must be all names or all numbers"),
-    ("path,label\na.jpg,x\n", dict(label_column=["label"]), "one column"),
-    ("path,label\na.jpg,x\n", dict(label_kind="words"), "label_kind must be one of"),
-    ("path,label\na.jpg,1\n", dict(label_kind="number", class_names=["1"]), "class_names must be left out"),
-    ('path,label\na.jpg,"x\n', {}, "must be a table in UTF-8"),
-])
+@pytest.mark.parametrize(
+    "content, arguments, message",
+    [
+        ("path,label\n", {}, "at least one image"),
+        ("", {}, "first line must name the columns path, label, got nothing"),
+        ("file,label\na,b\n", {}, "first line must name the columns path, label, got file, label"),
+        ("path,label\na.jpg,b\nc.jpg\n", {}, "line 3 must have at least 2 columns, got 1"),
+        ("path,label\n,b\n", {}, "line 2 must have a path"),
+        ("path,label\na.jpg,x\n", dict(label_kind="number"), "line 2 must have a finite number as label, got 'x'"),
+        ("path,label\na.jpg,inf\n", dict(label_kind="number"), "line 2 must have a finite number"),
+        ("path,label\na.jpg,x\n", dict(label_column=1), "columns must be all names or all numbers"),
+        ("path,label\na.jpg,x\n", dict(label_column=["label"]), "one column"),
+        ("path,label\na.jpg,x\n", dict(label_kind="words"), "label_kind must be one of"),
+        ("path,label\na.jpg,1\n", dict(label_kind="number", class_names=["1"]), "class_names must be left out"),
+        ('path,label\na.jpg,"x\n', {}, "must be a table in UTF-8"),
+    ],
+)
 def test_table_errors(tmp_path, content, arguments, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(ValueError, match=message):
@@ -318,7 +351,11 @@ def test_array_dataset():
     assert len(arrays) == 2 and arrays[1][0].shape == (3, 4, 1) and arrays[-1][1] == 6
     with pytest.raises(IndexError):
         arrays[2]
-    for bad, message in (((np.zeros(3),), "x must be numbers"), ((x, [1]), "y must be one number"), ((x, ["a", "b"]), "y must")):
+    for bad, message in (
+        ((np.zeros(3),), "x must be numbers"),
+        ((x, [1]), "y must be one number"),
+        ((x, ["a", "b"]), "y must"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.ArrayDataset(*bad)
     part = arrays.subset([1])

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def noise(image, *, seed, epoch, index):
     generator = np.random.default_rng([seed, epoch, index])
     top, left = generator.integers(0, 5, 2)
     time.sleep(generator.random() * 2e-3)  # workers overtake each other
-    return array[top:top + 24, left:left + 24] ^ generator.integers(0, 64, (24, 24, 1), np.uint8)
+    return array[top : top + 24, left : left + 24] ^ generator.integers(0, 64, (24, 24, 1), np.uint8)
 
 
 def digest(batches):
@@ -54,7 +55,9 @@ def digest(batches):
 
 
 def loader(photos, **options):
-    return data.Loader(photos, **{**dict(batch_size=5, shuffle=True, seed=11, image_size=(32, 32), transform=noise), **options})
+    return data.Loader(
+        photos, **{**dict(batch_size=5, shuffle=True, seed=11, image_size=(32, 32), transform=noise), **options}
+    )
 
 
 # ------------------------------------------------------------------------------------------------- the same bytes
@@ -175,7 +178,7 @@ def test_mixed_batches(photos):
 
 
 def _indices(photos, batch, seed):
-    return data.ShuffledSampler(len(photos)).order(seed, 0)[:len(batch)].tolist()
+    return data.ShuffledSampler(len(photos)).order(seed, 0)[: len(batch)].tolist()
 
 
 # ------------------------------------------------------------------------------------------------- batches
@@ -184,7 +187,7 @@ def _indices(photos, batch, seed):
 def test_batches_of_files_equal_pillow(photos):
     batches = data.Loader(photos, 7, image_size=(20, 24), resize="stretch", draft_size=None)
     for number, (x, y) in enumerate(batches):
-        for image, label, path in zip(x, y, photos.paths[7 * number:]):
+        for image, label, path in zip(x, y, photos.paths[7 * number :]):
             expected = Image.open(path).resize((24, 20), Image.Resampling.BILINEAR)
             np.testing.assert_array_equal(image, np.asarray(expected))
             assert photos.class_names[label] == os.path.basename(os.path.dirname(path))
@@ -210,7 +213,9 @@ def test_batches_of_arrays():
     assert next(iter(data.Loader(part)))[1].tolist() == [9, 3]
 
 
-@pytest.mark.parametrize("shape, size", [((40, 60), (20, 20)), ((60, 40), (20, 30)), ((33, 47), (50, 20)), ((5, 9), (16, 8))])
+@pytest.mark.parametrize(
+    "shape, size", [((40, 60), (20, 20)), ((60, 40), (20, 30)), ((33, 47), (50, 20)), ((5, 9), (16, 8))]
+)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_resizing(shape, size, channels):
     array = pattern(*shape, channels)
@@ -225,7 +230,7 @@ def test_resizing(shape, size, channels):
     middle = data.resized(ramp, size, "crop")[size[0] // 2, :, 0]
     positions = (shape[1] - kept) / 2 + (np.arange(size[1]) + 0.5) * scale - 0.5
     inner = slice(2, -2)
-    # A triangle of weights that is sampled at pixels keeps a ramp within a tenth of a pixel; a shift would be half of one.
+    # A triangle of weights, sampled at pixels, keeps a ramp within a tenth of a pixel; a shift would be half of one.
     np.testing.assert_allclose(middle[inner], positions[inner] * step, atol=0.1 * step)
     padded = data.resized(np.full((*shape, 1), 9, np.uint8), size, "pad")
     scale = min(size[0] / shape[0], size[1] / shape[1])
@@ -259,16 +264,29 @@ def test_shapes_that_differ(photos):
         list(data.Loader(photos, 1, transform=lambda image, **draws: np.zeros(3)))
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(batch_size=0), "batch_size must be an integer >= 1"), (dict(shuffle=1), "shuffle must be True or False"),
-    (dict(shuffle=True, sampler=data.ShuffledSampler(24)), "shuffle must be False with a sampler"),
-    (dict(sampler=[1, 2]), "sampler must have order"), (dict(seed=-1), "seed"), (dict(image_size=(1, 2, 3)), "image_size"),
-    (dict(image_size=0), "image_size"), (dict(resize="fit"), "resize must be one of"), (dict(draft_size="big"), "draft_size"),
-    (dict(interpolation="cubic"), "did you mean 'bicubic'"), (dict(transform=3), "transform must be callable"),
-    (dict(dtype="float64"), "dtype must be one of"), (dict(workers=-1), "workers"), (dict(prefetch=0), "prefetch"),
-    (dict(on_error="ignore"), "on_error must be one of"), (dict(cache={1: 2}.items()), "cache must be a MemoryCache"),
-    (dict(batch_size=25, drop_last=True), "batch_size must be at most the 24 images"),
-    (dict(batch_size=None, batch_transform=print), "batch_transform must be left out")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(batch_size=0), "batch_size must be an integer >= 1"),
+        (dict(shuffle=1), "shuffle must be True or False"),
+        (dict(shuffle=True, sampler=data.ShuffledSampler(24)), "shuffle must be False with a sampler"),
+        (dict(sampler=[1, 2]), "sampler must have order"),
+        (dict(seed=-1), "seed"),
+        (dict(image_size=(1, 2, 3)), "image_size"),
+        (dict(image_size=0), "image_size"),
+        (dict(resize="fit"), "resize must be one of"),
+        (dict(draft_size="big"), "draft_size"),
+        (dict(interpolation="cubic"), "did you mean 'bicubic'"),
+        (dict(transform=3), "transform must be callable"),
+        (dict(dtype="float64"), "dtype must be one of"),
+        (dict(workers=-1), "workers"),
+        (dict(prefetch=0), "prefetch"),
+        (dict(on_error="ignore"), "on_error must be one of"),
+        (dict(cache={1: 2}.items()), "cache must be a MemoryCache"),
+        (dict(batch_size=25, drop_last=True), "batch_size must be at most the 24 images"),
+        (dict(batch_size=None, batch_transform=print), "batch_transform must be left out"),
+    ],
+)
 def test_argument_errors(photos, arguments, message):
     with pytest.raises(ValueError, match=message):
         data.Loader(photos, **arguments)
@@ -277,9 +295,15 @@ def test_argument_errors(photos, arguments, message):
 def test_state_errors(photos):
     batches = loader(photos)
     state = batches.state_dict()
-    for bad, message in ((3, "state must be a dict"), ({}, "with the keys seed, epoch"), ({**state, "images": 7}, "got images=7"),
-                         ({**state, "batch": 5}, "batch must be below 5"), ({**state, "batch_size": 6}, "batch_size=6"),
-                         ({**state, "epoch": -1}, "epoch"), ({**state, "seed": 0.5}, "seed")):
+    for bad, message in (
+        (3, "state must be a dict"),
+        ({}, "with the keys seed, epoch"),
+        ({**state, "images": 7}, "got images=7"),
+        ({**state, "batch": 5}, "batch must be below 5"),
+        ({**state, "batch_size": 6}, "batch_size=6"),
+        ({**state, "epoch": -1}, "epoch"),
+        ({**state, "seed": 0.5}, "seed"),
+    ):
         with pytest.raises(ValueError, match=message):
             batches.load_state_dict(bad)
         assert batches.state_dict() == state
@@ -327,10 +351,13 @@ def test_damaged_files_are_skipped_as_asked(tmp_path):
             warnings.simplefilter("error")  # once for each file
             list(batches)
     assert len({digest(r) for r in results}) == 1
-    assert [y.tolist() for _, y in results[0]] == [[0, 0]] * 3 + [[1], [1]] + [[2, 2]] * 3  # the empty batch is left out
+    assert [y.tolist() for _, y in results[0]] == [[0, 0]] * 3 + [[1], [1]] + [
+        [2, 2]
+    ] * 3  # the empty batch is left out
     report = data.check_files(photos)
-    assert digest(data.Loader(photos.subset(report.readable), 14, image_size=16)) == \
-        digest([tuple(np.concatenate(part) for part in zip(*results[0]))])
+    assert digest(data.Loader(photos.subset(report.readable), 14, image_size=16)) == digest(
+        [tuple(np.concatenate(part) for part in zip(*results[0]))]
+    )
 
 
 @pytest.mark.parametrize("end", ["close", "forget", "error"])
@@ -349,13 +376,53 @@ def test_a_walk_that_is_broken_off_leaves_no_thread(photos, end):
         assert not [t for t in threading.enumerate() if t.name.startswith("cnncore-data")]
 
 
+def script(folder, *lines):
+    """A process that runs lines of Python on a folder of images."""
+    code = "\n".join(["import time", "from cnncore import data", f"photos = data.ImageFolder({str(folder)!r})", *lines])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
 def test_the_interpreter_ends_with_a_walk_open(tmp_path):
     photo_folder(tmp_path, each=4)
-    code = (f"from cnncore import data\nwalk = iter(data.Loader(data.ImageFolder({str(tmp_path)!r}), 1, image_size=8, "
-            "workers=2, prefetch=1))\nnext(walk)\nprint('done')")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert result.returncode == 0 and result.stdout == "done\n" and result.stderr == ""
+    child = script(
+        tmp_path,
+        "walk = iter(data.Loader(photos, 1, image_size=8, workers=2, prefetch=1))",
+        "next(walk)",
+        "print('done')",
+    )
+    assert child.communicate(timeout=60) == ("done\n", "") and child.returncode == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_interrupt_ends_the_wait_for_a_batch(tmp_path, workers):
+    photo_folder(tmp_path, each=30)
+    child = script(
+        tmp_path,
+        "def slow(image, **draws):",
+        "    time.sleep(0.1)",
+        "    return image",
+        "try:",
+        f"    for x, y in data.Loader(photos, 12, image_size=8, workers={workers}, prefetch=9, transform=slow):",
+        "        print('batch', flush=True)",
+        "        time.sleep(0.3)",
+        "except KeyboardInterrupt:",
+        "    print('interrupted', flush=True)",
+        "    time.sleep(0.01)",
+        "    import threading",
+        "    print(threading.active_count())",
+    )
+    assert child.stdout.readline() == "batch\n"
+    time.sleep(0.4)  # it waits for the next one, or makes it
+    begin = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    while (line := child.stdout.readline()) == "batch\n":
+        pass
+    # The pieces that the workers are at are finished: three images each, 0.3 s
+    assert line == "interrupted\n" and time.monotonic() - begin < 3
+    assert child.communicate(timeout=60) == ("1\n", "") and child.returncode == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -463,7 +530,13 @@ def test_a_changed_file_is_decoded_again(tmp_path, kind):
     photos, cache = data.ImageFolder(tmp_path), kind(1000)
     batches = data.Loader(photos, 1, cache=cache)
     list(batches)
-    for array in (pattern(8, 8, seed=5), pattern(16, 16, seed=6), pattern(8, 8, seed=7), pattern(30, 30), pattern(8, 8, seed=8)):
+    for array in (
+        pattern(8, 8, seed=5),
+        pattern(16, 16, seed=6),
+        pattern(8, 8, seed=7),
+        pattern(30, 30),
+        pattern(8, 8, seed=8),
+    ):
         old = os.stat(path)
         while True:  # a write within the clock's tick of the last one leaves the times as they are
             write(path, encoded(array))
@@ -480,7 +553,13 @@ def test_a_changed_file_is_decoded_again(tmp_path, kind):
 
 def test_one_cache_for_several_settings(photos):
     cache = data.MemoryCache(10**7)
-    for options in (dict(), dict(image_size=(28, 28)), dict(resize="pad"), dict(interpolation="nearest"), dict(image_size=None)):
+    for options in (
+        dict(),
+        dict(image_size=(28, 28)),
+        dict(resize="pad"),
+        dict(interpolation="nearest"),
+        dict(image_size=None),
+    ):
         for _ in range(2):
             assert digest(loader(photos, cache=cache, **options)) == digest(loader(photos, **options))
     grey = data.ImageFiles(photos.paths, photos.labels, channels=1)
@@ -514,8 +593,15 @@ def test_a_full_disk_is_a_full_cache(monkeypatch):
 
 
 def small_model(classes=3, size=(16, 16)):
-    model = Sequential([Input((*size, 3), dtype="uint8"), layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="relu"),
-                        layers.GlobalAveragePooling2D(), layers.Dense(classes)])
+    model = Sequential(
+        [
+            Input((*size, 3), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(classes),
+        ]
+    )
     model.compile("sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"], seed=1)
     for variable in model.variables:
         variable.assign(np.random.default_rng(len(variable.shape)).normal(0, 0.3, variable.shape))

@@ -27,8 +27,15 @@ def test_check_files(tmp_path):
         # EPS is known by its content only: drawing.eps is no image by its name
         assert {e.path for e in report.unreadable} == set(bad) - {str(tmp_path / "dog" / "drawing.eps")}
         assert all(bad[e.path] in e.reason for e in report.unreadable)
-        assert report.mislabelled == [(str(tmp_path / "cat" / "wrong.jpg"), "PNG"), (str(tmp_path / "cat" / "wrong.txt"), "BMP")]
-        assert report.images == len(photos) == 9 + 2 + len(bad) - 1 and report.formats == {"JPEG": 9, "PNG": 1, "BMP": 1}
+        assert report.mislabelled == [
+            (str(tmp_path / "cat" / "wrong.jpg"), "PNG"),
+            (str(tmp_path / "cat" / "wrong.txt"), "BMP"),
+        ]
+        assert report.images == len(photos) == 9 + 2 + len(bad) - 1 and report.formats == {
+            "JPEG": 9,
+            "PNG": 1,
+            "BMP": 1,
+        }
         assert report.smallest == (2, 3) and report.largest == (70, 90)
         assert [os.path.basename(p) for p in report.ignored] == ["drawing.eps", "notes.txt"]
         assert len(report.readable) == 11
@@ -103,8 +110,12 @@ def test_duplicates_across_splits(tmp_path):
     train, val = data.ImageFolder(tmp_path / "train"), data.ImageFolder(tmp_path / "val")
     found = data.find_duplicates({"train": train, "val": val})
     named = {tuple(os.path.basename(m.name) for m in d.members): (d.exact, d.splits) for d in found}
-    assert named == {("03.png", "copy.png"): (True, ["train", "val"]), ("05.png", "recompressed.jpg"): (False, ["train", "val"]),
-                     ("07.png", "smaller.png"): (False, ["train", "val"]), ("09.png", "twice.png"): (True, ["train"])}
+    assert named == {
+        ("03.png", "copy.png"): (True, ["train", "val"]),
+        ("05.png", "recompressed.jpg"): (False, ["train", "val"]),
+        ("07.png", "smaller.png"): (False, ["train", "val"]),
+        ("09.png", "twice.png"): (True, ["train"]),
+    }
     for entry in found:
         for member in entry.members:
             assert {"train": train, "val": val}[member.split].paths[member.index] == member.name
@@ -157,8 +168,8 @@ def test_near_hashes_are_all_found(distance):
 def test_difference_hash_by_definition():
     array = scene(1, 72, 72)
     grey = np.asarray(Image.fromarray(array).convert("L"), float)
-    across = np.array([[grey[9 * i:9 * i + 9, 8 * j:8 * j + 8].mean() for j in range(9)] for i in range(8)])
-    down = np.array([[grey[8 * i:8 * i + 8, 9 * j:9 * j + 9].mean() for j in range(8)] for i in range(9)])
+    across = np.array([[grey[9 * i : 9 * i + 9, 8 * j : 8 * j + 8].mean() for j in range(9)] for i in range(8)])
+    down = np.array([[grey[8 * i : 8 * i + 8, 9 * j : 9 * j + 9].mean() for j in range(8)] for i in range(9)])
     bits = [*(np.diff(across, axis=1) > 0).ravel(), *(np.diff(down, axis=0) > 0).ravel()]
     np.testing.assert_array_equal(np.unpackbits(difference_hash(Image.fromarray(array))), bits)
     assert difference_hash(np.full((30, 30, 3), 7.0)) is None and difference_hash(np.zeros((3, 3, 1), np.uint8)) is None
@@ -230,7 +241,7 @@ def test_contact_sheet(tmp_path):
     assert sheet.mode == "RGB" and sheet.size == (2 * 36 + 4, 2 * 36 + 4)
     pixels = np.asarray(sheet)
     for value, (row, column) in zip((10, 90, 170), ((0, 0), (0, 1), (1, 0))):
-        assert (pixels[4 + 36 * row:36 + 36 * row, 4 + 36 * column:36 + 36 * column] == value).all()
+        assert (pixels[4 + 36 * row : 36 + 36 * row, 4 + 36 * column : 36 + 36 * column] == value).all()
     tile = pixels[40:72, 40:72]
     assert (tile[8:24] == 128).all() and (tile[:8] == 255).all() and (tile[24:] == 255).all()
     labelled = data.contact_sheet(np.stack(images[:3]), [0, 1, 7], ["cat", "dög 猫"], tile=32)
@@ -267,8 +278,12 @@ def test_augmentation_sheet(tmp_path):
 
 def test_sheet_errors():
     image = np.zeros((4, 4, 3), np.uint8)
-    for arguments, message in ((([],), "at least one image"), (([image], [1, 2]), "each of the 1 images, got 2"),
-                               (([np.zeros((4, 4, 2))],), "1, 3 or 4"), (([image], [1], None, ["a"]), "captions")):
+    for arguments, message in (
+        (([],), "at least one image"),
+        (([image], [1, 2]), "each of the 1 images, got 2"),
+        (([np.zeros((4, 4, 2))],), "1, 3 or 4"),
+        (([image], [1], None, ["a"]), "captions"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.contact_sheet(*arguments)
 
@@ -292,25 +307,39 @@ def test_image_dataset_from_directory(folder, capsys):
     (x, y), *_ = batches
     assert x.dtype == np.float32 and x.shape == (6, 20, 24, 3) and x.max() > 1 and y.dtype == np.int32
     assert y.tolist() == [0] * 5 + [1]
-    one_hot = utils.image_dataset_from_directory(folder, label_mode="categorical", shuffle=False, verbose=False, batch_size=16)
+    one_hot = utils.image_dataset_from_directory(
+        folder, label_mode="categorical", shuffle=False, verbose=False, batch_size=16
+    )
     assert next(iter(one_hot))[1].tolist() == np.eye(4)[[0] * 5 + [1] * 6 + [2] * 5].tolist()
     assert next(iter(one_hot))[0].shape == (16, 256, 256, 3)
-    binary = utils.image_dataset_from_directory(folder, label_mode="binary", class_names=["emu", "cat"], shuffle=False,
-                                                verbose=False, color_mode="grayscale", image_size=8)
+    binary = utils.image_dataset_from_directory(
+        folder,
+        label_mode="binary",
+        class_names=["emu", "cat"],
+        shuffle=False,
+        verbose=False,
+        color_mode="grayscale",
+        image_size=8,
+    )
     x, y = next(iter(binary))
     assert x.shape == (10, 8, 8, 1) and y.tolist() == [[0]] * 5 + [[1]] * 5 and y.dtype == np.float32
     images = utils.image_dataset_from_directory(folder, labels=None, color_mode="rgba", batch_size=None, verbose=False)
     assert next(iter(images)).shape == (256, 256, 4) and len(images) == 16
-    listed = utils.image_dataset_from_directory(folder, labels=[3] * 8 + [5] * 8, verbose=False, shuffle=False, image_size=8)
+    listed = utils.image_dataset_from_directory(
+        folder, labels=[3] * 8 + [5] * 8, verbose=False, shuffle=False, image_size=8
+    )
     assert next(iter(listed))[1].tolist() == [3] * 8 + [5] * 8 and listed.class_names == ["3", "5"]
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("options, resize", [({}, "stretch"), (dict(crop_to_aspect_ratio=True), "crop"),
-                                             (dict(pad_to_aspect_ratio=True), "pad")])
+@pytest.mark.parametrize(
+    "options, resize",
+    [({}, "stretch"), (dict(crop_to_aspect_ratio=True), "crop"), (dict(pad_to_aspect_ratio=True), "pad")],
+)
 def test_image_dataset_resizes(folder, options, resize):
-    batches = utils.image_dataset_from_directory(folder, image_size=(12, 30), shuffle=False, verbose=False,
-                                                 interpolation="bicubic", **options)
+    batches = utils.image_dataset_from_directory(
+        folder, image_size=(12, 30), shuffle=False, verbose=False, interpolation="bicubic", **options
+    )
     x, _ = next(iter(batches))
     expected = data.resized(Image.open(batches.file_paths[0]), (12, 30), resize, "bicubic")
     np.testing.assert_array_equal(x[0], np.asarray(expected, np.float32))
@@ -325,7 +354,9 @@ def test_image_dataset_shuffles_and_splits_like_keras(folder, capsys):
     for seed in (0, 7):
         paths, labels, names = dataset_utils.index_directory(str(folder), "inferred", formats, seed=seed)
         for split in (0.2, 0.5):
-            both = utils.image_dataset_from_directory(folder, validation_split=split, subset="both", seed=seed, image_size=8)
+            both = utils.image_dataset_from_directory(
+                folder, validation_split=split, subset="both", seed=seed, image_size=8
+            )
             for mine, name in zip(both, ("training", "validation")):
                 theirs = dataset_utils.get_training_or_validation_split(paths, labels, split, name)
                 assert [os.path.normpath(p) for p in theirs[0]] == mine.file_paths and mine.class_names == names
@@ -335,17 +366,30 @@ def test_image_dataset_shuffles_and_splits_like_keras(folder, capsys):
     assert "Using 8 files for validation." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(label_mode="one-hot"), "label_mode must be one of"), (dict(color_mode="bgr"), "color_mode must be one of"),
-    (dict(interpolation="gaussian"), "interpolation must be one of"), (dict(data_format="channels_first"), "data_format"),
-    (dict(crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), "must not both"), (dict(labels=[1]), "each of the 16 files"),
-    (dict(labels="yes"), "labels must be"), (dict(labels=[1] * 16, class_names=["a"]), "class_names must be left out"),
-    (dict(class_names=["bee"]), "class_names must be folders"), (dict(label_mode="binary"), "two classes, got 4"),
-    (dict(validation_split=0.5), "must be given together"), (dict(subset="training"), "must be given together"),
-    (dict(validation_split=1.5, subset="both"), "between 0 and 1"), (dict(validation_split=0.5, subset="test"), "subset"),
-    (dict(validation_split=0.5, subset="training"), "seed must be given"),
-    (dict(validation_split=0.01, subset="both"), "leaves one part empty"), (dict(shuffle=3), "shuffle must be"),
-    (dict(image_size="big"), "image_size"), (dict(batch_size=0), "batch_size")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(label_mode="one-hot"), "label_mode must be one of"),
+        (dict(color_mode="bgr"), "color_mode must be one of"),
+        (dict(interpolation="gaussian"), "interpolation must be one of"),
+        (dict(data_format="channels_first"), "data_format"),
+        (dict(crop_to_aspect_ratio=True, pad_to_aspect_ratio=True), "must not both"),
+        (dict(labels=[1]), "each of the 16 files"),
+        (dict(labels="yes"), "labels must be"),
+        (dict(labels=[1] * 16, class_names=["a"]), "class_names must be left out"),
+        (dict(class_names=["bee"]), "class_names must be folders"),
+        (dict(label_mode="binary"), "two classes, got 4"),
+        (dict(validation_split=0.5), "must be given together"),
+        (dict(subset="training"), "must be given together"),
+        (dict(validation_split=1.5, subset="both"), "between 0 and 1"),
+        (dict(validation_split=0.5, subset="test"), "subset"),
+        (dict(validation_split=0.5, subset="training"), "seed must be given"),
+        (dict(validation_split=0.01, subset="both"), "leaves one part empty"),
+        (dict(shuffle=3), "shuffle must be"),
+        (dict(image_size="big"), "image_size"),
+        (dict(batch_size=0), "batch_size"),
+    ],
+)
 def test_image_dataset_errors(folder, arguments, message):
     with pytest.raises(ValueError, match=message):
         utils.image_dataset_from_directory(folder, verbose=False, **arguments)

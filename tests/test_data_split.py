@@ -13,8 +13,15 @@ def labelled(counts, one_hot=False):
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-@pytest.mark.parametrize("counts, fractions", [((100, 50, 10), (0.8, 0.2)), ((7, 1, 3, 40), (0.7, 0.15, 0.15)),
-                                               ((33, 34), (1 / 3, 1 / 3, 1 / 3)), ((500, 2), (0.9, 0.1))])
+@pytest.mark.parametrize(
+    "counts, fractions",
+    [
+        ((100, 50, 10), (0.8, 0.2)),
+        ((7, 1, 3, 40), (0.7, 0.15, 0.15)),
+        ((33, 34), (1 / 3, 1 / 3, 1 / 3)),
+        ((500, 2), (0.9, 0.1)),
+    ],
+)
 def test_stratified_split(counts, fractions, one_hot):
     dataset = labelled(counts, one_hot)
     parts = data.split(dataset, fractions, seed=3)
@@ -39,18 +46,29 @@ def test_split_follows_the_seed():
     assert [len(p) for p in data.split(unlabelled, (0.5, 0.3, 0.2), stratified=False, seed=1)] == [5, 3, 2]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(fractions=(0.8, 0.3)), "fractions must be two or more that sum to 1"), (dict(fractions=(1,)), "two or more"),
-    (dict(fractions=(1.2, -0.2)), "fractions must be a finite number > 0"), (dict(seed=-1), "seed"),
-    (dict(stratified=1), "stratified must be True or False"), (dict(fractions=(0.5,) * 2 + (1e-9,) * 2), "gets none")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(fractions=(0.8, 0.3)), "fractions must be two or more that sum to 1"),
+        (dict(fractions=(1,)), "two or more"),
+        (dict(fractions=(1.2, -0.2)), "fractions must be a finite number > 0"),
+        (dict(seed=-1), "seed"),
+        (dict(stratified=1), "stratified must be True or False"),
+        (dict(fractions=(0.5,) * 2 + (1e-9,) * 2), "gets none"),
+    ],
+)
 def test_split_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         data.split(labelled((2, 1)), **arguments)
 
 
 def test_split_needs_classes():
-    for y, message in ((None, "must have labels"), (np.zeros((4, 3)), "one-hot"), ([0.5, 1, 2, 3], "class numbers"),
-                       ([-1, 0, 0, 0], "not be negative")):
+    for y, message in (
+        (None, "must have labels"),
+        (np.zeros((4, 3)), "one-hot"),
+        ([0.5, 1, 2, 3], "class numbers"),
+        ([-1, 0, 0, 0], "not be negative"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.split(data.ArrayDataset(np.zeros((4, 2, 2)), y))
     with pytest.raises(ValueError, match="dataset must be a cnncore.data.Dataset"):
@@ -86,16 +104,21 @@ def test_kfold_errors():
     with pytest.raises(ValueError, match="seed must be left out with shuffle=False"):
         data.KFold(shuffle=False, seed=1)
     folds = data.KFold(3)
-    assert [v.indices.tolist() for _, v in folds.split(labelled((9,)))] == \
-        [v.indices.tolist() for _, v in folds.split(labelled((9,)))]
+    assert [v.indices.tolist() for _, v in folds.split(labelled((9,)))] == [
+        v.indices.tolist() for _, v in folds.split(labelled((9,)))
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- samplers
 
 
 def test_orders_are_functions_of_seed_and_epoch():
-    samplers = [data.ShuffledSampler(50), data.WeightedSampler(np.arange(50) + 1.0),
-                data.WeightedSampler(np.arange(50) + 1.0, 20, replacement=False), data.BalancedSampler([0] * 45 + [1] * 5)]
+    samplers = [
+        data.ShuffledSampler(50),
+        data.WeightedSampler(np.arange(50) + 1.0),
+        data.WeightedSampler(np.arange(50) + 1.0, 20, replacement=False),
+        data.BalancedSampler([0] * 45 + [1] * 5),
+    ]
     for sampler in samplers:
         orders = {(s, e): tuple(sampler.order(s, e)) for s in (0, 1, 2**63) for e in (0, 1, 2)}
         assert len(set(orders.values())) == 9
@@ -114,8 +137,13 @@ def test_weighted_sampler_draws_by_weight():
     first = np.bincount([once.order(1, e)[0] for e in range(4000)], minlength=4)
     assert first[0] == 0 and (np.abs(first - 4000 * weights / 10) <= 5 * np.sqrt(400 * weights)).all()
     assert sorted(data.WeightedSampler(weights, 3, replacement=False).order(0, 0)) == [1, 2, 3]
-    for arguments, message in ((([1, -1],), "weights"), (([0, 0],), "not all 0"), (([1, np.nan],), "finite"),
-                               ((weights, 4, False), "at most the 3 images"), ((weights, 0), "num_samples")):
+    for arguments, message in (
+        (([1, -1],), "weights"),
+        (([0, 0],), "not all 0"),
+        (([1, np.nan],), "finite"),
+        ((weights, 4, False), "at most the 3 images"),
+        ((weights, 0), "num_samples"),
+    ):
         with pytest.raises(ValueError, match=message):
             data.WeightedSampler(*arguments)
 

@@ -65,7 +65,9 @@ def _class(name):
     from ..checks import suggestion
 
     public = {n: getattr(augment, n) for n in augment.__all__ if n != "Transform"}
-    known = {n: value for n, value in public.items() if isinstance(value, type) and issubclass(value, augment.Transform)}
+    known = {
+        n: value for n, value in public.items() if isinstance(value, type) and issubclass(value, augment.Transform)
+    }
     if name.id not in known:
         raise ValueError(
             f"--augment: there is no augmentation {name.id!r}{suggestion(name.id, known)}; there are {', '.join(known)}"

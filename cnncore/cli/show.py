@@ -62,7 +62,10 @@ def run(args):
             print(f"warning: {sentence}")
     for name, part in parts.items():
         counts = data.class_counts(part)
-        print(f"{name}: {len(part):,} images, {len(counts)} classes: " + ", ".join(f"{k} {n:,}" for k, n in counts.items()))
+        print(
+            f"{name}: {len(part):,} images, {len(counts)} classes: "
+            + ", ".join(f"{k} {n:,}" for k, n in counts.items())
+        )
     if not args.no_check:
         parts = _checked(parts)
     shown = next(iter(parts.values()))

@@ -107,7 +107,8 @@ def _picture(image):
     if isinstance(image, np.ndarray) or not hasattr(image, "convert"):
         array = as_array(image)
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-            raise ValueError(f"contact_sheet: an image must have the shape (height, width, 1, 3 or 4), got {array.shape}")
+            raise ValueError("contact_sheet: an image must have the shape (height, width, 1, 3 or 4), got "
+                             f"{array.shape}")
         image = Image.fromarray(_bytes(array[..., 0] if array.shape[2] == 1 else array))
     if image.mode == "RGBA":
         return Image.alpha_composite(Image.new("RGBA", image.size, (*_PAPER, 255)), image).convert("RGB")

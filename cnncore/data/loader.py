@@ -13,13 +13,14 @@ from .sampling import SequentialSampler, ShuffledSampler, occurrences
 from .split import seeded
 from .workers import ordered_map
 
+_PIECE = 8         # images at most that a worker makes in one go: what an interruption has to wait for
 _MOST_WORKERS = 8  # by default; what each does under Python's lock leaves little for more
 
 
 class Loader:
     """Walks over a data set in batches, anew in each epoch; made to be given to ``Model.fit`` as ``x``.
 
-    Each image goes through: decoding - `image_size` - `transform`; then the batch through `batch_transform` and `dtype`.
+    Each image is decoded, brought to `image_size`, and given to `transform`; then the batch to `batch_transform`.
     The bytes that come out are a function of the arguments, the seed and the epoch: not of `workers`, `prefetch` or
     `cache`, nor of whether the epoch was interrupted and resumed.
 
@@ -180,11 +181,10 @@ class Loader:
             if state[name] != mine[name]:
                 raise ValueError(f"Loader: state must come from a loader of the same data, got {name}={state[name]!r} "
                                  f"where this one has {mine[name]}")
-        seed, epoch = seeded(checks.integer("Loader", "seed", state["seed"])), checks.integer("Loader", "epoch", state["epoch"])
-        batch = checks.integer("Loader", "batch", state["batch"])
+        seed, epoch, batch = (checks.integer("Loader", name, state[name]) for name in ("seed", "epoch", "batch"))
         if batch >= len(self):
             raise ValueError(f"Loader: batch must be below {len(self)}, got {batch}")
-        self.seed, self._epoch, self._batch, self._begun = seed, epoch, batch, False
+        self.seed, self._epoch, self._batch, self._begun = seeded(seed), epoch, batch, False
 
     def __iter__(self):
         """Begin the next epoch: an iterator over x, or (x, y) where there are labels."""
@@ -199,7 +199,7 @@ class Loader:
         numbers = order + len(self.dataset) * occurrences(order) if getattr(self.sampler, "repeats", True) else order
         size = self.batch_size or 1
         # A batch is made in pieces by all workers together, so that the first is there soon and few must be held.
-        piece = size if self.workers == 0 or self._gathers() else math.ceil(size / (2 * self.workers))
+        piece = size if self.workers == 0 or self._gathers() else min(_PIECE, math.ceil(size / (2 * self.workers)))
         pieces = math.ceil(size / piece)
 
         def tasks():

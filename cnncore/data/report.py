@@ -51,7 +51,7 @@ class FileReport(NamedTuple):
     def lines(self):
         """Yield the report as lines of text."""
         formats = ", ".join(f"{count:,} {name}" for name, count in self.formats.most_common())
-        yield f"{self.images:,} images, {len(self.unreadable):,} of them unreadable" + (f": {formats}" if formats else "")
+        yield f"{self.images:,} images, {len(self.unreadable):,} of them unreadable{': ' if formats else ''}{formats}"
         if self.smallest:
             yield "from {0[1]} x {0[0]} to {1[1]} x {1[0]} pixels (width x height)".format(self.smallest, self.largest)
         for error in self.unreadable:
@@ -281,7 +281,7 @@ def find_duplicates(datasets, distance=4, workers=None, verbose="auto"):
             groups.join(hashed[a], hashed[b])
     found = []
     for numbers in groups.of_several():
-        named = [Member(split, index, datasets[split].describe(index)) for split, index in map(members.__getitem__, numbers)]
+        named = [Member(*members[i], datasets[members[i][0]].describe(members[i][1])) for i in numbers]
         found.append(Duplicates(named, len({digests[i] for i in numbers}) == 1))
     return found
 
