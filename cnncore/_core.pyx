@@ -19,7 +19,7 @@ cdef extern from "Python.h":
 
 cdef extern from "cnncore.h" nogil:
     enum: CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
-    enum: CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE, CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE, CNN_REUSE_MEMORY
+    enum: CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE, CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE, CNN_REUSE_MEMORY, CNN_EXACT
     enum: CNN_INT, CNN_FLOAT
     const char *CNN_VERSION
     ctypedef struct cnn_error:
@@ -327,10 +327,10 @@ cdef class Program:
         if cnn_program_keep(self.p, tensor, &error):
             raise ValueError(error.text.decode())
 
-    def plan(self, int isa=-1, bint reuse_memory=True):
-        """Chooses kernels and lays out memory; after it the program can be run."""
+    def plan(self, int isa=-1, bint reuse_memory=True, bint exact=False):
+        """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only."""
         cdef cnn_error error
-        if cnn_program_plan(self.p, isa, CNN_REUSE_MEMORY if reuse_memory else 0, &error):
+        if cnn_program_plan(self.p, isa, (CNN_REUSE_MEMORY if reuse_memory else 0) | (CNN_EXACT if exact else 0), &error):
             raise ValueError(error.text.decode())
         self.planned = True
 
@@ -386,7 +386,7 @@ cdef class Program:
             self.updates += 1
 
 
-def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0):
+def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0, exact=False):
     """Runs one operation on NumPy arrays: for tests and experiments.
 
     inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells which outputs are
@@ -432,7 +432,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     if op.name == "reshape":
         return [arrays[0].reshape(inferred[0][1])]
     program.op(op, COMPUTE, ids, values, targets)
-    program.plan(-1 if isa is None else isa_number(isa))
+    program.plan(-1 if isa is None else isa_number(isa), exact=exact)
     arena, prepared = Memory(max(64, program.arena_bytes(threads))), Memory(max(64, program.prepared_bytes))
     bases[ARENA], bases[PREPARED] = arena.address, prepared.address
     program.run(bases, threads, CNN_PREPARE | CNN_COMPUTE, seed, step)

@@ -15,6 +15,7 @@
 #include "loss.h"
 #include "optimizer.h"
 #include "gemm.h"
+#include "winograd.h"
 #include "pool.h"
 #include "preprocess.h"
 
@@ -29,6 +30,7 @@ typedef struct cnn_kernels {
     const cnn_loss_kernels *loss;
     const cnn_optimizer_kernels *optimizer;
     const cnn_gemm_kernels *gemm;
+    const cnn_winograd_kernels *winograd;
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;
     const cnn_depthwise_kernels *depthwise;

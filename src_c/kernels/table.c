@@ -42,6 +42,7 @@ DECLARE(upsample);
 DECLARE(loss);
 DECLARE(optimizer);
 DECLARE(gemm);
+DECLARE(winograd);
 DECLARE(batchnorm);
 DECLARE(pool);
 DECLARE(depthwise);
@@ -60,6 +61,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .loss = &KERNEL(cnn_loss),
     .optimizer = &KERNEL(cnn_optimizer),
     .gemm = &KERNEL(cnn_gemm),
+    .winograd = &KERNEL(cnn_winograd),
     .batchnorm = &KERNEL(cnn_batchnorm),
     .pool = &KERNEL(cnn_pool),
     .depthwise = &KERNEL(cnn_depthwise),

@@ -3,7 +3,7 @@
  * y[n][p][q][o] = sum over i, j, c of x[n][p s - pad + i d][q s - pad + j d][c] * w[i][j][c][o]: cross-correlation.
  * With groups, the output channels of group g see the input channels of group g. Computed as an indirect matrix
  * product, see indirect_gemm.h. */
-#include "indirect_gemm.h"
+#include "convolution.h"
 
 enum { ACTIVATION = CNN_CONV2D_N_ATTRS, ALPHA, MAX_VALUE };
 static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
@@ -36,19 +36,19 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA),
         .max_value = cnn_float(c, MAX_VALUE)};
     const cnn_indirect_gemm_operands o = operands(c);
-    return cnn_indirect_gemm_plan(c, choice, &g, act, &o, error);
+    return cnn_convolution_plan(c, choice, &g, act, &o, error);
 }
 
-static void pack(const cnn_call *c, const cnn_exec *e) { cnn_indirect_gemm_pack(c, e, c->in[1]); }
+static void pack(const cnn_call *c, const cnn_exec *e) { cnn_convolution_pack(c, e, c->in[1]); }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_indirect_gemm_operands o = operands(c);
-    cnn_indirect_gemm_run(c, e, &o);
+    cnn_convolution_run(c, e, &o);
 }
 
 const cnn_op cnn_op_conv2d = {
     .name = "conv2d", .summary = "y = act(conv(x, w) + bias + residual); mean, var: biased moments of y over the batch",
         .inputs = "x w [bias] [residual]",
     .outputs = "y [mean] [var]", .attrs = attrs, .infer = infer, .plan = plan, .pack = pack, .run = run,
-        .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
+        .flops = cnn_convolution_flops, .in_place = 1 << 3,
 };

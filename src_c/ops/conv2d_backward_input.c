@@ -4,7 +4,7 @@
  *
  * With stride s the taps fall into s x s phases, each a dense convolution with stride 1 (see cnn_conv2d_axis),
  * computed by the kernel of the forward pass with transposed weights. */
-#include "indirect_gemm.h"
+#include "convolution.h"
 
 enum { OUT_H = CNN_CONV2D_N_ATTRS, OUT_W, ACTIVATION, ALPHA, MAX_VALUE };
 static const cnn_attr_def backward_attrs[] = { CNN_CONV2D_ATTRS, CNN_INT_ATTR("in_h", 1, 1, 2147483647),
@@ -36,10 +36,10 @@ static int infer(const cnn_call *c, const char *x_name, const char *size_name, c
 static int plan_transposed(cnn_call *c, cnn_choice *choice, cnn_act act, const cnn_indirect_gemm_operands *o,
                            cnn_error *error) {
     const cnn_conv2d_geometry g = cnn_conv2d_transposed(cnn_conv2d_geometry_of(c, c->out[0], c->in[0]));
-    return cnn_indirect_gemm_plan(c, choice, &g, act, o, error);
+    return cnn_convolution_plan(c, choice, &g, act, o, error);
 }
 
-static void pack(const cnn_call *c, const cnn_exec *e) { cnn_indirect_gemm_pack(c, e, c->in[1]); }
+static void pack(const cnn_call *c, const cnn_exec *e) { cnn_convolution_pack(c, e, c->in[1]); }
 
 static cnn_indirect_gemm_operands backward_operands(const cnn_call *c) {
     return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .residual = c->n_in > 2 ? c->in[2] : NULL,
@@ -63,14 +63,14 @@ static int backward_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
 
 static void backward_run(const cnn_call *c, const cnn_exec *e) {
     const cnn_indirect_gemm_operands o = backward_operands(c);
-    cnn_indirect_gemm_run(c, e, &o);
+    cnn_convolution_run(c, e, &o);
 }
 
 const cnn_op cnn_op_conv2d_backward_input = {
     .name = "conv2d_backward_input", .summary = "grad_x = gradient of conv2d in x + residual",
         .inputs = "grad_y w [residual]", .outputs = "grad_x",
     .attrs = backward_attrs, .infer = backward_infer, .plan = backward_plan, .pack = pack, .run = backward_run,
-        .flops = cnn_indirect_gemm_flops, .in_place = 1 << 2,
+        .flops = cnn_convolution_flops, .in_place = 1 << 2,
 };
 
 static cnn_indirect_gemm_operands transpose_operands(const cnn_call *c) {
@@ -91,7 +91,7 @@ static int transpose_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
 
 static void transpose_run(const cnn_call *c, const cnn_exec *e) {
     const cnn_indirect_gemm_operands o = transpose_operands(c);
-    cnn_indirect_gemm_run(c, e, &o);
+    cnn_convolution_run(c, e, &o);
 }
 
 const cnn_op cnn_op_conv2d_transpose = {
@@ -99,5 +99,5 @@ const cnn_op cnn_op_conv2d_transpose = {
     .summary = "y = act(transposed convolution of x with w (kernel_h, kernel_w, out, in) + bias)",
     .inputs = "x w [bias]", .outputs = "y",
     .attrs = transpose_attrs, .infer = transpose_infer, .plan = transpose_plan, .pack = pack, .run = transpose_run,
-        .flops = cnn_indirect_gemm_flops,
+        .flops = cnn_convolution_flops,
 };

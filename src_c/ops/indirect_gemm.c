@@ -13,6 +13,7 @@ enum {
 };
 
 typedef struct gemm_plan {
+    cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     cnn_act act;
     int32_t merged, images_first;     /* see conv2d_source.h; tiles across images */
@@ -196,19 +197,49 @@ static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
     return g;
 }
 
-static int64_t slots_bytes(const cnn_conv2d_geometry *g, int64_t chunks) { return chunks
-    * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double); }
+int64_t cnn_moments_slots_bytes(const cnn_conv2d_geometry *g, int64_t pieces) {
+    return pieces * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double);
+}
 
-int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act,
-                           const cnn_indirect_gemm_operands *t, cnn_error *error) {
-    gemm_plan *p = (gemm_plan *)c->plan;
-    if (cnn_conv2d_check_size(geometry, error)) return -1;
+cnn_moments_slots cnn_moments_slots_of(char *memory, const cnn_conv2d_geometry *g, int64_t pieces) {
+    double *mean = (double *)memory, *squares = mean + pieces * g->out_channels;
+    return (cnn_moments_slots){.pieces = pieces, .channels = g->out_channels, .mean = mean, .squares = squares, .counts = squares + pieces * g->out_channels};
+}
+
+void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels, int64_t from, int64_t columns, const float *y,
+                     const ptrdiff_t *at) {
+    if (counts) s->counts[piece] = (double)pixels;
+    c->kernels->gemm->moments(pixels, columns, y + from, at, s->mean + piece * s->channels + from, s->squares + piece * s->channels + from);
+}
+
+void cnn_moments_combine(const cnn_call *c, const cnn_exec *e, const cnn_moments_slots *s, float *mean, float *var) {
+    int64_t begin, end;
+    cnn_barrier(e);
+    cnn_share_grain(e, s->channels, 16, &begin, &end);
+    if (begin < end)
+        c->kernels->gemm->combine_moments(s->pieces, s->channels, end - begin, s->counts, s->mean + begin, s->squares + begin, mean ? mean + begin : NULL,
+                                          var ? var + begin : NULL);
+}
+
+cnn_epilogue cnn_epilogue_of(cnn_act act) {
+    const int relu = act.kind == CNN_RELU && act.alpha == 0, in_tile = act.kind == CNN_LINEAR || relu;
+    return (cnn_epilogue){.in_tile = in_tile, .low = relu ? 0 : -INFINITY, .high = in_tile ? act.max_value : INFINITY};
+}
+
+int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+    if (cnn_conv2d_check_size(g, error)) return -1;
     if (t->w->storage == CNN_ARENA)
         return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
     if ((t->mean || t->var) && (act.kind != CNN_LINEAR || act.max_value < INFINITY))
         return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
-    *p = (gemm_plan){.g = flattened(*geometry), .act = act};
+    return 0;
+}
+
+int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+    gemm_plan *p = (gemm_plan *)c->plan;
+    if (cnn_indirect_gemm_check(geometry, act, t, error)) return -1;
+    *p = (gemm_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry), .act = act};
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
@@ -232,10 +263,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
-            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes,
-                                                     table_layout(&layout, NULL, p, p->max_pixels,
-                                                                  phase_of(p, &panels, i, j).taps));
-    if (t->mean || t->var) choice->workspace_bytes = slots_bytes(g, chunks);
+            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes, table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
+    if (t->mean || t->var) choice->workspace_bytes = cnn_moments_slots_bytes(g, chunks);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
              * panels.vl,
@@ -331,16 +360,14 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual),
         *packed = (const float *)e->packed;
     float *y = cnn_data(e, o->y);
-    const int moments = o->mean || o->var, relu = p->act.kind == CNN_RELU && p->act.alpha == 0,
-        in_tile = p->act.kind == CNN_LINEAR || relu;
-    const float low = relu ? 0 : -INFINITY, high = in_tile ? p->act.max_value : INFINITY;
+    const int moments = o->mean || o->var;
+    const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
     table t;
 
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
             const phase f = phase_of(p, &panels, i, j);
-            double *mean_slots = (double *)e->workspace, *square_slots = mean_slots + f.chunks * g->out_channels,
-                *counts = square_slots + f.chunks * g->out_channels;
+            const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g, f.chunks);
             table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
             memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
             int64_t begin, end, filled = -1;
@@ -352,9 +379,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     table_fill(&t, p, &f, &k, panels.rows, x);
                     filled = index;
                 }
-                if (range == 0 && moments) counts[index] = (double)t.pixels;
-                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels
-                    * (range + 1) / f.ranges;
+                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels * (range + 1) / f.ranges;
                 for (int64_t panel = first_panel; panel < end_panel; panel++) {
                     const int64_t group = panel / panels.count;
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -362,30 +387,17 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
                         + panel_offset(&n, f.taps, channels);
                     multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, (cnn_gemm_tile){
-                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y
-                            + column, .last = n.last,
-                        .low = low, .high = high});
-                    if (moments)
-                        c->kernels->gemm->moments(t.pixels, n.columns, y + column, t.at, mean_slots + index
-                                                  * g->out_channels + column,
-                                                  square_slots + index * g->out_channels + column);
+                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y + column, .last = n.last,
+                        .low = epilogue.low, .high = epilogue.high});
+                    if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
                 }
-                if (!in_tile) {      /* while the chunk is hot */
-                    const int64_t from = column_of(&panels, group_out, first_panel),
-                        to = column_of(&panels, group_out, end_panel);
+                if (!epilogue.in_tile) {      /* while the chunk is hot */
+                    const int64_t from = column_of(&panels, group_out, first_panel), to = column_of(&panels, group_out, end_panel);
                     for (int64_t q = 0; q < t.pixels; q++)
                         c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
                 }
             }
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
-            if (!moments) continue;
-            cnn_barrier(e);
-            /* parallel over channels; there is one phase only */
-            cnn_share_grain(e, g->out_channels, 16, &begin, &end);
-            float *mean = cnn_data(e, o->mean), *var = cnn_data(e, o->var);
-            if (begin < end)
-                c->kernels->gemm->combine_moments(f.chunks, g->out_channels, end - begin, counts, mean_slots + begin,
-                                                  square_slots + begin,
-                                                  mean ? mean + begin : NULL, var ? var + begin : NULL);
+            if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));      /* there is one phase only */
         }
 }

@@ -12,6 +12,7 @@ enum {
 };
 
 typedef struct gradient_plan {
+    cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t merged;                   /* see conv2d_source.h */
     /* the cut: groups of pixels x ranges of panels x ranges of tiles of rows */
@@ -90,7 +91,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
                              const cnn_weight_gradient_operands *o, cnn_error *error) {
     gradient_plan *p = (gradient_plan *)c->plan;
     if (cnn_conv2d_check_size(geometry, error)) return -1;
-    *p = (gradient_plan){.g = flattened(*geometry)};
+    *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry)};
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);

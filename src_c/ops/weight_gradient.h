@@ -13,7 +13,7 @@
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 
-#include "conv2d_source.h"
+#include "indirect_gemm.h"
 
 typedef struct cnn_weight_gradient_operands { const cnn_tensor *x, *grad_y, *grad_w,
     *grad_bias; } cnn_weight_gradient_operands;

@@ -15,6 +15,7 @@ typedef struct cnn_call {
     int n_in, n_out;
     const cnn_tensor *const *in;
     const cnn_tensor *const *out;
+    int exact;                        /* keep to algorithms that multiply every weight with every pixel it meets (no Winograd) */
     const cnn_kernels *kernels;       /* of the planned instruction set; NULL while inferring */
     _Alignas(16) unsigned char plan[CNN_PLAN_BYTES];   /* written by plan(), read by run() and pack() */
 } cnn_call;

@@ -11,12 +11,12 @@
 
 typedef struct block { int64_t bytes, offset; int first, last; int tensor, node; } block;    /* node >= 0: the workspace of that node */
 
-static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, cnn_error *error) {
+static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact, cnn_error *error) {
     for (int64_t n = 0; n < p->n_nodes; n++) {
         cnn_node *node = &p->nodes[n];
         for (int i = 0; i < node->n_in + node->n_out; i++) node->operands[i] = node->ids[i] < 0 ? NULL : &p->tensors[node->ids[i]];
         node->call = (cnn_call){.attr = node->attr, .n_in = node->n_in, .n_out = node->n_out, .in = node->operands, .out = node->operands + node->n_in,
-                                .kernels = kernels};
+                                .kernels = kernels, .exact = exact};
         cnn_error inner = {{0}};
         if (node->op->plan && node->op->plan(&node->call, &node->choice, &inner)) return cnn_fail(error, "%s: %.400s", node->op->name, inner.text);
         node->packed_offset = p->prepared_bytes;
@@ -95,7 +95,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     if (p->planned) return cnn_fail(error, "the program is planned already");
     if (isa < 0) isa = cnn_isa_in_use();
     if (!cnn_isa_available(isa)) return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
-    if (choose_kernels(p, cnn_isa_kernels(isa), error)) return -1;
+    if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
     int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first), *last = calloc((size_t)T + 1, sizeof *last);
     block *blocks = calloc((size_t)(T + N) + 1, sizeof *blocks);
