@@ -10,7 +10,7 @@ Train and run CNNs with the names of Keras 3; results are the same bits for any 
 import importlib
 
 from . import _core
-from .config import get_isa, get_threads, set_isa, set_threads, show_config
+from .config import get_exact, get_isa, get_threads, set_exact, set_isa, set_threads, show_config
 
 __version__ = _core.VERSION
 
@@ -35,5 +35,5 @@ def __dir__():
     return sorted({*globals(), *_MODULES, *_NAMES})
 
 
-__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "data", "datasets", "get_isa", "get_threads", "initializers", "layers", "load_model",
-           "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "set_isa", "set_threads", "show_config", "utils"]
+__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "data", "datasets", "get_exact", "get_isa", "get_threads", "initializers", "layers", "load_model",
+           "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "set_exact", "set_isa", "set_threads", "show_config", "utils"]

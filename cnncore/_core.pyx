@@ -390,7 +390,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     """Runs one operation on NumPy arrays: for tests and experiments.
 
     inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells which outputs are
-    wanted (None: all that exist). Returns the wanted outputs; what works in place returns new arrays and leaves the inputs as they were.
+    wanted (None: all that exist). exact: direct convolution only. Returns the wanted outputs; what works in place returns new arrays and leaves the inputs as they were.
     """
     op = OPERATIONS.get(name)
     if op is None:

@@ -9,12 +9,31 @@ def _check_environment():
     isa = os.environ.get("CNNCORE_ISA")
     if isa and isa not in _core.available_isas():
         raise ImportError(f"CNNCORE_ISA must be one of {', '.join(_core.available_isas())} on this processor, got {isa!r}")
+    exact = os.environ.get("CNNCORE_EXACT")
+    if exact not in (None, "", "0", "1"):
+        raise ImportError(f"CNNCORE_EXACT must be 0 or 1, got {exact!r}")
     threads = os.environ.get("CNNCORE_NUM_THREADS")
     if threads and not (threads.isdigit() and 1 <= int(threads) <= _core.MAX_THREADS):
         raise ImportError(f"CNNCORE_NUM_THREADS must be 1 to {_core.MAX_THREADS}, got {threads!r}")
 
 
 _check_environment()
+_exact = os.environ.get("CNNCORE_EXACT") == "1"
+
+
+def get_exact():
+    """Are programs compiled with direct convolutions only? False unless CNNCORE_EXACT=1 or set_exact said so."""
+    return _exact
+
+
+def set_exact(exact):
+    """Keep to direct convolutions (True) in programs that are compiled from now on, or let 3x3 convolutions with stride 1 use Winograd's algorithm where
+    it is faster (False, the default). Winograd's results differ in the last digits: errors are about twice those of a direct sum in the results,
+    four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it touches."""
+    global _exact
+    if not isinstance(exact, bool):
+        raise ValueError(f"exact must be True or False, got {exact!r}")
+    _exact = exact
 
 
 def get_threads():
@@ -41,7 +60,8 @@ def show_config(print_fn=print):
     """Print version, compiler, instruction sets built, available and in use, threads and OpenMP; returns them as a dict."""
     config = {"version": _core.VERSION, "compiler": _core.compiler(), "instruction sets built": ", ".join(_core.built_isas()),
               "instruction sets available": ", ".join(_core.available_isas()), "instruction set in use": _core.get_isa(),
-              "threads": _core.get_threads(), "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
+              "threads": _core.get_threads(),
+              "convolutions": "direct only" if _exact else "direct and Winograd", "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
     for key, value in config.items():
         print_fn(f"{key + ':':28s}{value}")
     return config

@@ -1,0 +1,151 @@
+"""Winograd's convolution against the reference, within the error bound of its algorithm; the same bits for any number of threads.
+
+Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at most, element by element,
+gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24, where n counts the roundings on the way of a product to the
+result: the sum over channels, two passes of at most 5 operations in each of the three transforms, bias and residual (Higham 2002, section 3.5).
+"""
+import itertools
+
+import numpy as np
+import pytest
+
+import reference
+from cnncore import _core
+
+POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
+EPS = 2.0**-24
+
+
+def matrices():
+    """A' (4x6), G (6x3), B' (6x6), from the definition with polynomials."""
+    a = np.zeros((4, 6))
+    g, b = np.zeros((6, 3)), np.zeros((6, 6))
+    for k, p in enumerate(POINTS):
+        others = [q for q in POINTS if q != p]
+        a[:, k] = [p**i for i in range(4)]
+        g[k] = np.array([1, p, p * p]) / np.prod([p - q for q in others])
+        b[k, :5] = np.polynomial.polynomial.polyfromroots(others)
+    a[3, 5] = g[5, 2] = 1
+    b[5] = np.polynomial.polynomial.polyfromroots(POINTS)
+    return a, g, b
+
+
+A, G, B = matrices()
+
+
+def tiles(x, pads, size, step, rows, columns):
+    """(n, rows, columns, size, size, c): windows of a zero-padded image, one for each tile."""
+    top, left = pads
+    n, h, w, c = x.shape
+    padded = np.zeros((n, (rows - 1) * step + size + top + h, (columns - 1) * step + size + left + w, c))
+    padded[:, top:top + h, left:left + w] = x
+    out = np.zeros((n, rows, columns, size, size, c))
+    for i, j in itertools.product(range(rows), range(columns)):
+        out[:, i, j] = padded[:, i * step:i * step + size, j * step:j * step + size]
+    return out
+
+
+def both(left, t, right):
+    """left t right' on the two middle axes of (..., i, j, c)."""
+    return np.einsum("pi,...ijc,qj->...pqc", left, t, right)
+
+
+def forward_bound(x, w, pads, out_h, out_w):
+    rows, columns = -(-out_h // 4), -(-out_w // 4)
+    v = both(np.abs(B), np.abs(tiles(x, pads, 6, 4, rows, columns)), np.abs(B))
+    u = np.einsum("pi,ijco,qj->pqco", np.abs(G), np.abs(w), np.abs(G))
+    m = np.einsum("nabpqc,pqco->nabpqo", v, u)
+    y = both(np.abs(A), m, np.abs(A))                                            # (n, rows, columns, 4, 4, o)
+    y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * 4, columns * 4, -1)[:, :out_h, :out_w]
+    return (w.shape[2] + 34) * EPS * y
+
+
+def weight_bound(x, grad_y, pads):
+    out_h, out_w = grad_y.shape[1:3]
+    rows, columns = -(-out_h // 4), -(-out_w // 4)
+    v = both(np.abs(B), np.abs(tiles(x, pads, 6, 4, rows, columns)), np.abs(B))
+    d = both(np.abs(A.T), np.abs(tiles(grad_y, (0, 0), 4, 4, rows, columns)), np.abs(A.T))
+    m = np.einsum("nabpqc,nabpqo->pqco", v, d)
+    return (x.shape[0] * rows * columns + 34) * EPS * np.einsum("pi,pqco,qj->ijco", np.abs(G), m, np.abs(G))
+
+
+def test_the_matrices_make_a_convolution():
+    generator = np.random.default_rng(0)
+    d, g = generator.standard_normal((6, 6)), generator.standard_normal((3, 3))
+    y = A @ ((G @ g @ G.T) * (B @ d @ B.T)) @ A.T
+    expected = [[np.sum(d[i:i + 3, j:j + 3] * g) for j in range(4)] for i in range(4)]
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+SHAPES = [(4, 16, 16, 16, 16, (1, 1, 1, 1)), (3, 13, 11, 33, 50, (1, 1, 1, 1)), (5, 9, 10, 64, 100, (0, 0, 0, 0)), (2, 14, 14, 40, 64, (2, 1, 0, 2)),
+          (40, 7, 7, 70, 130, (1, 1, 1, 1)), (1, 40, 24, 17, 31, (1, 1, 1, 1)), (70, 4, 4, 128, 144, (1, 1, 1, 1))]
+
+
+def problem(shape):
+    n, h, w, ci, co, (top, left, bottom, right) = shape
+    generator = np.random.default_rng(sum(shape[:5]))
+    draw = lambda *size: generator.standard_normal(size).astype(np.float32)
+    attributes = dict(kernel_h=3, kernel_w=3, pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right)
+    out_h, out_w = h + top + bottom - 2, w + left + right - 2
+    return draw(n, h, w, ci), draw(3, 3, ci, co), draw(co), draw(n, out_h, out_w, co), attributes, (top, left)
+
+
+def on_all_paths(op, inputs, attributes):
+    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs."""
+    for isa in _core.available_isas():
+        first = _core.run_op(op, inputs, attributes, isa=isa)
+        for threads in (2, 3):
+            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads)):
+                assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
+        exact = _core.run_op(op, inputs, attributes, isa=isa, exact=True)
+        assert first[0].tobytes() != exact[0].tobytes(), f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
+        yield isa, first
+
+
+def assert_within(result, expected, bound, what):
+    excess = np.abs(result - expected) - bound
+    assert excess.max() <= 0, f"{what}: error exceeds its bound by {excess.max():.3g} at {np.unravel_index(excess.argmax(), excess.shape)}"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_forward(shape):
+    x, w, bias, residual, attributes, pads = problem(shape)
+    expected = [np.asarray(y) for y in reference.run("conv2d", [x, w, bias], attributes)]
+    bound = forward_bound(x, w, pads, *expected[0].shape[1:3]) + 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
+    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes):
+        assert_within(y, expected[0], bound, f"conv2d {shape} {isa}")
+        roundings = (y[..., 0].size + 2) * EPS                                                     # the moments are those of y
+        axes = (0, 1, 2)
+        assert_within(mean, y.mean(axis=axes, dtype=np.float64), roundings * np.abs(y).mean(axis=axes), f"mean {shape} {isa}")
+        assert_within(var, y.var(axis=axes, dtype=np.float64), roundings * (y**2).mean(axis=axes), f"var {shape} {isa}")
+        relu = _core.run_op("conv2d", [x, w, bias, residual], {**attributes, "activation": 1}, isa=isa, outputs=(True,))[0]
+        assert_within(relu, np.maximum(expected[0] + residual, 0), bound + 4 * EPS * np.abs(residual), f"conv2d + residual + relu {shape} {isa}")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_backward_input(shape):
+    x, w, _, grad_y, attributes, (top, left) = problem(shape)
+    attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
+    expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
+    bound = forward_bound(grad_y, w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left), *x.shape[1:3]) + 4 * EPS * (np.abs(x) + np.abs(expected))
+    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes):
+        assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_backward_weight(shape):
+    x, _, _, grad_y, attributes, pads = problem(shape)
+    expected = [np.asarray(g) for g in reference.run("conv2d_backward_weight", [x, grad_y], attributes)]
+    count = grad_y[..., 0].size
+    for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
+        assert_within(grad_w, expected[0], weight_bound(x, grad_y, pads), f"conv2d_backward_weight {shape} {isa}")
+        assert_within(grad_bias, expected[1], (count + 2) * EPS * np.abs(grad_y).sum(axis=(0, 1, 2)), f"grad_bias {shape} {isa}")
+
+
+def test_error_is_a_small_multiple_of_the_direct_algorithms():
+    """Root mean square errors on normally distributed data: about 2.2 times direct's in the result, 4.1 times in the weight gradient."""
+    x, w, _, grad_y, attributes, _ = problem((8, 28, 28, 64, 64, (1, 1, 1, 1)))
+    for op, inputs, factor in (("conv2d", [x, w], 4), ("conv2d_backward_weight", [x, grad_y], 8)):
+        expected = np.asarray(reference.run(op, inputs, attributes)[0])
+        rms = [np.sqrt(np.mean((_core.run_op(op, inputs, attributes, exact=exact)[0] - expected) ** 2)) for exact in (False, True)]
+        assert rms[0] <= factor * rms[1], f"{op}: {rms[0]:.3g} and {rms[1]:.3g}, {rms[0] / rms[1]:.1f} times"
