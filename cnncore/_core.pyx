@@ -327,10 +327,10 @@ cdef class Program:
         if cnn_program_keep(self.p, tensor, &error):
             raise ValueError(error.text.decode())
 
-    def plan(self, int isa=-1, bint reuse_memory=True, bint exact=False):
-        """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only."""
+    def plan(self, int isa=-1, bint reuse_memory=True, exact=None):
+        """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only; None: as set_exact said."""
         cdef cnn_error error
-        if cnn_program_plan(self.p, isa, (CNN_REUSE_MEMORY if reuse_memory else 0) | (CNN_EXACT if exact else 0), &error):
+        if cnn_program_plan(self.p, isa, (CNN_REUSE_MEMORY if reuse_memory else 0) | (CNN_EXACT if (get_exact() if exact is None else exact) else 0), &error):
             raise ValueError(error.text.decode())
         self.planned = True
 
@@ -522,6 +522,17 @@ def get_isa():
 
 def set_isa(name):
     cnn_set_isa(isa_number(name))
+
+_exact = os.environ.get("CNNCORE_EXACT") == "1"
+
+def get_exact():
+    return _exact
+
+def set_exact(exact):
+    global _exact
+    if not isinstance(exact, bool):
+        raise ValueError(f"exact must be True or False, got {exact!r}")
+    _exact = exact
 
 def compiler():
     return cnn_compiler().decode()

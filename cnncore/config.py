@@ -18,22 +18,18 @@ def _check_environment():
 
 
 _check_environment()
-_exact = os.environ.get("CNNCORE_EXACT") == "1"
 
 
 def get_exact():
     """Are programs compiled with direct convolutions only? False unless CNNCORE_EXACT=1 or set_exact said so."""
-    return _exact
+    return _core.get_exact()
 
 
 def set_exact(exact):
     """Keep to direct convolutions (True) in programs that are compiled from now on, or let 3x3 convolutions with stride 1 use Winograd's algorithm where
     it is faster (False, the default). Winograd's results differ in the last digits: errors are about twice those of a direct sum in the results,
     four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it touches."""
-    global _exact
-    if not isinstance(exact, bool):
-        raise ValueError(f"exact must be True or False, got {exact!r}")
-    _exact = exact
+    _core.set_exact(exact)
 
 
 def get_threads():
@@ -61,7 +57,7 @@ def show_config(print_fn=print):
     config = {"version": _core.VERSION, "compiler": _core.compiler(), "instruction sets built": ", ".join(_core.built_isas()),
               "instruction sets available": ", ".join(_core.available_isas()), "instruction set in use": _core.get_isa(),
               "threads": _core.get_threads(),
-              "convolutions": "direct only" if _exact else "direct and Winograd", "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
+              "convolutions": "direct only" if _core.get_exact() else "direct and Winograd", "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
     for key, value in config.items():
         print_fn(f"{key + ':':28s}{value}")
     return config

@@ -3,7 +3,7 @@ import threading
 
 import numpy as np
 
-from .. import _core, config
+from .. import _core
 
 # Numbers of the storages: the engine's two, then ours. Inputs and outputs are numbered from INPUTS and OUTPUTS.
 STORAGES = {"parameters": 2, "state": 3, "gradients": 4, "slot0": 5, "slot1": 6, "slot2": 7, "hyper": 8, "results": 9}
@@ -82,7 +82,7 @@ class Executable:
             if value.storage is None:
                 program.keep(numbers[value])
         self.tensor_names = {identity: value.name for value, identity in numbers.items() if value.name}
-        program.plan(reuse_memory=reuse_memory, exact=config.get_exact())
+        program.plan(reuse_memory=reuse_memory)
         self.operations = program.operations()
         self._bases = np.zeros(_core.MAX_STORAGES, np.uint64)
         self._bound = {}

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from .. import _core, config
+from .. import _core
 from ..layers.base import Lowering
 from .differentiate import differentiate
 from .executable import Arena, Executable
@@ -64,7 +64,7 @@ class ProgramCache:
 
 def environment():
     """What every executable depends on besides its model."""
-    return (_core.get_isa(), config.get_exact(), *PASSES.values())
+    return (_core.get_isa(), _core.get_exact(), *PASSES.values())
 
 
 def _finish(graph, arena):
