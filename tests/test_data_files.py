@@ -89,10 +89,9 @@ def test_other_modes(tmp_path):
     cmyk = Image.fromarray(pattern(16, 16, 3)).convert("CMYK")
     cmyk.save(tmp_path / "cmyk.jpg", quality=100)
     assert np.abs(read(tmp_path / "cmyk.jpg").astype(int) - pattern(16, 16, 3)).mean() < 4
-    for mode in ("YCbCr", "CMYK"):
-        Image.fromarray(pattern(16, 16, 3)).convert(mode).save(tmp_path / f"{mode}.tiff")
-        assert np.abs(read(tmp_path / f"{mode}.tiff").astype(int) - pattern(16, 16, 3)).max() <= 4
-        assert read(tmp_path / f"{mode}.tiff", 1).shape == (16, 16)
+    cmyk.save(tmp_path / "cmyk.tiff")
+    assert np.abs(read(tmp_path / "cmyk.tiff").astype(int) - pattern(16, 16, 3)).max() <= 4
+    assert read(tmp_path / "cmyk.tiff", 1).shape == (16, 16)
     frames = [Image.fromarray(pattern(8, 8, 1, seed=s)[..., 0]) for s in (1, 2)]
     frames[0].save(tmp_path / "animation.gif", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read(tmp_path / "animation.gif", 1), pattern(8, 8, 1, seed=1)[..., 0])
@@ -117,6 +116,9 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     path = write(tmp_path / "a.png", encoded(array, "PNG", exif=exif))
     np.testing.assert_array_equal(read(path), TURNS[orientation - 1](array))
+    for name, options in (("a.tiff", {}), ("a.tiff", {"compression": "tiff_lzw"}), ("a.webp", {"lossless": True})):
+        path = write(tmp_path / name, encoded(array, name[2:].upper(), exif=exif, **options))
+        np.testing.assert_array_equal(read(path), TURNS[orientation - 1](array))
     big = pattern(240, 400)
     path = write(tmp_path / "a.jpg", encoded(big, "JPEG", exif=exif, quality=95))
     expected = TURNS[orientation - 1](big)
@@ -126,6 +128,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert np.abs(reduced - blocks).mean() < 2
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_impossible_orientations_are_ignored(tmp_path):
     for value in (0, 9, 200):
         exif = Image.Exif()

@@ -189,6 +189,9 @@ def _opened(path, max_pixels):
 
 
 def _orientation(image):
+    """The EXIF orientation that is still to be applied, 1 for none."""
+    if image.format == "TIFF":  # Pillow turns these itself when it loads them
+        return 1
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # damaged metadata, whatever Pillow makes of it, does not make the picture unreadable
