@@ -61,7 +61,7 @@ class Loader:
     workers : int, optional
         Number of threads; 0 does all work when a batch is asked for. Default: those the engine uses, at most 8.
     prefetch : int
-        Batches made ahead, at least 1, default 2. At most ``prefetch + 1`` batches are held, beside the one handed out
+        Batches made ahead, at least 1, default 2. At most ``prefetch + 2`` batches are held, beside the one handed out
         and an image for each worker while it is decoded. Nothing is made ahead with ``workers=0``.
     on_error : str
         For files that cannot be read. ``"raise"`` (default): `UnreadableImage` names the file. ``"skip"``: the batch is
@@ -132,6 +132,11 @@ class Loader:
     def class_names(self):
         """Names of the classes of the data set, or None."""
         return self.dataset.class_names
+
+    @property
+    def file_paths(self):
+        """Paths of the images in the order of the data set, None for each that comes from no file."""
+        return [self.dataset.path(i) for i in range(len(self.dataset))]
 
     @property
     def epoch(self):
@@ -222,9 +227,11 @@ class Loader:
                 images, indices, draws = zip(*parts)
                 parts = []
                 indices, draws = np.concatenate(indices), np.concatenate(draws)
-                if len(indices):
-                    yield self._assembled(images, indices, draws, epoch)
-                images = None  # not held while the next batch is waited for
+                made = self._assembled(images, indices, draws, epoch) if len(indices) else None
+                images = None  # nothing is held longer than needed
+                if made is not None:
+                    yield made
+                made = None
         finally:
             results.close()
 

@@ -113,10 +113,8 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
         if what and verbose:
             print(f"Using {len(paths[part])} files for {what}.")
         files = data.ImageFiles(paths[part], None if labels is None else labels[part], class_names, channels)
-        made = data.Loader(files, batch_size, shuffle, seed=seed, image_size=image_size, resize=resize,
+        return data.Loader(files, batch_size, shuffle, seed=seed, image_size=image_size, resize=resize,
                            interpolation=interpolation, dtype="float32")
-        made.file_paths = files.paths
-        return made
 
     held_out = int(validation_split * len(paths)) if validation_split else 0
     if validation_split and not 0 < held_out < len(paths):
