@@ -17,7 +17,7 @@ def split(dataset, fractions=(0.8, 0.2), stratified=True, seed=None):
     fractions : sequence of float
         The share of each part; their sum must be 1. Default (0.8, 0.2).
     stratified : bool
-        Divide each class on its own, so that its share is the same in every part but for less than one image; a class
+        Divide each class on its own, so that its share is the same in every part but for rounding; a class
         with at least as many images as there are parts is in each of them. Needs class labels. Default True.
     seed : int, optional
         0 <= seed < 2**64; the same seed gives the same parts. Default: from `cnncore.random`.
