@@ -1,10 +1,12 @@
 /* Batch normalisation leaves. A tensor of any rank is a matrix (rows, channels), contiguous.
  *
- * WIDE ROWS. Few channels, or channels that are no multiple of the vector, would leave most vectors unfilled. So `fold` consecutive rows are
- * taken as one wide row of width = fold * channels elements, and the constants of the channels are repeated `fold` times ("wide"
- * arrays). What is left at the end (rows % fold) is one shorter wide row. Where `fold` is an argument, cnn_batchnorm_fold_rows() gives it.
+ * WIDE ROWS. Few channels, or channels that are no multiple of the vector, would leave most vectors unfilled. So `fold`
+ * consecutive rows are taken as one wide row of width = fold * channels elements, and the constants of the channels are
+ * repeated `fold` times ("wide" arrays). What is left at the end (rows % fold) is one shorter wide row. Where `fold` is
+ * an argument, cnn_batchnorm_fold_rows() gives it.
  *
- * Every element of an output may overwrite the element of an input at the same place. Arrays of the channels' doubles hold sums. */
+ * Every element of an output may overwrite the element of an input at the same place. Arrays of the channels' doubles
+ * hold sums. */
 #ifndef CNN_KERNELS_BATCHNORM_H
 #define CNN_KERNELS_BATCHNORM_H
 
@@ -14,7 +16,8 @@
 /* What of the activation's derivative follows from y: g = grad_y * (y > 0 ? 1 : slope) * (y < max_value). */
 typedef struct cnn_batchnorm_mask { float slope, max_value; } cnn_batchnorm_mask;
 
-/* Rows in a wide row: the least that make the width a multiple of 16 and at least 128; one where the channels are so many that a tail is cheap. */
+/* Rows in a wide row: the least that make the width a multiple of 16 and at least 128; one where the channels are so
+ * many that a tail is cheap. */
 static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
     if (channels >= 256) return 1;
     ptrdiff_t fold = 1;
@@ -25,37 +28,45 @@ static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
 
 typedef struct cnn_batchnorm_kernels {
     /* mean[c] and m2[c] = sum (x - mean)^2 of the rows. scratch: 3 * fold * channels floats. */
-    void (*moments)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, float *scratch, double *mean, double *m2);
+    void (*moments)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, float *scratch, double *mean,
+                    double *m2);
 
-    /* Moments of `rows` rows from those of blocks of rows_per_block rows (the last may be shorter). Block b's means are at slots + b * stride, its
-     * m2 at slots + b * stride + m2_offset. var = sum m2 / rows, biased. */
-    void (*combine_moments)(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t rows_per_block, const double *slots, ptrdiff_t stride, ptrdiff_t m2_offset,
-                            float *mean, float *var);
+    /* Moments of `rows` rows from those of blocks of rows_per_block rows (the last may be shorter). Block b's means are
+     * at slots + b * stride, its m2 at slots + b * stride + m2_offset. var = sum m2 / rows, biased. */
+    void (*combine_moments)(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t rows_per_block, const double *slots,
+                            ptrdiff_t stride, ptrdiff_t m2_offset, float *mean, float *var);
 
-    /* scale = gamma / sqrt(var + epsilon), shift = beta + (bias - mean) * scale; gamma (1), beta (0) and bias (0) may be NULL. */
-    void (*constants)(ptrdiff_t channels, const float *bias, const float *mean, const float *var, const float *gamma, const float *beta, double epsilon,
-                      float *scale, float *shift);
+    /* scale = gamma / sqrt(var + epsilon), shift = beta + (bias - mean) * scale; gamma (1), beta (0) and bias (0) may
+     * be NULL. */
+    void (*constants)(ptrdiff_t channels, const float *bias, const float *mean, const float *var, const float *gamma,
+                      const float *beta, double epsilon, float *scale, float *shift);
 
-    /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; residual may be NULL; scale and shift are wide. */
-    void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale, const float *shift, const float *residual,
-                  cnn_act act, float *y);
+    /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; residual may be NULL; scale and shift
+     * are wide. */
+    void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale,
+                  const float *shift, const float *residual, cnn_act act, float *y);
 
-    /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y (y NULL: no mask); g is written where grad_residual is not
-     * NULL. mean is wide. scratch: 2 * fold * channels floats. */
-    void (*gradient_sums)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y, cnn_batchnorm_mask mask, const float *x,
-                          const float *mean, float *grad_residual, float *scratch, double *sum_g, double *sum_gx);
+    /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y (y NULL: no mask); g is written
+     * where grad_residual is not NULL. mean is wide. scratch: 2 * fold * channels floats. */
+    void (*gradient_sums)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
+                          cnn_batchnorm_mask mask, const float *x, const float *mean, float *grad_residual,
+                          float *scratch, double *sum_g, double *sum_gx);
 
     /* sums[c] = the sum of slots[b * stride + c] over the blocks, in their order. */
     void (*combine_sums)(ptrdiff_t channels, ptrdiff_t blocks, const double *slots, ptrdiff_t stride, double *sums);
 
-    /* With r = 1 / sqrt(var + epsilon) and n rows: grad_gamma = r sum_gx and grad_beta = sum_g; p = gamma r, q = -p r^2 sum_gx / n and
-     * s = -p sum_g / n - q mean give grad_x = p g + q x + s. gamma (1), grad_gamma and grad_beta may be NULL. */
-    void (*gradient_constants)(ptrdiff_t channels, double n, const float *mean, const float *var, const float *gamma, double epsilon, const double *sum_g,
-                               const double *sum_gx, float *p, float *q, float *s, float *grad_gamma, float *grad_beta);
+    /* With r = 1 / sqrt(var + epsilon) and n rows: grad_gamma = r sum_gx and grad_beta = sum_g; p = gamma r, q = -p r^2
+     * sum_gx / n and s = -p sum_g / n - q mean give grad_x = p g + q x + s. gamma (1), grad_gamma and grad_beta may be
+     * NULL. */
+    void (*gradient_constants)(ptrdiff_t channels, double n, const float *mean, const float *var, const float *gamma,
+                               double epsilon, const double *sum_g, const double *sum_gx, float *p, float *q, float *s,
+                               float *grad_gamma, float *grad_beta);
 
-    /* grad_x = p g + q x + s, or p g where x is NULL; grad_residual = g where it is not NULL; g as in gradient_sums. p, q, s are wide. */
-    void (*gradient)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y, cnn_batchnorm_mask mask, const float *x,
-                     const float *p, const float *q, const float *s, float *grad_x, float *grad_residual);
+    /* grad_x = p g + q x + s, or p g where x is NULL; grad_residual = g where it is not NULL; g as in gradient_sums. p,
+     * q, s are wide. */
+    void (*gradient)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
+                     cnn_batchnorm_mask mask, const float *x, const float *p, const float *q, const float *s,
+                     float *grad_x, float *grad_residual);
 
     /* state = momentum * state + (1 - momentum) * sample */
     void (*moving_average)(ptrdiff_t n, double momentum, float *state, const float *sample);

@@ -6,14 +6,15 @@
 #define TILE 8                         /* neighbouring outputs of one channel vector that share the weights they load */
 #define MOST_TAPS 5                    /* in a row, of the kernels with a fixed number of taps */
 
-extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);     /* for the activations that are not applied in registers */
+/* For the activations that are not applied in registers. */
+extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
 
 typedef struct range { ptrdiff_t begin, end; } range;
 
 /* The outputs all of whose taps j_begin..j_end lie inside the row. */
 static range interior(const cnn_depthwise_row *g, ptrdiff_t j_begin, ptrdiff_t j_end) {
     ptrdiff_t a = g->offset + j_begin * g->step, b = g->offset + (j_end - 1) * g->step;
-    ptrdiff_t low = a < b ? a : b, high = g->in_w - 1 - (a < b ? b : a);             /* q * stride + low >= 0, q * stride <= high */
+    ptrdiff_t low = a < b ? a : b, high = g->in_w - 1 - (a < b ? b : a); /* q * stride + low >= 0, q * stride <= high */
     ptrdiff_t begin = low < 0 ? (g->stride - 1 - low) / g->stride : 0, end = high < 0 ? 0 : high / g->stride + 1;
     if (end > g->out_w) end = g->out_w;
     if (begin > end) begin = end;
@@ -24,11 +25,12 @@ static range interior(const cnn_depthwise_row *g, ptrdiff_t j_begin, ptrdiff_t j
 
 VINLINE vf bias_of(const float *bias, ptrdiff_t n) { return bias ? vload_upto(bias, n) : vzero(); }
 
-/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. Every column is loaded once and used by all outputs that read it; the
- * weights of a tap row stay in registers. Where `checked`, columns outside the row are left out and only the first `count` outputs are
- * stored. x: column 0 of the first tap row; first: the column of output 0, tap 0. */
-VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first, ptrdiff_t count, const float *x,
-                        const float *w, vf bias, const relu_constants *act, float *y) {
+/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. Every column is loaded once and
+ * used by all outputs that read it; the weights of a tap row stay in registers. Where `checked`, columns outside the
+ * row are left out and only the first `count` outputs are stored. x: column 0 of the first tap row; first: the column
+ * of output 0, tap 0. */
+VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
+                        ptrdiff_t count, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
     vf sum[TILE], weight[MOST_TAPS];
     for (int q = 0; q < TILE; q++) sum[q] = bias;
     x += first * g->x_pixel;
@@ -46,26 +48,33 @@ VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cn
     }
 #pragma GCC unroll 32
     for (int q = 0; q < TILE; q++)
-        if (!checked || q < count) vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
+        if (!checked || q < count)
+            vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
 }
 
 /* Tiles of outputs > channel vectors > taps: input and output are walked through in the order of memory. */
-VINLINE void fixed_row(int taps, int stride, const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, const relu_constants *act, float *y) {
+VINLINE void fixed_row(int taps, int stride, const cnn_depthwise_row *g, const float *x, const float *w,
+                       const float *bias, const relu_constants *act, float *y) {
     range inside = interior(g, 0, taps);
     for (ptrdiff_t q = 0; q < g->out_w; q += TILE) {
         ptrdiff_t c = 0, first = q * stride + g->offset, count = g->out_w - q < TILE ? g->out_w - q : TILE;
         float *to = y + q * g->y_pixel;
         if (q >= inside.begin && q + TILE <= inside.end)
-            for (; c + VL <= g->channels; c += VL) fixed_tile(taps, stride, 0, VL, g, first, TILE, x + c, w + c, bias_of(bias ? bias + c : bias, VL), act, to + c);
+            for (; c + VL <= g->channels; c += VL)
+                fixed_tile(taps, stride, 0, VL, g, first, TILE, x + c, w + c, bias_of(bias ? bias + c : bias, VL), act,
+                           to + c);
         for (; c < g->channels; c += VL) {
             ptrdiff_t n = g->channels - c < VL ? g->channels - c : VL;
-            fixed_tile(taps, stride, 1, n, g, first, count, x + c, w + c, bias_of(bias ? bias + c : bias, n), act, to + c);
+            fixed_tile(taps, stride, 1, n, g, first, count, x + c, w + c, bias_of(bias ? bias + c : bias, n), act,
+                       to + c);
         }
     }
 }
 
-/* The same for any number of taps and any dilation; `outputs` neighbours whose taps are all inside. x: the first one's first tap. */
-VINLINE void any_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+/* The same for any number of taps and any dilation; `outputs` neighbours whose taps are all inside. x: the first one's
+ * first tap. */
+VINLINE void any_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, const float *x, const float *w, vf bias,
+                      const relu_constants *act, float *y) {
     vf sum[TILE];
     ptrdiff_t next = g->stride * g->x_pixel;
     for (int q = 0; q < outputs; q++) sum[q] = bias;
@@ -75,22 +84,26 @@ VINLINE void any_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, cons
             const float *from = x + i * g->x_row + j * g->step * g->x_pixel;
             for (int q = 0; q < outputs; q++) sum[q] = vfma(vload_upto(from + q * next, n), weight, sum[q]);
         }
-    for (int q = 0; q < outputs; q++) vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
+    for (int q = 0; q < outputs; q++)
+        vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
 }
 
 /* One output at the border: taps outside are left out. x: column 0. */
-static void any_border(ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+static void any_border(ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, vf bias,
+                       const relu_constants *act, float *y) {
     vf sum = bias;
     for (ptrdiff_t i = 0; i < g->taps_h; i++)
         for (ptrdiff_t j = 0; j < g->taps_w; j++) {
             ptrdiff_t column = q * g->stride + g->offset + j * g->step;
             if (column < 0 || column >= g->in_w) continue;
-            sum = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n), vload_upto(w + i * g->w_row + j * g->w_tap, n), sum);
+            sum = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n),
+                       vload_upto(w + i * g->w_row + j * g->w_tap, n), sum);
         }
     vstore_upto(y, relu(act->kind, sum, act->slope, act->max_value), n);
 }
 
-static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, const relu_constants *act, float *y) {
+static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
+                    const relu_constants *act, float *y) {
     range inside = interior(g, 0, g->taps_w);
     for (ptrdiff_t q = 0, outputs; q < g->out_w; q += outputs) {
         int within = q >= inside.begin && q < inside.end;
@@ -107,10 +120,11 @@ static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, 
     }
 }
 
-static void row(const cnn_depthwise_row *given, const float *x, const float *w, const float *bias, cnn_act act, float *y) {
+static void row(const cnn_depthwise_row *given, const float *x, const float *w, const float *bias, cnn_act act,
+                float *y) {
     const relu_constants in_registers = relu_of(&act);
     cnn_depthwise_row turned = *given, *g = &turned;
-    if (g->step < 0 && g->taps_w > 0) {                                              /* taken from the last tap on, the taps walk forwards */
+    if (g->step < 0 && g->taps_w > 0) { /* taken from the last tap on, the taps walk forwards */
         w += (g->taps_w - 1) * g->w_tap;
         g->offset += (g->taps_w - 1) * g->step;
         g->w_tap = -g->w_tap;
@@ -126,7 +140,8 @@ static void row(const cnn_depthwise_row *given, const float *x, const float *w, 
     default: any_row(g, x, w, bias, &in_registers, y);
     }
     if (in_registers.kind == RELU_NONE && act.kind != CNN_LINEAR)
-        for (ptrdiff_t q = 0; q < g->out_w; q++) KERNEL(cnn_elementwise).activate(act, g->channels, y + q * g->y_pixel, y + q * g->y_pixel);
+        for (ptrdiff_t q = 0; q < g->out_w; q++)
+            KERNEL(cnn_elementwise).activate(act, g->channels, y + q * g->y_pixel, y + q * g->y_pixel);
 }
 
 /* ---- backward in the weights ---- */
@@ -134,8 +149,8 @@ static void row(const cnn_depthwise_row *given, const float *x, const float *w, 
 #define TAPS 3                         /* taps along either axis whose sums are in registers */
 
 /* Sums of rows x columns taps of one channel vector over a row of outputs; x and w: the first of these taps. */
-VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise_row *g, range inside, ptrdiff_t offset, const float *x, const float *grad_y,
-                         float *grad_w) {
+VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise_row *g, range inside, ptrdiff_t offset,
+                         const float *x, const float *grad_y, float *grad_w) {
     vf sum[TAPS][TAPS];
     ptrdiff_t q = 0;
     for (int i = 0; i < rows; i++) for (int j = 0; j < columns; j++) sum[i][j] = vzero();
@@ -144,20 +159,23 @@ VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise
             ptrdiff_t column = q * g->stride + offset + j * g->step;
             if (column < 0 || column >= g->in_w) continue;
             for (int i = 0; i < rows; i++)
-                sum[i][j] = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n), vload_upto(grad_y + q * g->y_pixel, n), sum[i][j]);
+                sum[i][j] = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n),
+                                 vload_upto(grad_y + q * g->y_pixel, n), sum[i][j]);
         }
     for (; q < inside.end; q++) {
         vf g_y = vload_upto(grad_y + q * g->y_pixel, n);
         const float *from = x + (q * g->stride + offset) * g->x_pixel;
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < columns; j++) sum[i][j] = vfma(vload_upto(from + i * g->x_row + j * g->step * g->x_pixel, n), g_y, sum[i][j]);
+            for (int j = 0; j < columns; j++)
+                sum[i][j] = vfma(vload_upto(from + i * g->x_row + j * g->step * g->x_pixel, n), g_y, sum[i][j]);
     }
     for (; q < g->out_w; q++)
         for (int j = 0; j < columns; j++) {
             ptrdiff_t column = q * g->stride + offset + j * g->step;
             if (column < 0 || column >= g->in_w) continue;
             for (int i = 0; i < rows; i++)
-                sum[i][j] = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n), vload_upto(grad_y + q * g->y_pixel, n), sum[i][j]);
+                sum[i][j] = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n),
+                                 vload_upto(grad_y + q * g->y_pixel, n), sum[i][j]);
         }
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++) {
@@ -166,10 +184,11 @@ VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise
         }
 }
 
-/* The same for three taps next to each other and stride 1: every column of x meets the grad_y of three outputs, which slide through registers. Outputs
- * beyond the row count as 0. */
-VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t offset, const float *x, const float *grad_y, float *grad_w) {
-    vf sum[TAPS][TAPS], g0, g1, g2;                                                  /* of the outputs that read the column with tap 0, 1, 2 */
+/* The same for three taps next to each other and stride 1: every column of x meets the grad_y of three outputs, which
+ * slide through registers. Outputs beyond the row count as 0. */
+VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t offset, const float *x,
+                            const float *grad_y, float *grad_w) {
+    vf sum[TAPS][TAPS], g0, g1, g2; /* of the outputs that read the column with tap 0, 1, 2 */
     ptrdiff_t column = offset > 0 ? offset : 0, q = column - offset, end = g->out_w + 2 + offset;
     if (end > g->in_w) end = g->in_w;
     for (int i = 0; i < rows; i++) for (int j = 0; j < TAPS; j++) sum[i][j] = vzero();
@@ -194,21 +213,24 @@ VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, p
         }
 }
 
-VINLINE void weight_channels(int rows, int columns, const cnn_depthwise_row *g, ptrdiff_t i, ptrdiff_t j, const float *x, const float *grad_y, float *grad_w) {
+VINLINE void weight_channels(int rows, int columns, const cnn_depthwise_row *g, ptrdiff_t i, ptrdiff_t j,
+                             const float *x, const float *grad_y, float *grad_w) {
     range inside = interior(g, j, j + columns);
     ptrdiff_t c = 0, offset = g->offset + j * g->step;
     x += i * g->x_row;
     grad_w += i * g->w_row + j * g->w_tap;
     if (columns == TAPS && g->stride == 1 && g->step == 1)
         for (; c + VL <= g->channels; c += VL) weight_sliding(rows, VL, g, offset, x + c, grad_y + c, grad_w + c);
-    for (; c + VL <= g->channels; c += VL) weight_tile(rows, columns, VL, g, inside, offset, x + c, grad_y + c, grad_w + c);
+    for (; c + VL <= g->channels; c += VL)
+        weight_tile(rows, columns, VL, g, inside, offset, x + c, grad_y + c, grad_w + c);
     if (c < g->channels) weight_tile(rows, columns, g->channels - c, g, inside, offset, x + c, grad_y + c, grad_w + c);
 }
 
 static void weight_row(const cnn_depthwise_row *g, const float *x, const float *grad_y, float *grad_w) {
     for (ptrdiff_t i = 0; i < g->taps_h; i += TAPS)
         for (ptrdiff_t j = 0; j < g->taps_w; j += TAPS) {
-            ptrdiff_t rows = g->taps_h - i < TAPS ? g->taps_h - i : TAPS, columns = g->taps_w - j < TAPS ? g->taps_w - j : TAPS;
+            ptrdiff_t rows = g->taps_h - i < TAPS ? g->taps_h - i : TAPS,
+                      columns = g->taps_w - j < TAPS ? g->taps_w - j : TAPS;
             switch (rows * 4 + columns) {
             case 4 + 1: weight_channels(1, 1, g, i, j, x, grad_y, grad_w); break;
             case 4 + 2: weight_channels(1, 2, g, i, j, x, grad_y, grad_w); break;

@@ -1,13 +1,14 @@
-/* Depthwise convolution leaves: every channel has its own filter, vectors run along the channels. Forward and backward in the input, with any
- * stride and dilation, are the same row with other steps. */
+/* Depthwise convolution leaves: every channel has its own filter, vectors run along the channels. Forward and backward
+ * in the input, with any stride and dilation, are the same row with other steps. */
 #ifndef CNN_KERNELS_DEPTHWISE_H
 #define CNN_KERNELS_DEPTHWISE_H
 
 #include <stddef.h>
 #include "elementwise.h"
 
-/* One row of outputs. Output q reads with tap j the column q * stride + offset + j * step of every tap row; columns outside 0..in_w count as 0.
- * Tap rows outside the image are left out by the caller. Distances are elements and may be negative. */
+/* One row of outputs. Output q reads with tap j the column q * stride + offset + j * step of every tap row; columns
+ * outside 0..in_w count as 0. Tap rows outside the image are left out by the caller. Distances are elements and may be
+ * negative. */
 typedef struct cnn_depthwise_row {
     ptrdiff_t channels;                        /* treated by this call */
     ptrdiff_t taps_h, taps_w;                  /* 0 or more */

@@ -1,6 +1,7 @@
-/* The kernel table: every leaf function, once per instruction set. A leaf is single-threaded, allocates nothing, cannot fail and knows no
- * tensors, only pointers and counts. Each family has its own header with a struct of function pointers and its own .c file that fills
- * the struct; table.c gathers the families of one instruction set. Operations reach the table through cnn_call.kernels. */
+/* The kernel table: every leaf function, once per instruction set. A leaf is single-threaded, allocates nothing, cannot
+ * fail and knows no tensors, only pointers and counts. Each family has its own header with a struct of function
+ * pointers and its own .c file that fills the struct; table.c gathers the families of one instruction set. Operations
+ * reach the table through cnn_call.kernels. */
 #ifndef CNN_KERNELS_KERNELS_H
 #define CNN_KERNELS_KERNELS_H
 

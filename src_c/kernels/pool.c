@@ -1,4 +1,5 @@
-/* Pooling leaves; the contract is in pool.h. Loops: windows of a row > groups of channel vectors > pixels of the window. */
+/* Pooling leaves; the contract is in pool.h. Loops: windows of a row > groups of channel vectors > pixels of the
+ * window. */
 #include "kernels.h"
 #include "vec.h"
 
@@ -13,14 +14,16 @@ VINLINE range window(ptrdiff_t p, ptrdiff_t stride, ptrdiff_t pad, ptrdiff_t poo
 }
 
 /* Windows along one axis that hold a pixel of begin..end. */
-VINLINE range windows_at(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t stride, ptrdiff_t pad, ptrdiff_t pool, ptrdiff_t count) {
+VINLINE range windows_at(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t stride, ptrdiff_t pad, ptrdiff_t pool,
+                         ptrdiff_t count) {
     ptrdiff_t before = begin + pad - pool + 1, last = (end - 1 + pad) / stride + 1;  /* p * stride >= before */
     return (range){before > 0 ? (before + stride - 1) / stride : 0, last < count ? last : count};
 }
 
 /* The divisor of window (rows, columns). */
 VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
-    return (float)(g->count_include_pad ? g->pool_h * g->pool_w : (rows.end - rows.begin) * (columns.end - columns.begin));
+    return (float)(g->count_include_pad ? g->pool_h * g->pool_w
+                                        : (rows.end - rows.begin) * (columns.end - columns.begin));
 }
 
 /* ---- forward ---- */
@@ -28,12 +31,14 @@ VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
 /* The larger; NaN where either is. vmax gives its second operand where one is NaN, so only a NaN in a must be kept. */
 VINLINE vf max_or_nan(vf a, vf b) { return vselect(a == a, vmax(a, b), a); }
 
-VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *y) {
+VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
+                        ptrdiff_t step, float *y) {
     vf best[GROUP];
     for (int v = 0; v < vectors; v++) best[v] = vset(-__builtin_inff());
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
-            for (int v = 0; v < vectors; v++) best[v] = max_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
+            for (int v = 0; v < vectors; v++)
+                best[v] = max_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
     for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, best[v], n);
 }
 
@@ -45,15 +50,17 @@ static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t
         ptrdiff_t columns = s.end - s.begin, c = c_begin;
         const float *from = x + (r.begin * g->w + s.begin) * g->c;
         float *to = y + (p * g->out_w + q) * g->c;
-        for (; c + GROUP * VL <= c_end; c += GROUP * VL) max_window(GROUP, VL, from + c, rows, columns, row_step, g->c, to + c);
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL)
+            max_window(GROUP, VL, from + c, rows, columns, row_step, g->c, to + c);
         for (; c + VL <= c_end; c += VL) max_window(1, VL, from + c, rows, columns, row_step, g->c, to + c);
         if (c < c_end) max_window(1, c_end - c, from + c, rows, columns, row_step, g->c, to + c);
     }
 }
 
-/* Each row of the window has its own sum, so that the rounding error grows with rows + columns and not with their product. */
-VINLINE void average_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, vf scale,
-                            float *y) {
+/* Each row of the window has its own sum, so that the rounding error grows with rows + columns and not with their
+ * product. */
+VINLINE void average_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns,
+                            ptrdiff_t row_step, ptrdiff_t step, vf scale, float *y) {
     vf total[GROUP];
     for (int v = 0; v < vectors; v++) total[v] = vzero();
     for (ptrdiff_t i = 0; i < rows; i++) {
@@ -75,7 +82,8 @@ static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdi
         const float *from = x + (r.begin * g->w + s.begin) * g->c;
         float *to = y + (p * g->out_w + q) * g->c;
         vf scale = vset(1 / pixels(g, r, s));
-        for (; c + GROUP * VL <= c_end; c += GROUP * VL) average_window(GROUP, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL)
+            average_window(GROUP, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
         for (; c + VL <= c_end; c += VL) average_window(1, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
         if (c < c_end) average_window(1, c_end - c, from + c, rows, columns, row_step, g->c, scale, to + c);
     }
@@ -83,33 +91,36 @@ static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdi
 
 /* ---- backward ---- */
 
-/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y; only rows before..end of the window are
- * written (the others belong to other calls). */
-VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, const float *grad_y, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
-                                 ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y; only rows
+ * before..end of the window are written (the others belong to other calls). */
+VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, const float *grad_y, ptrdiff_t write_from,
+                                 ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
     vf best = vload_upto(y, n), grad = vload_upto(grad_y, n);
     vi pending = viset(-1);
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) {
             ptrdiff_t at = i * row_step + j * step;
             vf value = vload_upto(x + at, n);
-            vi chosen = pending & ((value == best) | (value != value));              /* a window with a NaN has y = NaN, any other has none */
+            vi chosen = pending &
+                        ((value == best) | (value != value)); /* a window with a NaN has y = NaN, any other has none */
             pending &= ~chosen;
-            if (i >= write_from) vstore_upto(grad_x + at, vload_upto(grad_x + at, n) + vselect(chosen, grad, vzero()), n);
+            if (i >= write_from)
+                vstore_upto(grad_x + at, vload_upto(grad_x + at, n) + vselect(chosen, grad, vzero()), n);
         }
 }
 
-static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end, float *x) {
+static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end,
+                       float *x) {
     ptrdiff_t count = (end - begin) * g->w;
     x += begin * g->w * g->c;
     if (c_end - c_begin == g->c && count > 0) memset(x, 0, (size_t)(count * g->c) * sizeof *x);
     else for (ptrdiff_t i = 0; i < count; i++) memset(x + i * g->c + c_begin, 0, (size_t)(c_end - c_begin) * sizeof *x);
 }
 
-/* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out. Rows are cleared just before the
- * first window that writes them, while they come into the cache. */
-static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, const float *y,
-                              const float *grad_y, float *grad_x) {
+/* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out.
+ * Rows are cleared just before the first window that writes them, while they come into the cache. */
+static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
+                              const float *x, const float *y, const float *grad_y, float *grad_x) {
     range windows = windows_at(h_begin, h_end, g->stride_h, g->pad_top, g->pool_h, g->out_h);
     ptrdiff_t cleared = h_begin, row_step = g->w * g->c;
     for (ptrdiff_t p = windows.begin; p < windows.end; p++) {
@@ -122,28 +133,35 @@ static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_
         ptrdiff_t rows = r.end - r.begin, write_from = h_begin - r.begin;
         for (ptrdiff_t q = 0; q < g->out_w; q++) {
             range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
-            ptrdiff_t columns = s.end - s.begin, c = c_begin, from = (r.begin * g->w + s.begin) * g->c, to = (p * g->out_w + q) * g->c;
+            ptrdiff_t columns = s.end - s.begin, c = c_begin, from = (r.begin * g->w + s.begin) * g->c,
+                      to = (p * g->out_w + q) * g->c;
             for (; c + VL <= c_end; c += VL)
-                max_backward_window(VL, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step, g->c, grad_x + from + c);
+                max_backward_window(VL, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step,
+                                    g->c, grad_x + from + c);
             if (c < c_end)
-                max_backward_window(c_end - c, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step, g->c, grad_x + from + c);
+                max_backward_window(c_end - c, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns,
+                                    row_step, g->c, grad_x + from + c);
         }
     }
     clear_rows(g, cleared, h_end, c_begin, c_end, grad_x);
 }
 
-VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y, float *grad_x) {
+VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y,
+                                    float *grad_x) {
     vf sum[GROUP];
     for (int v = 0; v < vectors; v++) sum[v] = vzero();
     for (ptrdiff_t i = p.begin; i < p.end; i++)
         for (ptrdiff_t j = q.begin; j < q.end; j++) {
-            vf scale = vset(1 / pixels(g, window(i, g->stride_h, g->pad_top, g->pool_h, g->h), window(j, g->stride_w, g->pad_left, g->pool_w, g->w)));
-            for (int v = 0; v < vectors; v++) sum[v] = vfma(vload_upto(grad_y + (i * g->out_w + j) * g->c + v * VL, n), scale, sum[v]);
+            vf scale = vset(1 / pixels(g, window(i, g->stride_h, g->pad_top, g->pool_h, g->h),
+                                       window(j, g->stride_w, g->pad_left, g->pool_w, g->w)));
+            for (int v = 0; v < vectors; v++)
+                sum[v] = vfma(vload_upto(grad_y + (i * g->out_w + j) * g->c + v * VL, n), scale, sum[v]);
         }
     for (int v = 0; v < vectors; v++) vstore_upto(grad_x + v * VL, sum[v], n);
 }
 
-static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end, const float *grad_y, float *grad_x) {
+static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,
+                                 const float *grad_y, float *grad_x) {
     range p = windows_at(h, h + 1, g->stride_h, g->pad_top, g->pool_h, g->out_h);
     range q = {0, 0};                  /* moves with w */
     for (ptrdiff_t w = 0; w < g->w; w++) {

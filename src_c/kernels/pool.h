@@ -1,10 +1,12 @@
-/* Pooling leaves, on one NHWC image: x (h, w, c), y (out_h, out_w, c). Vectors run along the channels, of which a call treats c_begin..c_end. */
+/* Pooling leaves, on one NHWC image: x (h, w, c), y (out_h, out_w, c). Vectors run along the channels, of which a call
+ * treats c_begin..c_end. */
 #ifndef CNN_KERNELS_POOL_H
 #define CNN_KERNELS_POOL_H
 
 #include <stddef.h>
 
-/* Window (p, q) covers the rows p * stride_h - pad_top onwards, pool_h of them, and columns alike; every window holds a pixel of the image. */
+/* Window (p, q) covers the rows p * stride_h - pad_top onwards, pool_h of them, and columns alike; every window holds a
+ * pixel of the image. */
 typedef struct cnn_pool {
     ptrdiff_t h, w, c, out_h, out_w, pool_h, pool_w, stride_h, stride_w, pad_top, pad_left;
     ptrdiff_t count_include_pad;      /* averages: divide by the window's size, not by its pixels inside the image */
@@ -17,12 +19,14 @@ typedef struct cnn_pool_kernels {
     /* Row p of y: the mean of each window. */
     void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
 
-    /* Rows h_begin..h_end of grad_x: each grad_y goes to the first pixel in row-major order that equals y (that is NaN, where y is). */
-    void (*max_backward_rows)(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, const float *y,
-                              const float *grad_y, float *grad_x);
+    /* Rows h_begin..h_end of grad_x: each grad_y goes to the first pixel in row-major order that equals y (that is NaN,
+     * where y is). */
+    void (*max_backward_rows)(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
+                              const float *x, const float *y, const float *grad_y, float *grad_x);
 
     /* Row h of grad_x: the sum over the windows that hold the pixel of grad_y / count. */
-    void (*average_backward_row)(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end, const float *grad_y, float *grad_x);
+    void (*average_backward_row)(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,
+                                 const float *grad_y, float *grad_x);
 } cnn_pool_kernels;
 
 #endif

@@ -7,7 +7,8 @@ VINLINE vf function_of(int kind, vf x) { return kind == CNN_LOG ? vlog(x) : varc
 VINLINE vf derivative_of(int kind, vf x) {
     vf one = vset(1.0f);
     if (kind == CNN_LOG) return one / x;
-    vf inverse = one / x, square = inverse * inverse;             /* 1 / (1 + x^2); beyond 1 as x^-2 / (1 + x^-2), which cannot overflow */
+    vf inverse = one / x,
+       square = inverse * inverse; /* 1 / (1 + x^2); beyond 1 as x^-2 / (1 + x^-2), which cannot overflow */
     return vselect(vabs(x) > one, square / (one + square), one / vfma(x, x, one));
 }
 
@@ -33,7 +34,8 @@ static void function_backward(int kind, ptrdiff_t n, const float *grad_y, const 
     else map_backward(CNN_ARCTAN, n, grad_y, x, grad_x);
 }
 
-static void replace_nan(ptrdiff_t rows, ptrdiff_t n, const float *x, const float *fallback, int step, const float *value, float *y) {
+static void replace_nan(ptrdiff_t rows, ptrdiff_t n, const float *x, const float *fallback, int step,
+                        const float *value, float *y) {
     vf one_for_all = vset(*fallback);
     for (ptrdiff_t i = 0; i < rows; i++, x += n, value += n, y += n) {
         for (ptrdiff_t j = 0; j < n; j += VL) {
@@ -44,7 +46,8 @@ static void replace_nan(ptrdiff_t rows, ptrdiff_t n, const float *x, const float
     }
 }
 
-static void center_scale(ptrdiff_t n, ptrdiff_t width, const float *x, const float *mean, const float *scale, float *y) {
+static void center_scale(ptrdiff_t n, ptrdiff_t width, const float *x, const float *mean, const float *scale,
+                         float *y) {
     for (; n > 0; n -= width, x += width, y += width) {
         ptrdiff_t length = n < width ? n : width;
         for (ptrdiff_t j = 0; j < length; j++) y[j] = (x[j] - mean[j]) * scale[j];
@@ -53,5 +56,8 @@ static void center_scale(ptrdiff_t n, ptrdiff_t width, const float *x, const flo
 
 extern const cnn_preprocess_kernels KERNEL(cnn_preprocess);
 const cnn_preprocess_kernels KERNEL(cnn_preprocess) = {
-    .function = function, .function_backward = function_backward, .replace_nan = replace_nan, .center_scale = center_scale,
+    .function = function,
+    .function_backward = function_backward,
+    .replace_nan = replace_nan,
+    .center_scale = center_scale,
 };

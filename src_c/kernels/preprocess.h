@@ -12,8 +12,10 @@ typedef struct cnn_preprocess_kernels {
     /* grad_x[i] = grad_y[i] f'(x[i]); grad_x may be grad_y or x. */
     void (*function_backward)(int kind, ptrdiff_t n, const float *grad_y, const float *x, float *grad_x);
     /* y(i, j) = fallback[j * step] where x(i, j) is NaN, else value(i, j); i < rows, j < n, step 0 or 1. */
-    void (*replace_nan)(ptrdiff_t rows, ptrdiff_t n, const float *x, const float *fallback, int step, const float *value, float *y);
-    /* y[i] = (x[i] - mean[i % width]) * scale[i % width] for i < n: the difference first, so that x = mean gives 0 under any scale. */
+    void (*replace_nan)(ptrdiff_t rows, ptrdiff_t n, const float *x, const float *fallback, int step,
+                        const float *value, float *y);
+    /* y[i] = (x[i] - mean[i % width]) * scale[i % width] for i < n: the difference first, so that x = mean gives 0
+     * under any scale. */
     void (*center_scale)(ptrdiff_t n, ptrdiff_t width, const float *x, const float *mean, const float *scale, float *y);
 } cnn_preprocess_kernels;
 

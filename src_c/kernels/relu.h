@@ -1,5 +1,5 @@
-/* The output activations that are applied in registers: none, relu with any slope, and a maximum. The others are applied by
- * elementwise->activate while the result is in the cache. NaN passes through. */
+/* The output activations that are applied in registers: none, relu with any slope, and a maximum. The others are
+ * applied by elementwise->activate while the result is in the cache. NaN passes through. */
 #ifndef CNN_KERNELS_RELU_H
 #define CNN_KERNELS_RELU_H
 

@@ -5,9 +5,11 @@
 #define CNN_STRING_(text) #text
 #define CNN_STRING(text) CNN_STRING_(text)
 
-/* Ten independent chains of multiply-adds in registers: what the processor can do at most. The asm keeps the compiler from seeing through. */
+/* Ten independent chains of multiply-adds in registers: what the processor can do at most. The asm keeps the compiler
+ * from seeing through. */
 static double peak(long rounds) {
-    vf a0 = vset(1), a1 = vset(2), a2 = vset(3), a3 = vset(4), a4 = vset(5), a5 = vset(6), a6 = vset(7), a7 = vset(8), a8 = vset(9), a9 = vset(10);
+    vf a0 = vset(1), a1 = vset(2), a2 = vset(3), a3 = vset(4), a4 = vset(5), a5 = vset(6), a6 = vset(7), a7 = vset(8),
+       a8 = vset(9), a9 = vset(10);
     vf scale = vset(0.5f), offset = vset(1);
 #if defined(__x86_64__)
 #define CNN_OPAQUE(v) __asm__ volatile("" : "+x"(v))
@@ -23,8 +25,14 @@ static double peak(long rounds) {
     CNN_OPAQUE(scale);
     CNN_OPAQUE(offset);
     for (long i = 0; i < rounds; i++) {
-        a0 = vfma(a0, scale, offset); a1 = vfma(a1, scale, offset); a2 = vfma(a2, scale, offset); a3 = vfma(a3, scale, offset);
-        a4 = vfma(a4, scale, offset); a5 = vfma(a5, scale, offset); a6 = vfma(a6, scale, offset); a7 = vfma(a7, scale, offset);
+        a0 = vfma(a0, scale, offset);
+        a1 = vfma(a1, scale, offset);
+        a2 = vfma(a2, scale, offset);
+        a3 = vfma(a3, scale, offset);
+        a4 = vfma(a4, scale, offset);
+        a5 = vfma(a5, scale, offset);
+        a6 = vfma(a6, scale, offset);
+        a7 = vfma(a7, scale, offset);
         a8 = vfma(a8, scale, offset); a9 = vfma(a9, scale, offset);
         CNN_OPAQUE(a0);
     }

@@ -1,7 +1,7 @@
-/* SIMD vectors of float, one source for every instruction set. Files in kernels/ are compiled once per set with one of CNN_ISA_AVX512,
- * CNN_ISA_AVX2, CNN_ISA_NEON or CNN_ISA_GENERIC defined; they see VL, the number of floats in a vector, VREGISTERS, the number of
- * vectors in registers, and the operations below.
- * Arithmetic (+ - * /) and comparisons work on vectors as on numbers; a comparison gives a mask for vselect. */
+/* SIMD vectors of float, one source for every instruction set. Files in kernels/ are compiled once per set with one of
+ * CNN_ISA_AVX512, CNN_ISA_AVX2, CNN_ISA_NEON or CNN_ISA_GENERIC defined; they see VL, the number of floats in a vector,
+ * VREGISTERS, the number of vectors in registers, and the operations below. Arithmetic (+ - * /) and comparisons work
+ * on vectors as on numbers; a comparison gives a mask for vselect. */
 #ifndef CNN_KERNELS_VEC_H
 #define CNN_KERNELS_VEC_H
 
@@ -26,7 +26,7 @@
 #define CNN_ISA_SUFFIX neon
 #elif defined(CNN_ISA_GENERIC)
 #define VL 4
-#define VREGISTERS 14                 /* 16 where it matters, x86; without a fused multiply-add products need registers too */
+#define VREGISTERS 14 /* 16 where it matters, x86; without a fused multiply-add products need registers too */
 #define CNN_ISA_SUFFIX generic
 #else
 #error "compile this file once per instruction set, with CNN_ISA_... defined (see setup.py)"
@@ -58,15 +58,19 @@ VINLINE vf vselect(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi
 
 #if defined(CNN_ISA_AVX512)
 VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }     /* a * b + c */
-VINLINE vf vmax(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }                        /* a > b ? a : b, so b where either is NaN */
-VINLINE vf vmin(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }                        /* a < b ? a : b */
+VINLINE vf vmax(vf a, vf b) {
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+} /* a > b ? a : b, so b where either is NaN */
+VINLINE vf vmin(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); } /* a < b ? a : b */
 VINLINE vf vsqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
 VINLINE vf vround(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-VINLINE vi vto_int(vf a) { return (vi)_mm512_cvttps_epi32((__m512)a); }                                /* towards zero */
+VINLINE vi vto_int(vf a) { return (vi)_mm512_cvttps_epi32((__m512)a); } /* towards zero */
 VINLINE vf vfrom_int(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 /* The products of the low halves of the 64-bit lanes. */
 VINLINE vul vmul_low_halves(vul a, vul b) { return (vul)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
-VINLINE vf vload_n(const float *p, ptrdiff_t n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }   /* the first n < VL, then zeros */
+VINLINE vf vload_n(const float *p, ptrdiff_t n) {
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+} /* the first n < VL, then zeros */
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
 #elif defined(CNN_ISA_AVX2)
 VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
@@ -89,9 +93,9 @@ VINLINE vf vfma(vf a, vf b, vf c) { return (vf)vfmaq_f32((float32x4_t)c, (float3
 VINLINE vf vsqrt(vf a) { return (vf)vsqrtq_f32((float32x4_t)a); }
 VINLINE vf vround(vf a) { return (vf)vrndnq_f32((float32x4_t)a); }
 #else
-VINLINE vf vfma(vf a, vf b, vf c) { return a * b + c; }        /* two roundings: the portable set has no fused multiply-add */
+VINLINE vf vfma(vf a, vf b, vf c) { return a * b + c; } /* two roundings: the portable set has no fused multiply-add */
 VINLINE vf vsqrt(vf a) { for (int i = 0; i < VL; i++) a[i] = __builtin_sqrtf(a[i]); return a; }
-VINLINE vf vround(vf a) {                                      /* to even; adding 1.5 * 2^23 rounds |a| < 2^22, larger floats are clamped by the callers */
+VINLINE vf vround(vf a) { /* to even; adding 1.5 * 2^23 rounds |a| < 2^22, larger floats are clamped by the callers */
     vf big = vset(12582912.0f);
     return (a + big) - big;
 }
@@ -105,11 +109,13 @@ VINLINE vf vload_n(const float *p, ptrdiff_t n) { vf v = vzero(); memcpy(&v, p, 
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4); }
 #endif
 
-/* For bodies that serve whole vectors (n == VL, a constant, which makes them the plain load and store) and the tail (n < VL). */
+/* For bodies that serve whole vectors (n == VL, a constant, which makes them the plain load and store) and the tail (n
+ * < VL). */
 VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void vstore_upto(float *p, vf v, ptrdiff_t n) { if (n == VL) vstore(p, v); else vstore_n(p, v, n); }
 
-/* A loaded vector that is to stay in its register: compilers like to load it again in every instruction that uses it. */
+/* A loaded vector that is to stay in its register: compilers like to load it again in every instruction that uses it.
+ */
 VINLINE vf vkeep(vf v) {
 #if defined(CNN_ISA_AVX512)
     __asm__("" : "+v"(v));

@@ -37,7 +37,8 @@ VINLINE void transform_weights(const vf g[3], vf u[IN]) {
 
 /* A' times a column of six. */
 VINLINE void transform_output(const vf m[IN], vf y[OUT]) {
-    vf sum_a = m[1] + m[2], difference_a = vset(A) * (m[1] - m[2]), sum_b = m[3] + m[4], difference_b = vset(B) * (m[3] - m[4]);
+    vf sum_a = m[1] + m[2], difference_a = vset(A) * (m[1] - m[2]), sum_b = m[3] + m[4],
+       difference_b = vset(B) * (m[3] - m[4]);
     y[0] = m[0] + sum_a + sum_b;
     y[1] = difference_a + difference_b;
     y[2] = vfma(vset(A2), sum_a, vset(B2) * sum_b);
@@ -50,7 +51,8 @@ static void input(ptrdiff_t channels, const float *const *pixels, float *v, ptrd
         vf half[IN][IN], column[IN], out[IN];                 /* half[i][j]: transformed along the rows of a column */
         for (int j = 0; j < IN; j++) {
 #pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) column[i] = n >= VL ? vload(pixels[IN * i + j] + c) : vload_n(pixels[IN * i + j] + c, n);
+            for (int i = 0; i < IN; i++)
+                column[i] = n >= VL ? vload(pixels[IN * i + j] + c) : vload_n(pixels[IN * i + j] + c, n);
             transform_input(column, out);
 #pragma GCC unroll 6
             for (int i = 0; i < IN; i++) half[i][j] = out[i];
@@ -81,8 +83,8 @@ static void weights(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, fl
     }
 }
 
-static void output(ptrdiff_t columns, const float *m, ptrdiff_t stride, const float *bias, const float *added, float *y, const ptrdiff_t *at, float low,
-                   float high) {
+static void output(ptrdiff_t columns, const float *m, ptrdiff_t stride, const float *bias, const float *added, float *y,
+                   const ptrdiff_t *at, float low, float high) {
     const vf lowest = vset(low), highest = vset(high);
     for (ptrdiff_t c = 0; c < columns; c += VL) {
         const ptrdiff_t n = columns - c;
@@ -139,7 +141,8 @@ static void gradient(ptrdiff_t columns, const float *const *pixels, float *v, pt
         vf half[IN][OUT], column[OUT], out[IN];
         for (int j = 0; j < OUT; j++) {
 #pragma GCC unroll 4
-            for (int i = 0; i < OUT; i++) column[i] = n >= VL ? vload(pixels[OUT * i + j] + c) : vload_n(pixels[OUT * i + j] + c, n);
+            for (int i = 0; i < OUT; i++)
+                column[i] = n >= VL ? vload(pixels[OUT * i + j] + c) : vload_n(pixels[OUT * i + j] + c, n);
             transform_gradient(column, out);
 #pragma GCC unroll 6
             for (int i = 0; i < IN; i++) half[i][j] = out[i];

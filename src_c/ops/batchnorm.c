@@ -13,11 +13,14 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(x, "x", -1, CNN_F32, error)) return -1;
     int64_t n = cnn_last(x);
     if (cnn_expect_vector(c->in[MEAN], "mean", n, error) || cnn_expect_vector(c->in[VAR], "var", n, error)) return -1;
-    if (cnn_expect_vector(operand(c, GAMMA), "gamma", n, error) || cnn_expect_vector(operand(c, BETA), "beta", n, error)) return -1;
+    if (cnn_expect_vector(operand(c, GAMMA), "gamma", n, error) ||
+        cnn_expect_vector(operand(c, BETA), "beta", n, error))
+        return -1;
     if (residual) {
         if (cnn_expect(residual, "residual", -1, CNN_F32, error)) return -1;
         if (!cnn_same_shape(residual, x))
-            return cnn_fail(error, "residual must have the shape of x, %s, got %s", cnn_shape_text(x, want), cnn_shape_text(residual, shape));
+            return cnn_fail(error, "residual must have the shape of x, %s, got %s", cnn_shape_text(x, want),
+                            cnn_shape_text(residual, shape));
     }
     cnn_like(out, x);
     return 0;
@@ -36,26 +39,37 @@ static double flops(const cnn_call *c) { return (operand(c, RESIDUAL) ? 3.0 : 2.
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_batchnorm_cut *cut = (const cnn_batchnorm_cut *)c->plan;
     const cnn_batchnorm_kernels *k = c->kernels->batchnorm;
-    const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    const cnn_act act = {
+        .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
     const float *x = cnn_data(e, c->in[X]), *mean = cnn_data(e, c->in[MEAN]), *var = cnn_data(e, c->in[VAR]);
-    const float *gamma = cnn_data(e, operand(c, GAMMA)), *beta = cnn_data(e, operand(c, BETA)), *residual = cnn_data(e, operand(c, RESIDUAL));
+    const float *gamma = cnn_data(e, operand(c, GAMMA)), *beta = cnn_data(e, operand(c, BETA)),
+                *residual = cnn_data(e, operand(c, RESIDUAL));
     float *y = cnn_data(e, c->out[0]), *scale = (float *)e->workspace, *shift = scale + cut->width;
     int64_t begin, end;
     cnn_share_channels(e, cut->channels, &begin, &end);
     if (begin < end)
-        k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL, beta ? beta + begin : NULL, c->attr[EPSILON],
-                     scale + begin, shift + begin);
+        k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL,
+                     beta ? beta + begin : NULL, c->attr[EPSILON], scale + begin, shift + begin);
     cnn_batchnorm_widen(cut, scale, begin, end);
     cnn_batchnorm_widen(cut, shift, begin, end);
     cnn_barrier(e);
     cnn_share(e, cut->blocks, &begin, &end);
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * cut->block * cut->channels;
-        k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, x + at, scale, shift, residual ? residual + at : NULL, act, y + at);
+        k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, x + at, scale, shift,
+                 residual ? residual + at : NULL, act, y + at);
     }
 }
 
 const cnn_op cnn_op_batchnorm = {
-    .name = "batchnorm", .summary = "y = act(gamma (x - mean) / sqrt(var + epsilon) + beta + residual)", .inputs = "x mean var [gamma] [beta] [residual]",
-    .outputs = "y", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run, .in_place = 1 << X | 1 << RESIDUAL,
+    .name = "batchnorm",
+    .summary = "y = act(gamma (x - mean) / sqrt(var + epsilon) + beta + residual)",
+    .inputs = "x mean var [gamma] [beta] [residual]",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
+    .in_place = 1 << X | 1 << RESIDUAL,
 };

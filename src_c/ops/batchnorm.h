@@ -1,4 +1,5 @@
-/* What the batch normalisation operations share: how a tensor of shape (..., c) is cut, and arrays with one constant per channel. */
+/* What the batch normalisation operations share: how a tensor of shape (..., c) is cut, and arrays with one constant
+ * per channel. */
 #ifndef CNN_OPS_BATCHNORM_H
 #define CNN_OPS_BATCHNORM_H
 
@@ -14,7 +15,8 @@ typedef struct cnn_batchnorm_cut {
     int64_t block, blocks;            /* rows in a block, number of blocks */
 } cnn_batchnorm_cut;
 
-/* About 64 KB a block, so that it passes through the first caches once, and at least 32 wide rows, so that combining the blocks is cheap. */
+/* About 64 KB a block, so that it passes through the first caches once, and at least 32 wide rows, so that combining
+ * the blocks is cheap. */
 static inline cnn_batchnorm_cut cnn_batchnorm_cut_of(const cnn_tensor *x) {
     cnn_batchnorm_cut cut = {.rows = cnn_rows(x), .channels = cnn_last(x)};
     cut.fold = cnn_batchnorm_fold_rows(cut.channels);
@@ -25,10 +27,14 @@ static inline cnn_batchnorm_cut cnn_batchnorm_cut_of(const cnn_tensor *x) {
 }
 
 /* Rows of block b. */
-static inline int64_t cnn_batchnorm_rows(const cnn_batchnorm_cut *cut, int64_t b) { return cnn_min(cut->block, cut->rows - b * cut->block); }
+static inline int64_t cnn_batchnorm_rows(const cnn_batchnorm_cut *cut, int64_t b) {
+    return cnn_min(cut->block, cut->rows - b * cut->block);
+}
 
 /* This thread's share of the channels, for what is done once per channel. */
-static inline void cnn_share_channels(const cnn_exec *e, int64_t channels, int64_t *begin, int64_t *end) { cnn_share_grain(e, channels, 16, begin, end); }
+static inline void cnn_share_channels(const cnn_exec *e, int64_t channels, int64_t *begin, int64_t *end) {
+    cnn_share_grain(e, channels, 16, begin, end);
+}
 
 /* Copies the constants of the channels begin..end to the other rows of a wide array. */
 static inline void cnn_batchnorm_widen(const cnn_batchnorm_cut *cut, float *wide, int64_t begin, int64_t end) {

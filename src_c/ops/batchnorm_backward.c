@@ -1,16 +1,19 @@
 /* batchnorm_backward. With g = grad_y act'(y), r = 1 / sqrt(var + epsilon) and n rows:
  *
  *     grad_beta = sum g;  grad_gamma = r sum g (x - mean);  grad_residual = g;
- *     grad_x = gamma r (g - sum g / n - (x - mean) r^2 sum g (x - mean) / n)  in training,  gamma r g  when mean and var are constants.
+ *     grad_x = gamma r (g - sum g / n - (x - mean) r^2 sum g (x - mean) / n)  in training,  gamma r g  when mean and
+ * var are constants.
  *
- * Pass 1: the sums of every block of rows in its own slot, and grad_residual; barrier; the slots are added in order, in double; barrier; pass 2: grad_x.
- * Where no sums are needed there is one pass. Parallel over the same blocks in both passes. */
+ * Pass 1: the sums of every block of rows in its own slot, and grad_residual; barrier; the slots are added in order, in
+ * double; barrier; pass 2: grad_x. Where no sums are needed there is one pass. Parallel over the same blocks in both
+ * passes. */
 #include "batchnorm.h"
 
 enum { GRAD_Y, X, Y, MEAN, VAR, GAMMA };
 enum { GRAD_X, GRAD_GAMMA, GRAD_BETA, GRAD_RESIDUAL };
 enum { EPSILON, ACTIVATION, ALPHA, MAX_VALUE, TRAINING };
-static const cnn_attr_def attrs[] = { CNN_EPSILON_ATTR, CNN_ACT_ATTRS, CNN_INT_ATTR("training", 1, 0, 1), CNN_END_OF_ATTRS };
+static const cnn_attr_def attrs[] = {CNN_EPSILON_ATTR, CNN_ACT_ATTRS, CNN_INT_ATTR("training", 1, 0, 1),
+                                     CNN_END_OF_ATTRS};
 
 static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
@@ -20,19 +23,25 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     char shape[64], want[64];
     const cnn_tensor *x = c->in[X];
     int64_t n = cnn_last(x), activation = cnn_int(c, ACTIVATION);
-    if (!c->in[Y] && (activation != CNN_LINEAR || c->attr[MAX_VALUE] != INFINITY)) return cnn_fail(error, "y must be given where there is an activation, to mask grad_y by");
+    if (!c->in[Y] && (activation != CNN_LINEAR || c->attr[MAX_VALUE] != INFINITY))
+        return cnn_fail(error, "y must be given where there is an activation, to mask grad_y by");
     for (int i = GRAD_Y; i <= Y; i++) {
         if (!c->in[i]) continue;
         if (cnn_expect(c->in[i], names[i], -1, CNN_F32, error)) return -1;
         if (!cnn_same_shape(c->in[i], x))
-            return cnn_fail(error, "%s must have the shape of x, %s, got %s", names[i], cnn_shape_text(x, want), cnn_shape_text(c->in[i], shape));
+            return cnn_fail(error, "%s must have the shape of x, %s, got %s", names[i], cnn_shape_text(x, want),
+                            cnn_shape_text(c->in[i], shape));
     }
     if (cnn_expect_vector(c->in[MEAN], "mean", n, error) || cnn_expect_vector(c->in[VAR], "var", n, error)) return -1;
     if (cnn_expect_vector(operand(c, GAMMA), "gamma", n, error)) return -1;
     if (activation != CNN_LINEAR && activation != CNN_RELU)
-        return cnn_fail(error, "activation must be linear (0) or relu (1), got %lld; make the activation an operation of its own", (long long)activation);
+        return cnn_fail(
+            error, "activation must be linear (0) or relu (1), got %lld; make the activation an operation of its own",
+            (long long)activation);
     if (activation == CNN_RELU && c->attr[ALPHA] < 0)
-        return cnn_fail(error, "alpha must not be negative, got %g, as the sign of x does not follow from y then; make the activation an operation of its own",
+        return cnn_fail(error,
+                        "alpha must not be negative, got %g, as the sign of x does not follow from y then; make the "
+                        "activation an operation of its own",
                         c->attr[ALPHA]);
     for (int i = 0; i < c->n_out; i++) {
         if (i == GRAD_X || i == GRAD_RESIDUAL) cnn_like(&out[i], x);
@@ -42,14 +51,17 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 }
 
 /* In training the sums make grad_x; else they are only needed where somebody asks for them. */
-static int needs_sums(const cnn_call *c) { return cnn_int(c, TRAINING) || result(c, GRAD_GAMMA) || result(c, GRAD_BETA); }
+static int needs_sums(const cnn_call *c) {
+    return cnn_int(c, TRAINING) || result(c, GRAD_GAMMA) || result(c, GRAD_BETA);
+}
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     (void)error;
     cnn_batchnorm_cut cut = cnn_batchnorm_cut_of(c->in[X]);
     memcpy(c->plan, &cut, sizeof cut);
     choice->kernel = needs_sums(c) ? "two passes" : "one pass";
-    choice->workspace_bytes = (cut.blocks + 1) * 2 * cut.channels * (int64_t)sizeof(double) + 4 * cut.width * (int64_t)sizeof(float);
+    choice->workspace_bytes = (cut.blocks + 1) * 2 * cut.channels * (int64_t)sizeof(double) +
+                              4 * cut.width * (int64_t)sizeof(float);
     choice->thread_workspace_bytes = 2 * cut.width * (int64_t)sizeof(float);
     return 0;
 }
@@ -60,11 +72,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_batchnorm_cut *cut = (const cnn_batchnorm_cut *)c->plan;
     const cnn_batchnorm_kernels *k = c->kernels->batchnorm;
     const float *grad_y = cnn_data(e, c->in[GRAD_Y]), *x = cnn_data(e, c->in[X]), *y = cnn_data(e, c->in[Y]);
-    const float *mean = cnn_data(e, c->in[MEAN]), *var = cnn_data(e, c->in[VAR]), *gamma = cnn_data(e, operand(c, GAMMA));
+    const float *mean = cnn_data(e, c->in[MEAN]), *var = cnn_data(e, c->in[VAR]),
+                *gamma = cnn_data(e, operand(c, GAMMA));
     float *grad_x = cnn_data(e, result(c, GRAD_X)), *grad_residual = cnn_data(e, result(c, GRAD_RESIDUAL));
     float *grad_gamma = cnn_data(e, result(c, GRAD_GAMMA)), *grad_beta = cnn_data(e, result(c, GRAD_BETA));
     int64_t n = cut->channels, begin, end, first, last;
-    double *slots = (double *)e->workspace, *sums = slots + cut->blocks * 2 * n;       /* [block][g, gx][channel]; [g, gx][channel] */
+    /* [block][g, gx][channel]; [g, gx][channel]. */
+    double *slots = (double *)e->workspace, *sums = slots + cut->blocks * 2 * n;
     float *wide_mean = (float *)(sums + 2 * n), *p = wide_mean + cut->width, *q = p + cut->width, *s = q + cut->width;
     const int training = (int)cnn_int(c, TRAINING), relu = cnn_int(c, ACTIVATION) == CNN_RELU;
     const cnn_batchnorm_mask mask = {.slope = relu ? cnn_float(c, ALPHA) : 1, .max_value = cnn_float(c, MAX_VALUE)};
@@ -79,20 +93,23 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         for (int64_t b = first; b < last; b++) {
             int64_t at = b * cut->block * n;
             double *slot = slots + b * 2 * n;
-            k->gradient_sums(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at, wide_mean,
-                             grad_residual ? grad_residual + at : NULL, (float *)e->thread_workspace, slot, slot + n);
+            k->gradient_sums(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at,
+                             wide_mean, grad_residual ? grad_residual + at : NULL, (float *)e->thread_workspace, slot,
+                             slot + n);
         }
         if (grad_residual) { grad_y = grad_residual; grad_residual = NULL; y = NULL; } /* pass 2 starts from g */
         cnn_barrier(e);
         if (begin < end) {
             k->combine_sums(end - begin, cut->blocks, slots + begin, 2 * n, sums + begin);
             k->combine_sums(end - begin, cut->blocks, slots + n + begin, 2 * n, sums + n + begin);
-            k->gradient_constants(end - begin, (double)cut->rows, mean + begin, var + begin, gamma ? gamma + begin : NULL, c->attr[EPSILON], sums + begin,
-                                  sums + n + begin, p + begin, q + begin, s + begin, grad_gamma ? grad_gamma + begin : NULL,
+            k->gradient_constants(end - begin, (double)cut->rows, mean + begin, var + begin,
+                                  gamma ? gamma + begin : NULL, c->attr[EPSILON], sums + begin, sums + n + begin,
+                                  p + begin, q + begin, s + begin, grad_gamma ? grad_gamma + begin : NULL,
                                   grad_beta ? grad_beta + begin : NULL);
         }
     } else if (begin < end) {
-        k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL, NULL, c->attr[EPSILON], p + begin, s + begin);
+        k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL, NULL, c->attr[EPSILON],
+                     p + begin, s + begin);
     }
     cnn_batchnorm_widen(cut, p, begin, end);
     cnn_batchnorm_widen(cut, q, begin, end);
@@ -100,13 +117,20 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_barrier(e);
     for (int64_t b = first; grad_x && b < last; b++) {
         int64_t at = b * cut->block * n;
-        k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, training ? x + at : NULL, p, q, s, grad_x + at,
-                    grad_residual ? grad_residual + at : NULL);
+        k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask,
+                    training ? x + at : NULL, p, q, s, grad_x + at, grad_residual ? grad_residual + at : NULL);
     }
 }
 
 const cnn_op cnn_op_batchnorm_backward = {
-    .name = "batchnorm_backward", .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)", .inputs = "grad_y x [y] mean var [gamma]",
-    .outputs = "grad_x [grad_gamma] [grad_beta] [grad_residual]", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "batchnorm_backward",
+    .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)",
+    .inputs = "grad_y x [y] mean var [gamma]",
+    .outputs = "grad_x [grad_gamma] [grad_beta] [grad_residual]",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
     .in_place = 1 << GRAD_Y | 1 << X | 1 << Y,
 };

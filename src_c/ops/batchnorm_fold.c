@@ -1,5 +1,5 @@
-/* batchnorm_fold: weights and bias of a convolution or dense layer with the batch normalisation after it folded in, for inference.
- * Parallel over rows of w seen as (rows, output channels). */
+/* batchnorm_fold: weights and bias of a convolution or dense layer with the batch normalisation after it folded in, for
+ * inference. Parallel over rows of w seen as (rows, output channels). */
 #include "batchnorm.h"
 
 enum { W, BIAS, MEAN, VAR, GAMMA, BETA };
@@ -8,7 +8,8 @@ static const cnn_attr_def attrs[] = { CNN_EPSILON_ATTR, CNN_INT_ATTR("depthwise"
 
 static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
-/* Output channels: the last axis of w, or the last two of depthwise weights (kh, kw, c, m), whose channel c * m + j is their flattened index. */
+/* Output channels: the last axis of w, or the last two of depthwise weights (kh, kw, c, m), whose channel c * m + j is
+ * their flattened index. */
 static int64_t output_channels(const cnn_call *c) {
     const cnn_tensor *w = c->in[W];
     return cnn_int(c, DEPTHWISE) ? w->dims[2] * w->dims[3] : cnn_last(w);
@@ -18,7 +19,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const names[] = {"w", "bias", "mean", "var", "gamma", "beta"};
     const cnn_tensor *w = c->in[W];
     if (cnn_expect(w, "w", cnn_int(c, DEPTHWISE) ? 4 : -1, CNN_F32, error)) return -1;
-    for (int i = BIAS; i <= BETA; i++) if (cnn_expect_vector(operand(c, i), names[i], output_channels(c), error)) return -1;
+    for (int i = BIAS; i <= BETA; i++)
+        if (cnn_expect_vector(operand(c, i), names[i], output_channels(c), error)) return -1;
     cnn_like(&out[0], w);
     if (c->n_out > 1) cnn_set_shape(&out[1], 1, output_channels(c), 1, 1, 1);
     return 0;
@@ -45,7 +47,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     if (begin < end) {
         const float *part[6];
         for (int i = BIAS; i <= BETA; i++) part[i] = v[i] ? v[i] + begin : NULL;
-        k->constants(end - begin, part[BIAS], part[MEAN], part[VAR], part[GAMMA], part[BETA], c->attr[EPSILON], scale + begin, shift + begin);
+        k->constants(end - begin, part[BIAS], part[MEAN], part[VAR], part[GAMMA], part[BETA], c->attr[EPSILON],
+                     scale + begin, shift + begin);
         if (bias2) memcpy(bias2 + begin, shift + begin, (size_t)(end - begin) * sizeof *shift);
     }
     cnn_batchnorm_widen(cut, scale, begin, end);
@@ -53,11 +56,18 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_share(e, cut->blocks, &begin, &end);
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * cut->block * cut->channels;
-        k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, v[W] + at, scale, NULL, NULL, (cnn_act){.max_value = INFINITY}, w2 + at);
+        k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, v[W] + at, scale, NULL, NULL,
+                 (cnn_act){.max_value = INFINITY}, w2 + at);
     }
 }
 
 const cnn_op cnn_op_batchnorm_fold = {
-    .name = "batchnorm_fold", .summary = "w2 = w s; bias2 = (bias - mean) s + beta, with s = gamma / sqrt(var + epsilon)",
-    .inputs = "w [bias] mean var [gamma] [beta]", .outputs = "w2 bias2", .attrs = attrs, .infer = infer, .plan = plan, .run = run,
+    .name = "batchnorm_fold",
+    .summary = "w2 = w s; bias2 = (bias - mean) s + beta, with s = gamma / sqrt(var + epsilon)",
+    .inputs = "w [bias] mean var [gamma] [beta]",
+    .outputs = "w2 bias2",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .run = run,
 };

@@ -1,5 +1,6 @@
-/* batchnorm_moments: mean and biased variance of every channel over all other axes (Ioffe and Szegedy 2015, arXiv:1502.03167).
- * Parallel over blocks of rows, each with its own slot; then over channels, each adding the blocks in order, in double. */
+/* batchnorm_moments: mean and biased variance of every channel over all other axes (Ioffe and Szegedy 2015,
+ * arXiv:1502.03167). Parallel over blocks of rows, each with its own slot; then over channels, each adding the blocks
+ * in order, in double. */
 #include "batchnorm.h"
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -30,14 +31,22 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_share(e, cut->blocks, &begin, &end);
     for (int64_t b = begin; b < end; b++) {
         double *slot = slots + b * 2 * n;
-        k->moments(cnn_batchnorm_rows(cut, b), n, cut->fold, x + b * cut->block * n, (float *)e->thread_workspace, slot, slot + n);
+        k->moments(cnn_batchnorm_rows(cut, b), n, cut->fold, x + b * cut->block * n, (float *)e->thread_workspace, slot,
+                   slot + n);
     }
     cnn_barrier(e);
     cnn_share_channels(e, n, &begin, &end);
-    if (begin < end) k->combine_moments(end - begin, cut->rows, cut->block, slots + begin, 2 * n, n, mean + begin, var + begin);
+    if (begin < end)
+        k->combine_moments(end - begin, cut->rows, cut->block, slots + begin, 2 * n, n, mean + begin, var + begin);
 }
 
 const cnn_op cnn_op_batchnorm_moments = {
-    .name = "batchnorm_moments", .summary = "mean = sum x / n; var = sum (x - mean)^2 / n, over all but the last axis", .inputs = "x", .outputs = "mean var",
-    .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "batchnorm_moments",
+    .summary = "mean = sum x / n; var = sum (x - mean)^2 / n, over all but the last axis",
+    .inputs = "x",
+    .outputs = "mean var",
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
 };

@@ -1,5 +1,6 @@
 /* conv2d_backward_weight: grad_w[i][j][c][o] = sum over n, p, q of x[n][p s - pad + i d][q s - pad + j d][c] *
- * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. See weight_gradient.h and winograd_gradient.h. */
+ * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. See weight_gradient.h and
+ * winograd_gradient.h. */
 #include "winograd_gradient.h"
 
 static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_END_OF_ATTRS };

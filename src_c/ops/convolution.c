@@ -1,7 +1,8 @@
 #include "convolution.h"
 #include "winograd.h"
 
-int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
+                         const cnn_indirect_gemm_operands *t, cnn_error *error) {
     if (!c->exact && cnn_winograd_suits(g)) return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }
@@ -18,4 +19,6 @@ void cnn_convolution_run(const cnn_call *c, const cnn_exec *e, const cnn_indirec
     else cnn_indirect_gemm_run(c, e, t);
 }
 
-double cnn_convolution_flops(const cnn_call *c) { return winograd(c) ? cnn_winograd_flops(c) : cnn_indirect_gemm_flops(c); }
+double cnn_convolution_flops(const cnn_call *c) {
+    return winograd(c) ? cnn_winograd_flops(c) : cnn_indirect_gemm_flops(c);
+}

@@ -4,7 +4,8 @@
 
 #include "indirect_gemm.h"
 
-int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error);
+int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
+                         const cnn_indirect_gemm_operands *t, cnn_error *error);
 void cnn_convolution_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w);
 void cnn_convolution_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *t);
 double cnn_convolution_flops(const cnn_call *c);     /* of the direct algorithm, whichever runs */

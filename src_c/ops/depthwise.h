@@ -1,7 +1,7 @@
 /* What the depthwise convolutions share: attributes, geometry with its checks, and how the work is cut.
  *
- * The channel multiplier m is reduced to 1: weights (kh, kw, c, m) are weights of c * m channels as they lie in memory, and the rows of x are
- * repeated m times per channel into a thread's own scratch. */
+ * The channel multiplier m is reduced to 1: weights (kh, kw, c, m) are weights of c * m channels as they lie in memory,
+ * and the rows of x are repeated m times per channel into a thread's own scratch. */
 #ifndef CNN_OPS_DEPTHWISE_H
 #define CNN_OPS_DEPTHWISE_H
 
@@ -9,12 +9,22 @@
 #include "attributes.h"
 
 enum {
-    CNN_DW_KERNEL_H, CNN_DW_KERNEL_W, CNN_DW_STRIDE_H, CNN_DW_STRIDE_W, CNN_DW_TOP, CNN_DW_LEFT, CNN_DW_BOTTOM, CNN_DW_RIGHT, CNN_DW_DILATION_H,
-    CNN_DW_DILATION_W, CNN_DW_ATTR_COUNT
+    CNN_DW_KERNEL_H,
+    CNN_DW_KERNEL_W,
+    CNN_DW_STRIDE_H,
+    CNN_DW_STRIDE_W,
+    CNN_DW_TOP,
+    CNN_DW_LEFT,
+    CNN_DW_BOTTOM,
+    CNN_DW_RIGHT,
+    CNN_DW_DILATION_H,
+    CNN_DW_DILATION_W,
+    CNN_DW_ATTR_COUNT
 };
 #define CNN_DW_ATTRS \
-    CNN_INT_ATTR("kernel_h", 1, 1, 1 << 20), CNN_INT_ATTR("kernel_w", 1, 1, 1 << 20), CNN_INT_ATTR("stride_h", 1, 1, 1 << 20), \
-    CNN_INT_ATTR("stride_w", 1, 1, 1 << 20), CNN_PADDING_ATTRS, CNN_INT_ATTR("dilation_h", 1, 1, 1 << 20), CNN_INT_ATTR("dilation_w", 1, 1, 1 << 20)
+    CNN_INT_ATTR("kernel_h", 1, 1, 1 << 20), CNN_INT_ATTR("kernel_w", 1, 1, 1 << 20), \
+        CNN_INT_ATTR("stride_h", 1, 1, 1 << 20), CNN_INT_ATTR("stride_w", 1, 1, 1 << 20), CNN_PADDING_ATTRS, \
+        CNN_INT_ATTR("dilation_h", 1, 1, 1 << 20), CNN_INT_ATTR("dilation_w", 1, 1, 1 << 20)
 
 typedef struct cnn_depthwise {
     int64_t n, h, w, c, m, channels;           /* channels = c * m, of the output */
@@ -24,21 +34,28 @@ typedef struct cnn_depthwise {
 } cnn_depthwise;
 
 /* One axis of the output; -1 with a sentence where the kernel does not fit. */
-static inline int64_t cnn_depthwise_out(const char *axis, int64_t size, int64_t pads, int64_t kernel, int64_t dilation, int64_t stride, cnn_error *error) {
+static inline int64_t cnn_depthwise_out(const char *axis, int64_t size, int64_t pads, int64_t kernel, int64_t dilation,
+                                        int64_t stride, cnn_error *error) {
     int64_t extent = (kernel - 1) * dilation + 1;
     if (extent > size + pads)
-        return cnn_fail(error, "the kernel must not be larger than the padded input, got a kernel_%s of %lld (%lld with dilation) on %lld + %lld pixels; use "
-                        "padding \"same\" or a smaller kernel_size", axis, (long long)kernel, (long long)extent, (long long)size, (long long)pads);
+        return cnn_fail(error,
+                        "the kernel must not be larger than the padded input, got a kernel_%s of %lld (%lld with "
+                        "dilation) on %lld + %lld pixels; use "
+                        "padding \"same\" or a smaller kernel_size",
+                        axis, (long long)kernel, (long long)extent, (long long)size, (long long)pads);
     return (size + pads - extent) / stride + 1;
 }
 
 /* Fills all but the cut, for images of n x h x w x c. The operation's attributes begin with CNN_DW_ATTRS. */
-static inline int cnn_depthwise_geometry(const cnn_call *k, int64_t n, int64_t h, int64_t w, int64_t c, int64_t m, cnn_depthwise *g, cnn_error *error) {
+static inline int cnn_depthwise_geometry(const cnn_call *k, int64_t n, int64_t h, int64_t w, int64_t c, int64_t m,
+                                         cnn_depthwise *g, cnn_error *error) {
     *g = (cnn_depthwise){.n = n, .h = h, .w = w, .c = c, .m = m, .channels = c * m};
-    g->out_h = cnn_depthwise_out("h", h, cnn_int(k, CNN_DW_TOP) + cnn_int(k, CNN_DW_BOTTOM), cnn_int(k, CNN_DW_KERNEL_H), cnn_int(k, CNN_DW_DILATION_H),
+    g->out_h = cnn_depthwise_out("h", h, cnn_int(k, CNN_DW_TOP) + cnn_int(k, CNN_DW_BOTTOM),
+                                 cnn_int(k, CNN_DW_KERNEL_H), cnn_int(k, CNN_DW_DILATION_H),
                                  cnn_int(k, CNN_DW_STRIDE_H), error);
     if (g->out_h < 0) return -1;
-    g->out_w = cnn_depthwise_out("w", w, cnn_int(k, CNN_DW_LEFT) + cnn_int(k, CNN_DW_RIGHT), cnn_int(k, CNN_DW_KERNEL_W), cnn_int(k, CNN_DW_DILATION_W),
+    g->out_w = cnn_depthwise_out("w", w, cnn_int(k, CNN_DW_LEFT) + cnn_int(k, CNN_DW_RIGHT),
+                                 cnn_int(k, CNN_DW_KERNEL_W), cnn_int(k, CNN_DW_DILATION_W),
                                  cnn_int(k, CNN_DW_STRIDE_W), error);
     return g->out_w < 0 ? -1 : 0;
 }
@@ -47,21 +64,26 @@ static inline int cnn_depthwise_expect_w(const cnn_call *k, const cnn_tensor *w,
     char shape[64];
     if (cnn_expect(w, "w", 4, CNN_F32, error)) return -1;
     if (w->dims[0] == cnn_int(k, CNN_DW_KERNEL_H) && w->dims[1] == cnn_int(k, CNN_DW_KERNEL_W)) return 0;
-    return cnn_fail(error, "w must have the shape (kernel_h, kernel_w, c, multiplier) = (%lld, %lld, c, multiplier), got %s", (long long)cnn_int(k, CNN_DW_KERNEL_H),
-                    (long long)cnn_int(k, CNN_DW_KERNEL_W), cnn_shape_text(w, shape));
+    return cnn_fail(
+        error, "w must have the shape (kernel_h, kernel_w, c, multiplier) = (%lld, %lld, c, multiplier), got %s",
+        (long long)cnn_int(k, CNN_DW_KERNEL_H), (long long)cnn_int(k, CNN_DW_KERNEL_W), cnn_shape_text(w, shape));
 }
 
 static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_depthwise *g, cnn_error *error) {
     char shape[64];
     if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error)) return -1;
-    if (grad_y->dims[0] == g->n && grad_y->dims[1] == g->out_h && grad_y->dims[2] == g->out_w && grad_y->dims[3] == g->channels) return 0;
-    return cnn_fail(error, "grad_y must have the shape of the output, (%lld, %lld, %lld, %lld), got %s", (long long)g->n, (long long)g->out_h,
-                    (long long)g->out_w, (long long)g->channels, cnn_shape_text(grad_y, shape));
+    if (grad_y->dims[0] == g->n && grad_y->dims[1] == g->out_h && grad_y->dims[2] == g->out_w &&
+        grad_y->dims[3] == g->channels)
+        return 0;
+    return cnn_fail(error, "grad_y must have the shape of the output, (%lld, %lld, %lld, %lld), got %s",
+                    (long long)g->n, (long long)g->out_h, (long long)g->out_w, (long long)g->channels,
+                    cnn_shape_text(grad_y, shape));
 }
 
-/* The cut: bands of rows x blocks of channels. A block's rows that one output row reads stay in the first cache until the next row reads them again (where
- * the map is so wide that blocks would be narrow, all channels are one block: memory is then better read in order); a band with all its channels
- * stays in the second. Where images are few both are smaller, to give many threads work. `rows`: of the result, per image. */
+/* The cut: bands of rows x blocks of channels. A block's rows that one output row reads stay in the first cache until
+ * the next row reads them again (where the map is so wide that blocks would be narrow, all channels are one block:
+ * memory is then better read in order); a band with all its channels stays in the second. Where images are few both are
+ * smaller, to give many threads work. `rows`: of the result, per image. */
 static inline void cnn_depthwise_cut(const cnn_call *k, cnn_depthwise *g, int64_t rows) {
     int64_t width = cnn_max(g->w, g->out_w), block = 6144 / ((cnn_int(k, CNN_DW_KERNEL_H) + 1) * width) / 16 * 16;
     if (g->n < 32) block = cnn_min(block, 64);
@@ -77,12 +99,16 @@ typedef struct cnn_depthwise_unit { int64_t image, begin, end, at, channels; } c
 
 static inline cnn_depthwise_unit cnn_depthwise_unit_at(const cnn_depthwise *g, int64_t i, int64_t rows) {
     int64_t at = i % g->blocks * g->block, band = i / g->blocks % g->bands;
-    return (cnn_depthwise_unit){.image = i / g->blocks / g->bands, .begin = band * g->band, .end = cnn_min(rows, (band + 1) * g->band), .at = at,
+    return (cnn_depthwise_unit){.image = i / g->blocks / g->bands,
+                                .begin = band * g->band,
+                                .end = cnn_min(rows, (band + 1) * g->band),
+                                .at = at,
                                 .channels = cnn_min(g->block, g->channels - at)};
 }
 
 /* The taps i of output row p that lie inside the image: *begin..*end. Returns the input row of tap *begin. */
-static inline int64_t cnn_depthwise_rows(const cnn_call *k, const cnn_depthwise *g, int64_t p, int64_t *begin, int64_t *end) {
+static inline int64_t cnn_depthwise_rows(const cnn_call *k, const cnn_depthwise *g, int64_t p, int64_t *begin,
+                                         int64_t *end) {
     int64_t top = p * cnn_int(k, CNN_DW_STRIDE_H) - cnn_int(k, CNN_DW_TOP), dilation = cnn_int(k, CNN_DW_DILATION_H);
     *begin = top < 0 ? cnn_ceil_div(-top, dilation) : 0;
     *end = top < g->h ? cnn_min(cnn_int(k, CNN_DW_KERNEL_H), (g->h - 1 - top) / dilation + 1) : 0;
@@ -95,19 +121,31 @@ static inline int64_t cnn_depthwise_scratch(const cnn_call *k, const cnn_depthwi
     return g->m > 1 ? cnn_min(cnn_int(k, CNN_DW_KERNEL_H), g->h) * g->w * g->channels : 0;
 }
 
-/* The input rows of output row p of an image as the kernels want them: returns the first tap row's memory and fills *row; *first: its tap. */
-static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t p, const float *image, float *scratch, cnn_depthwise_row *row,
-                                              int64_t *first) {
-    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end), dilation = cnn_int(k, CNN_DW_DILATION_H), kernel_w = cnn_int(k, CNN_DW_KERNEL_W);
-    *row = (cnn_depthwise_row){
-        .channels = g->channels, .taps_h = end - *first, .taps_w = kernel_w, .in_w = g->w, .out_w = g->out_w, .stride = cnn_int(k, CNN_DW_STRIDE_W),
-        .offset = -cnn_int(k, CNN_DW_LEFT), .step = cnn_int(k, CNN_DW_DILATION_W), .x_row = dilation * g->w * g->c, .x_pixel = g->channels,
-        .w_row = kernel_w * g->channels, .w_tap = g->channels, .y_pixel = g->channels};
+/* The input rows of output row p of an image as the kernels want them: returns the first tap row's memory and fills
+ * *row; *first: its tap. */
+static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t p, const float *image,
+                                              float *scratch, cnn_depthwise_row *row, int64_t *first) {
+    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end), dilation = cnn_int(k, CNN_DW_DILATION_H),
+                 kernel_w = cnn_int(k, CNN_DW_KERNEL_W);
+    *row = (cnn_depthwise_row){.channels = g->channels,
+                               .taps_h = end - *first,
+                               .taps_w = kernel_w,
+                               .in_w = g->w,
+                               .out_w = g->out_w,
+                               .stride = cnn_int(k, CNN_DW_STRIDE_W),
+                               .offset = -cnn_int(k, CNN_DW_LEFT),
+                               .step = cnn_int(k, CNN_DW_DILATION_W),
+                               .x_row = dilation * g->w * g->c,
+                               .x_pixel = g->channels,
+                               .w_row = kernel_w * g->channels,
+                               .w_tap = g->channels,
+                               .y_pixel = g->channels};
     if (row->taps_h == 0) return image;
     if (g->m == 1) return image + y * g->w * g->c;
     row->x_row = g->w * g->channels;
     for (int64_t i = 0; i < row->taps_h; i++)
-        k->kernels->depthwise->repeat(g->w, g->c, g->m, image + (y + i * dilation) * g->w * g->c, scratch + i * row->x_row);
+        k->kernels->depthwise->repeat(g->w, g->c, g->m, image + (y + i * dilation) * g->w * g->c,
+                                      scratch + i * row->x_row);
     return scratch;
 }
 

@@ -1,5 +1,5 @@
-/* depthwise_conv2d: y[n, p, q, c m + j] = act(sum_{a,b} x[n, p s - pad + a d, q s - pad + b d, c] w[a, b, c, j] + bias[c m + j]).
- * Parallel over images, bands of rows and blocks of channels. */
+/* depthwise_conv2d: y[n, p, q, c m + j] = act(sum_{a,b} x[n, p s - pad + a d, q s - pad + b d, c] w[a, b, c, j] +
+ * bias[c m + j]). Parallel over images, bands of rows and blocks of channels. */
 #include "depthwise.h"
 
 enum { X, W, BIAS };
@@ -17,8 +17,10 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     cnn_depthwise g;
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(c, w, error)) return -1;
     if (w->dims[2] != x->dims[3])
-        return cnn_fail(error, "w must have one filter per channel of x, got w of shape %s for x of shape %s", cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
-    if (geometry(c, &g, error) || cnn_expect_vector(c->n_in > BIAS ? c->in[BIAS] : NULL, "bias", g.channels, error)) return -1;
+        return cnn_fail(error, "w must have one filter per channel of x, got w of shape %s for x of shape %s",
+                        cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
+    if (geometry(c, &g, error) || cnn_expect_vector(c->n_in > BIAS ? c->in[BIAS] : NULL, "bias", g.channels, error))
+        return -1;
     cnn_set_shape(out, 4, g.n, g.out_h, g.out_w, g.channels);
     return 0;
 }
@@ -33,12 +35,16 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
-static double flops(const cnn_call *c) { return 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->out[0]); }
+static double flops(const cnn_call *c) {
+    return 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->out[0]);
+}
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
-    const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
-    const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
+    const cnn_act act = {
+        .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
+                *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
     float *y = cnn_data(e, c->out[0]);
     int64_t begin, end;
     cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
@@ -47,7 +53,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         for (int64_t p = u.begin; p < u.end; p++) {
             int64_t first;
             cnn_depthwise_row row;
-            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c, (float *)e->thread_workspace, &row, &first);
+            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c,
+                                                   (float *)e->thread_workspace, &row, &first);
             row.channels = u.channels;
             c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,
                                        y + (u.image * g->out_h + p) * g->out_w * g->channels + u.at);
@@ -56,6 +63,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_depthwise_conv2d = {
-    .name = "depthwise_conv2d", .summary = "y = act(depthwise conv(x, w) + bias), channel c m + j from channel c", .inputs = "x w [bias]", .outputs = "y",
-    .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "depthwise_conv2d",
+    .summary = "y = act(depthwise conv(x, w) + bias), channel c m + j from channel c",
+    .inputs = "x w [bias]",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
 };

@@ -1,8 +1,9 @@
-/* depthwise_conv2d_backward_input: grad_x[n, y, x, c] = sum over the taps (a, b) and outputs (p, q) with p s - pad + a d = y, q s - pad + b d = x, and j,
- * of grad_y[n, p, q, c m + j] w[a, b, c, j].
+/* depthwise_conv2d_backward_input: grad_x[n, y, x, c] = sum over the taps (a, b) and outputs (p, q) with p s - pad + a
+ * d = y, q s - pad + b d = x, and j, of grad_y[n, p, q, c m + j] w[a, b, c, j].
  *
- * With stride s the pixels fall into s phases per axis, each with its own taps: a, a + s / gcd(s, d), ... Within a phase it is a convolution of grad_y that
- * walks backwards, done by the kernel of the forward pass. Parallel over images, bands of rows and blocks of channels. */
+ * With stride s the pixels fall into s phases per axis, each with its own taps: a, a + s / gcd(s, d), ... Within a
+ * phase it is a convolution of grad_y that walks backwards, done by the kernel of the forward pass. Parallel over
+ * images, bands of rows and blocks of channels. */
 #include "depthwise.h"
 
 enum { GRAD_Y, W };
@@ -13,12 +14,15 @@ static const cnn_attr_def attrs[] = {
 
 static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
     const cnn_tensor *w = c->in[W];
-    return cnn_depthwise_geometry(c, c->in[GRAD_Y]->dims[0], cnn_int(c, IN_H), cnn_int(c, IN_W), w->dims[2], w->dims[3], g, error);
+    return cnn_depthwise_geometry(c, c->in[GRAD_Y]->dims[0], cnn_int(c, IN_H), cnn_int(c, IN_W), w->dims[2], w->dims[3],
+                                  g, error);
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     cnn_depthwise g;
-    if (cnn_expect(c->in[GRAD_Y], "grad_y", 4, CNN_F32, error) || cnn_depthwise_expect_w(c, c->in[W], error) || geometry(c, &g, error)) return -1;
+    if (cnn_expect(c->in[GRAD_Y], "grad_y", 4, CNN_F32, error) || cnn_depthwise_expect_w(c, c->in[W], error) ||
+        geometry(c, &g, error))
+        return -1;
     if (cnn_depthwise_expect_grad(c->in[GRAD_Y], &g, error)) return -1;
     cnn_set_shape(out, 4, g.n, g.h, g.w, g.c);
     return 0;
@@ -34,15 +38,17 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
-static double flops(const cnn_call *c) { return 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->in[GRAD_Y]); }
+static double flops(const cnn_call *c) {
+    return 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->in[GRAD_Y]);
+}
 
 static int64_t gcd(int64_t a, int64_t b) {
     while (b) { int64_t r = a % b; a = b; b = r; }
     return a;
 }
 
-/* The taps first, first + period, ... (count of them) that reach a pixel at `position` (its index plus the padding), and the output each reads: the first
- * `output`, every next one `back` before it. */
+/* The taps first, first + period, ... (count of them) that reach a pixel at `position` (its index plus the padding),
+ * and the output each reads: the first `output`, every next one `back` before it. */
 typedef struct phase { int64_t first, period, count, output, back; } phase;
 
 static phase phase_of(int64_t position, int64_t kernel, int64_t stride, int64_t dilation) {
@@ -56,20 +62,34 @@ static phase phase_of(int64_t position, int64_t kernel, int64_t stride, int64_t 
 }
 
 /* Row y of one image of grad_x, or of its repeated channels. */
-static void input_row(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t channels, const float *grad_y, const float *w, float *grad_x) {
+static void input_row(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t channels, const float *grad_y,
+                      const float *w, float *grad_x) {
     const cnn_act linear = {.kind = CNN_LINEAR, .max_value = INFINITY};
     int64_t kernel_w = cnn_int(c, CNN_DW_KERNEL_W), stride_w = cnn_int(c, CNN_DW_STRIDE_W);
-    phase rows = phase_of(y + cnn_int(c, CNN_DW_TOP), cnn_int(c, CNN_DW_KERNEL_H), cnn_int(c, CNN_DW_STRIDE_H), cnn_int(c, CNN_DW_DILATION_H));
-    while (rows.count > 0 && rows.output >= g->out_h) { rows.first += rows.period; rows.output -= rows.back; rows.count--; }
+    phase rows = phase_of(y + cnn_int(c, CNN_DW_TOP), cnn_int(c, CNN_DW_KERNEL_H), cnn_int(c, CNN_DW_STRIDE_H),
+                          cnn_int(c, CNN_DW_DILATION_H));
+    while (rows.count > 0 && rows.output >= g->out_h) {
+        rows.first += rows.period;
+        rows.output -= rows.back;
+        rows.count--;
+    }
     while (rows.count > 0 && rows.output - (rows.count - 1) * rows.back < 0) rows.count--;
     for (int64_t x = 0; x < cnn_min(stride_w, g->w); x++) {
         phase columns = phase_of(x + cnn_int(c, CNN_DW_LEFT), kernel_w, stride_w, cnn_int(c, CNN_DW_DILATION_W));
         int none = rows.count == 0 || columns.count == 0;
-        cnn_depthwise_row row = {
-            .channels = channels, .taps_h = none ? 0 : rows.count, .taps_w = none ? 0 : columns.count, .in_w = g->out_w,
-            .out_w = cnn_ceil_div(g->w - x, stride_w), .stride = 1, .offset = columns.output, .step = -columns.back,
-            .x_row = -rows.back * g->out_w * g->channels, .x_pixel = g->channels, .w_row = rows.period * kernel_w * g->channels,
-            .w_tap = columns.period * g->channels, .y_pixel = stride_w * g->channels};
+        cnn_depthwise_row row = {.channels = channels,
+                                 .taps_h = none ? 0 : rows.count,
+                                 .taps_w = none ? 0 : columns.count,
+                                 .in_w = g->out_w,
+                                 .out_w = cnn_ceil_div(g->w - x, stride_w),
+                                 .stride = 1,
+                                 .offset = columns.output,
+                                 .step = -columns.back,
+                                 .x_row = -rows.back * g->out_w * g->channels,
+                                 .x_pixel = g->channels,
+                                 .w_row = rows.period * kernel_w * g->channels,
+                                 .w_tap = columns.period * g->channels,
+                                 .y_pixel = stride_w * g->channels};
         const float *from = none ? grad_y : grad_y + rows.output * g->out_w * g->channels;
         const float *taps = none ? w : w + (rows.first * kernel_w + columns.first) * g->channels;
         c->kernels->depthwise->row(&row, from, taps, NULL, linear, grad_x + x * g->channels);
@@ -94,6 +114,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_depthwise_conv2d_backward_input = {
-    .name = "depthwise_conv2d_backward_input", .summary = "gradient of depthwise_conv2d in x", .inputs = "grad_y w", .outputs = "grad_x", .attrs = attrs,
-    .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "depthwise_conv2d_backward_input",
+    .summary = "gradient of depthwise_conv2d in x",
+    .inputs = "grad_y w",
+    .outputs = "grad_x",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
 };

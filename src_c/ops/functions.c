@@ -12,7 +12,8 @@ static int infer_backward(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
     char shape[64], other[64];
     if (cnn_expect(c->in[0], "grad_y", -1, CNN_F32, error) || cnn_expect(c->in[1], "x", -1, CNN_F32, error)) return -1;
     if (!cnn_same_shape(c->in[0], c->in[1]))
-        return cnn_fail(error, "x must have the shape of grad_y %s, got %s", cnn_shape_text(c->in[0], shape), cnn_shape_text(c->in[1], other));
+        return cnn_fail(error, "x must have the shape of grad_y %s, got %s", cnn_shape_text(c->in[0], shape),
+                        cnn_shape_text(c->in[1], other));
     cnn_like(out, c->in[0]);
     return 0;
 }
@@ -30,7 +31,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e, int kind) {
     cnn_share_grain(e, cnn_count(c->out[0]), GRAIN, &begin, &end);
     const float *grad_y = cnn_data(e, c->in[0]), *x = cnn_data(e, c->in[1]);
     float *grad_x = cnn_data(e, c->out[0]);
-    if (begin < end) c->kernels->preprocess->function_backward(kind, end - begin, grad_y + begin, x + begin, grad_x + begin);
+    if (begin < end)
+        c->kernels->preprocess->function_backward(kind, end - begin, grad_y + begin, x + begin, grad_x + begin);
 }
 
 static void run_log(const cnn_call *c, const cnn_exec *e) { run(c, e, CNN_LOG); }

@@ -203,13 +203,18 @@ int64_t cnn_moments_slots_bytes(const cnn_conv2d_geometry *g, int64_t pieces) {
 
 cnn_moments_slots cnn_moments_slots_of(char *memory, const cnn_conv2d_geometry *g, int64_t pieces) {
     double *mean = (double *)memory, *squares = mean + pieces * g->out_channels;
-    return (cnn_moments_slots){.pieces = pieces, .channels = g->out_channels, .mean = mean, .squares = squares, .counts = squares + pieces * g->out_channels};
+    return (cnn_moments_slots){.pieces = pieces,
+                               .channels = g->out_channels,
+                               .mean = mean,
+                               .squares = squares,
+                               .counts = squares + pieces * g->out_channels};
 }
 
-void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels, int64_t from, int64_t columns, const float *y,
-                     const ptrdiff_t *at) {
+void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels,
+                     int64_t from, int64_t columns, const float *y, const ptrdiff_t *at) {
     if (counts) s->counts[piece] = (double)pixels;
-    c->kernels->gemm->moments(pixels, columns, y + from, at, s->mean + piece * s->channels + from, s->squares + piece * s->channels + from);
+    c->kernels->gemm->moments(pixels, columns, y + from, at, s->mean + piece * s->channels + from,
+                              s->squares + piece * s->channels + from);
 }
 
 void cnn_moments_combine(const cnn_call *c, const cnn_exec *e, const cnn_moments_slots *s, float *mean, float *var) {
@@ -217,8 +222,8 @@ void cnn_moments_combine(const cnn_call *c, const cnn_exec *e, const cnn_moments
     cnn_barrier(e);
     cnn_share_grain(e, s->channels, 16, &begin, &end);
     if (begin < end)
-        c->kernels->gemm->combine_moments(s->pieces, s->channels, end - begin, s->counts, s->mean + begin, s->squares + begin, mean ? mean + begin : NULL,
-                                          var ? var + begin : NULL);
+        c->kernels->gemm->combine_moments(s->pieces, s->channels, end - begin, s->counts, s->mean + begin,
+                                          s->squares + begin, mean ? mean + begin : NULL, var ? var + begin : NULL);
 }
 
 cnn_epilogue cnn_epilogue_of(cnn_act act) {
@@ -226,7 +231,8 @@ cnn_epilogue cnn_epilogue_of(cnn_act act) {
     return (cnn_epilogue){.in_tile = in_tile, .low = relu ? 0 : -INFINITY, .high = in_tile ? act.max_value : INFINITY};
 }
 
-int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t,
+                            cnn_error *error) {
     if (cnn_conv2d_check_size(g, error)) return -1;
     if (t->w->storage == CNN_ARENA)
         return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
@@ -236,7 +242,8 @@ int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn
     return 0;
 }
 
-int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error) {
+int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act,
+                           const cnn_indirect_gemm_operands *t, cnn_error *error) {
     gemm_plan *p = (gemm_plan *)c->plan;
     if (cnn_indirect_gemm_check(geometry, act, t, error)) return -1;
     *p = (gemm_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry), .act = act};
@@ -263,7 +270,9 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
-            choice->thread_workspace_bytes = cnn_max(choice->thread_workspace_bytes, table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
+            choice->thread_workspace_bytes = cnn_max(
+                choice->thread_workspace_bytes,
+                table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
     if (t->mean || t->var) choice->workspace_bytes = cnn_moments_slots_bytes(g, chunks);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
@@ -379,25 +388,33 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     table_fill(&t, p, &f, &k, panels.rows, x);
                     filled = index;
                 }
-                const int64_t first_panel = all_panels * range / f.ranges, end_panel = all_panels * (range + 1) / f.ranges;
+                const int64_t first_panel = all_panels * range / f.ranges,
+                              end_panel = all_panels * (range + 1) / f.ranges;
                 for (int64_t panel = first_panel; panel < end_panel; panel++) {
                     const int64_t group = panel / panels.count;
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                     const int64_t column = column_of(&panels, group_out, panel);
                     const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
                         + panel_offset(&n, f.taps, channels);
-                    multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, (cnn_gemm_tile){
-                        .bias = bias ? bias + column : NULL, .added = residual ? residual + column : NULL, .y = y + column, .last = n.last,
-                        .low = epilogue.low, .high = epilogue.high});
+                    multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
+                             (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
+                                             .added = residual ? residual + column : NULL,
+                                             .y = y + column,
+                                             .last = n.last,
+                                             .low = epilogue.low,
+                                             .high = epilogue.high});
                     if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
                 }
                 if (!epilogue.in_tile) {      /* while the chunk is hot */
-                    const int64_t from = column_of(&panels, group_out, first_panel), to = column_of(&panels, group_out, end_panel);
+                    const int64_t from = column_of(&panels, group_out, first_panel),
+                                  to = column_of(&panels, group_out, end_panel);
                     for (int64_t q = 0; q < t.pixels; q++)
                         c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
                 }
             }
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
-            if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));      /* there is one phase only */
+            if (moments)
+                /* There is one phase only. */
+                cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
         }
 }

@@ -26,19 +26,23 @@ typedef struct cnn_indirect_gemm_operands {
 typedef enum cnn_algorithm { CNN_INDIRECT_GEMM, CNN_WINOGRAD } cnn_algorithm;
 
 /* What the algorithms share. The checks of a plan: */
-int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t, cnn_error *error);
+int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t,
+                            cnn_error *error);
 
-/* The activation as far as a kernel applies it to what it holds in registers, clamping to low..high; without in_tile the rest is done on what is hot. */
+/* The activation as far as a kernel applies it to what it holds in registers, clamping to low..high; without in_tile
+ * the rest is done on what is hot. */
 typedef struct cnn_epilogue { int in_tile; float low, high; } cnn_epilogue;
 cnn_epilogue cnn_epilogue_of(cnn_act act);
 
-/* Batch moments: every piece of the output has a slot, by its number; the slots are combined in order after a barrier. */
+/* Batch moments: every piece of the output has a slot, by its number; the slots are combined in order after a barrier.
+ */
 typedef struct cnn_moments_slots { int64_t pieces, channels; double *counts, *mean, *squares; } cnn_moments_slots;
 int64_t cnn_moments_slots_bytes(const cnn_conv2d_geometry *g, int64_t pieces);
 cnn_moments_slots cnn_moments_slots_of(char *memory, const cnn_conv2d_geometry *g, int64_t pieces);
-/* Notes the pixels at[0..pixels) of channels from..from + columns of y, a piece's; one caller per piece counts the pixels. */
-void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels, int64_t from, int64_t columns, const float *y,
-                     const ptrdiff_t *at);
+/* Notes the pixels at[0..pixels) of channels from..from + columns of y, a piece's; one caller per piece counts the
+ * pixels. */
+void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels,
+                     int64_t from, int64_t columns, const float *y, const ptrdiff_t *at);
 /* All threads together; parallel over channels. mean, var: NULL where not wanted. */
 void cnn_moments_combine(const cnn_call *c, const cnn_exec *e, const cnn_moments_slots *s, float *mean, float *var);
 

@@ -7,7 +7,8 @@ static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[0];
     cnn_pool g;
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error)) return -1;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error))
+        return -1;
     cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
     return 0;
 }
@@ -22,7 +23,9 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
-static double flops(const cnn_call *c) { return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]); }
+static double flops(const cnn_call *c) {
+    return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]);
+}
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
@@ -33,10 +36,19 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_share(e, cnn_pool_units(cut), &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
-        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, y + u.image * g->out_h * g->out_w * g->c);
+        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
+                                  y + u.image * g->out_h * g->out_w * g->c);
     }
 }
 
 const cnn_op cnn_op_max_pool2d = {
-    .name = "max_pool2d", .summary = "y = max of each window", .inputs = "x", .outputs = "y", .attrs = attrs, .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "max_pool2d",
+    .summary = "y = max of each window",
+    .inputs = "x",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
 };

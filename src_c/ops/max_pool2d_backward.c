@@ -1,5 +1,5 @@
-/* max_pool2d_backward: the gradient of each window goes to its first maximum in row-major order, found by comparing x with y.
- * Parallel over images, bands of input rows where the images are few, and blocks of channels where both are. */
+/* max_pool2d_backward: the gradient of each window goes to its first maximum in row-major order, found by comparing x
+ * with y. Parallel over images, bands of input rows where the images are few, and blocks of channels where both are. */
 #include "pool.h"
 
 enum { X, Y, GRAD_Y };
@@ -8,8 +8,11 @@ static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[X];
     cnn_pool g;
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error)) return -1;
-    if (cnn_pool_expect_output(c->in[Y], "y", x->dims[0], &g, error) || cnn_pool_expect_output(c->in[GRAD_Y], "grad_y", x->dims[0], &g, error)) return -1;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error))
+        return -1;
+    if (cnn_pool_expect_output(c->in[Y], "y", x->dims[0], &g, error) ||
+        cnn_pool_expect_output(c->in[GRAD_Y], "grad_y", x->dims[0], &g, error))
+        return -1;
     cnn_like(out, x);
     return 0;
 }
@@ -26,7 +29,9 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
-static double flops(const cnn_call *c) { return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->in[GRAD_Y]); }
+static double flops(const cnn_call *c) {
+    return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->in[GRAD_Y]);
+}
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
@@ -38,12 +43,21 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t i = begin; i < end; i++) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
         int64_t input = u.image * g->h * g->w * g->c, output = u.image * g->out_h * g->out_w * g->c;
-        int64_t top = cnn_max(0, u.band * height - g->pad_top), bottom = u.band == cut->bands - 1 ? g->h : cnn_max(0, (u.band + 1) * height - g->pad_top);
-        c->kernels->pool->max_backward_rows(g, top, bottom, u.c_begin, u.c_end, x + input, y + output, grad_y + output, grad_x + input);
+        int64_t top = cnn_max(0, u.band * height - g->pad_top),
+                bottom = u.band == cut->bands - 1 ? g->h : cnn_max(0, (u.band + 1) * height - g->pad_top);
+        c->kernels->pool->max_backward_rows(g, top, bottom, u.c_begin, u.c_end, x + input, y + output, grad_y + output,
+                                            grad_x + input);
     }
 }
 
 const cnn_op cnn_op_max_pool2d_backward = {
-    .name = "max_pool2d_backward", .summary = "grad_x = grad_y at the first maximum of each window", .inputs = "x y grad_y", .outputs = "grad_x", .attrs = attrs,
-    .infer = infer, .plan = plan, .flops = flops, .run = run,
+    .name = "max_pool2d_backward",
+    .summary = "grad_x = grad_y at the first maximum of each window",
+    .inputs = "x y grad_y",
+    .outputs = "grad_x",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
 };

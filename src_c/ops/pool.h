@@ -5,26 +5,45 @@
 #include <string.h>
 #include "attributes.h"
 
-enum { CNN_POOL_H, CNN_POOL_W, CNN_POOL_STRIDE_H, CNN_POOL_STRIDE_W, CNN_POOL_TOP, CNN_POOL_LEFT, CNN_POOL_BOTTOM, CNN_POOL_RIGHT, CNN_POOL_ATTR_COUNT };
+enum {
+    CNN_POOL_H,
+    CNN_POOL_W,
+    CNN_POOL_STRIDE_H,
+    CNN_POOL_STRIDE_W,
+    CNN_POOL_TOP,
+    CNN_POOL_LEFT,
+    CNN_POOL_BOTTOM,
+    CNN_POOL_RIGHT,
+    CNN_POOL_ATTR_COUNT
+};
 
 #define CNN_POOL_ATTRS \
     CNN_INT_ATTR("pool_h", 2, 1, 1 << 20), CNN_INT_ATTR("pool_w", 2, 1, 1 << 20), \
     CNN_INT_ATTR("stride_h", 1, 1, 1 << 20), CNN_INT_ATTR("stride_w", 1, 1, 1 << 20), CNN_PADDING_ATTRS
 
-/* The size of one axis of the output, floor((size + pads - pool) / stride) + 1; -1 with a sentence where the window does not fit. */
-static inline int64_t cnn_pool_out(const char *axis, int64_t size, int64_t pool, int64_t stride, int64_t before, int64_t after, cnn_error *error) {
+/* The size of one axis of the output, floor((size + pads - pool) / stride) + 1; -1 with a sentence where the window
+ * does not fit. */
+static inline int64_t cnn_pool_out(const char *axis, int64_t size, int64_t pool, int64_t stride, int64_t before,
+                                   int64_t after, cnn_error *error) {
     if (pool > size + before + after)
-        return cnn_fail(error, "the window must not be larger than the padded input, got a pool_%s of %lld on %lld + %lld + %lld; use padding \"same\" or a "
-                        "smaller pool_size", axis, (long long)pool, (long long)before, (long long)size, (long long)after);
+        return cnn_fail(error,
+                        "the window must not be larger than the padded input, got a pool_%s of %lld on %lld + %lld + "
+                        "%lld; use padding \"same\" or a "
+                        "smaller pool_size",
+                        axis, (long long)pool, (long long)before, (long long)size, (long long)after);
     int64_t out = (size + before + after - pool) / stride + 1;
     if (before >= pool || (out - 1) * stride - before >= size)
-        return cnn_fail(error, "every window must hold a pixel of the image, got a pool_%s of %lld, stride %lld and %lld + %lld + %lld pixels; use padding "
-                        "smaller than the window", axis, (long long)pool, (long long)stride, (long long)before, (long long)size, (long long)after);
+        return cnn_fail(error,
+                        "every window must hold a pixel of the image, got a pool_%s of %lld, stride %lld and %lld + "
+                        "%lld + %lld pixels; use padding "
+                        "smaller than the window",
+                        axis, (long long)pool, (long long)stride, (long long)before, (long long)size, (long long)after);
     return out;
 }
 
 /* Fills the geometry of images of h x w x c. The operation's attributes begin with CNN_POOL_ATTRS. */
-static inline int cnn_pool_geometry(const cnn_call *call, int64_t h, int64_t w, int64_t c, cnn_pool *g, cnn_error *error) {
+static inline int cnn_pool_geometry(const cnn_call *call, int64_t h, int64_t w, int64_t c, cnn_pool *g,
+                                    cnn_error *error) {
     *g = (cnn_pool){.h = h, .w = w, .c = c, .pool_h = cnn_int(call, CNN_POOL_H), .pool_w = cnn_int(call, CNN_POOL_W),
                     .stride_h = cnn_int(call, CNN_POOL_STRIDE_H), .stride_w = cnn_int(call, CNN_POOL_STRIDE_W),
                     .pad_top = cnn_int(call, CNN_POOL_TOP), .pad_left = cnn_int(call, CNN_POOL_LEFT)};
@@ -35,15 +54,19 @@ static inline int cnn_pool_geometry(const cnn_call *call, int64_t h, int64_t w, 
 }
 
 /* Fails unless `tensor` is float32 of shape (n, out_h, out_w, c). */
-static inline int cnn_pool_expect_output(const cnn_tensor *tensor, const char *what, int64_t n, const cnn_pool *g, cnn_error *error) {
+static inline int cnn_pool_expect_output(const cnn_tensor *tensor, const char *what, int64_t n, const cnn_pool *g,
+                                         cnn_error *error) {
     char shape[64];
     if (cnn_expect(tensor, what, 4, CNN_F32, error)) return -1;
-    if (tensor->dims[0] == n && tensor->dims[1] == g->out_h && tensor->dims[2] == g->out_w && tensor->dims[3] == g->c) return 0;
-    return cnn_fail(error, "%s must have the shape of the pooled image, (%lld, %lld, %lld, %lld), got %s", what, (long long)n, (long long)g->out_h,
-                    (long long)g->out_w, (long long)g->c, cnn_shape_text(tensor, shape));
+    if (tensor->dims[0] == n && tensor->dims[1] == g->out_h && tensor->dims[2] == g->out_w && tensor->dims[3] == g->c)
+        return 0;
+    return cnn_fail(error, "%s must have the shape of the pooled image, (%lld, %lld, %lld, %lld), got %s", what,
+                    (long long)n, (long long)g->out_h, (long long)g->out_w, (long long)g->c,
+                    cnn_shape_text(tensor, shape));
 }
 
-/* The cut: images x bands of rows x blocks of channels. No sum crosses units, so it is free: it gives many threads work even at batch 1. */
+/* The cut: images x bands of rows x blocks of channels. No sum crosses units, so it is free: it gives many threads work
+ * even at batch 1. */
 #define CNN_POOL_UNITS 32              /* wanted at least */
 #define CNN_POOL_CHANNELS 64           /* in a block, where the channels are cut */
 

@@ -2,17 +2,20 @@
  *
  *     grad_w[..][c][o] = G' [ sum over tiles of (B' x B)[c] o (A grad_y A')[o] ] G
  *
- * For each of the 36 elements the sum over tiles is a product of a few input channels x a panel of output channels, as in weight_gradient.h.
+ * For each of the 36 elements the sum over tiles is a product of a few input channels x a panel of output channels, as
+ * in weight_gradient.h.
  *
- * The work is cut, by shapes alone, into groups of tiles (each with partial gradients, added in order afterwards; the first group's are grad_w itself),
- * panels, and ranges of input channels, so that the 36 sums of a unit stay in L2. Loop order in a unit: block of tiles, element, tile of channels. */
+ * The work is cut, by shapes alone, into groups of tiles (each with partial gradients, added in order afterwards; the
+ * first group's are grad_w itself), panels, and ranges of input channels, so that the 36 sums of a unit stay in L2.
+ * Loop order in a unit: block of tiles, element, tile of channels. */
 #ifndef CNN_OPS_WINOGRAD_GRADIENT_H
 #define CNN_OPS_WINOGRAD_GRADIENT_H
 
 #include "weight_gradient.h"
 #include "winograd.h"
 
-int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, const cnn_weight_gradient_operands *o, cnn_error *error);
+int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
+                               const cnn_weight_gradient_operands *o, cnn_error *error);
 void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o);
 double cnn_winograd_gradient_flops(const cnn_call *c);
 

@@ -26,7 +26,8 @@ static const char *const dtype_names[CNN_DTYPES] = {"float32", "uint8", "int32"}
 
 int cnn_expect(const cnn_tensor *tensor, const char *what, int rank, int dtype, cnn_error *error) {
     char shape[64];
-    if (tensor->dtype != dtype) return cnn_fail(error, "%s must be %s, got %s", what, dtype_names[dtype], dtype_names[tensor->dtype]);
+    if (tensor->dtype != dtype)
+        return cnn_fail(error, "%s must be %s, got %s", what, dtype_names[dtype], dtype_names[tensor->dtype]);
     if (rank >= 0 && tensor->rank != rank)
         return cnn_fail(error, "%s must have %d dimensions, got shape %s", what, rank, cnn_shape_text(tensor, shape));
     return 0;
@@ -36,7 +37,7 @@ int cnn_expect_vector(const cnn_tensor *tensor, const char *what, int64_t length
     char shape[64];
     if (!tensor) return 0;
     if (tensor->dtype != CNN_F32 || tensor->rank != 1 || tensor->dims[0] != length)
-        return cnn_fail(error, "%s must be float32 of shape (%lld,), got %s %s", what, (long long)length, dtype_names[tensor->dtype],
-                        cnn_shape_text(tensor, shape));
+        return cnn_fail(error, "%s must be float32 of shape (%lld,), got %s %s", what, (long long)length,
+                        dtype_names[tensor->dtype], cnn_shape_text(tensor, shape));
     return 0;
 }

@@ -11,8 +11,8 @@ extern const cnn_kernels cnn_kernels_generic;
 extern const cnn_kernels cnn_kernels_avx2, cnn_kernels_avx512;
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vl");
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #elif defined(CNN_BUILD_NEON)
 extern const cnn_kernels cnn_kernels_neon;
@@ -39,7 +39,8 @@ int cnn_isa_available(int isa) { return isa >= 0 && isa < cnn_isa_count() && bui
 
 int cnn_isa_in_use(void) {
     if (in_use >= 0) return in_use;
-    const char *wanted = getenv("CNNCORE_ISA");    /* an unknown or unavailable name is reported by the Python layer; here it is as if unset */
+    /* An unknown or unavailable name is reported by the Python layer; here it is as if unset. */
+    const char *wanted = getenv("CNNCORE_ISA");
     int best = 0;
     for (int isa = 0; isa < cnn_isa_count(); isa++) {
         if (!cnn_isa_available(isa)) continue;

@@ -14,7 +14,7 @@ static _Atomic int64_t allocations;
 int64_t cnn_allocations(void) { return allocations; }
 
 void *cnn_alloc(size_t bytes) {
-    size_t huge = (size_t)2 << 20;                                   /* large arenas start on a huge page: fewer faults, fewer TLB misses */
+    size_t huge = (size_t)2 << 20; /* large arenas start on a huge page: fewer faults, fewer TLB misses */
     size_t alignment = bytes >= 2 * huge ? huge : CNN_ALIGNMENT;
     if (bytes > (size_t)PTRDIFF_MAX - alignment) return NULL;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
@@ -22,7 +22,7 @@ void *cnn_alloc(size_t bytes) {
     if (!memory) return NULL;
     allocations++;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (alignment == huge) (void)madvise(memory, rounded, MADV_HUGEPAGE);     /* advice: no harm where it is not taken */
+    if (alignment == huge) (void)madvise(memory, rounded, MADV_HUGEPAGE); /* advice: no harm where it is not taken */
 #endif
     memset(memory, 0, rounded ? rounded : alignment);
     return memory;

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Makes room for `wanted` elements in an array from cnn_grow or NULL. Returns -1 when out of memory; the array is then as before. */
+/* Makes room for `wanted` elements in an array from cnn_grow or NULL. Returns -1 when out of memory; the array is then
+ * as before. */
 int cnn_grow(void **array, int64_t *capacity, int64_t wanted, size_t element_bytes);
 
 #endif

@@ -1,24 +1,37 @@
-/* Planning: each operation chooses its kernel from the shapes, then memory is laid out so that tensors which never live at the same time share it.
+/* Planning: each operation chooses its kernel from the shapes, then memory is laid out so that tensors which never live
+ * at the same time share it.
  *
- * Memory. The unit is a block: an arena tensor with all its views and in-place successors, or an operation's workspace; it lives from the first
- * operation that writes it to the last that reads it. Blocks are placed by decreasing size at the lowest offset that no block with an overlapping
- * life occupies ("greedy by size", Pisarchyk and Lee 2020, arXiv:2001.03288). */
+ * Memory. The unit is a block: an arena tensor with all its views and in-place successors, or an operation's workspace;
+ * it lives from the first operation that writes it to the last that reads it. Blocks are placed by decreasing size at
+ * the lowest offset that no block with an overlapping life occupies ("greedy by size", Pisarchyk and Lee 2020,
+ * arXiv:2001.03288). */
 #include "program.h"
 #include "isa.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct block { int64_t bytes, offset; int first, last; int tensor, node; } block;    /* node >= 0: the workspace of that node */
+typedef struct block {
+    int64_t bytes, offset;
+    int first, last;
+    int tensor, node;
+} block; /* node >= 0: the workspace of that node */
 
 static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact, cnn_error *error) {
     for (int64_t n = 0; n < p->n_nodes; n++) {
         cnn_node *node = &p->nodes[n];
-        for (int i = 0; i < node->n_in + node->n_out; i++) node->operands[i] = node->ids[i] < 0 ? NULL : &p->tensors[node->ids[i]];
-        node->call = (cnn_call){.attr = node->attr, .n_in = node->n_in, .n_out = node->n_out, .in = node->operands, .out = node->operands + node->n_in,
-                                .kernels = kernels, .exact = exact};
+        for (int i = 0; i < node->n_in + node->n_out; i++)
+            node->operands[i] = node->ids[i] < 0 ? NULL : &p->tensors[node->ids[i]];
+        node->call = (cnn_call){.attr = node->attr,
+                                .n_in = node->n_in,
+                                .n_out = node->n_out,
+                                .in = node->operands,
+                                .out = node->operands + node->n_in,
+                                .kernels = kernels,
+                                .exact = exact};
         cnn_error inner = {{0}};
-        if (node->op->plan && node->op->plan(&node->call, &node->choice, &inner)) return cnn_fail(error, "%s: %.400s", node->op->name, inner.text);
+        if (node->op->plan && node->op->plan(&node->call, &node->choice, &inner))
+            return cnn_fail(error, "%s: %.400s", node->op->name, inner.text);
         node->packed_offset = p->prepared_bytes;
         p->prepared_bytes += cnn_round_up(node->choice.packed_bytes, CNN_ALIGNMENT);
         p->thread_bytes = cnn_max(p->thread_bytes, cnn_round_up(node->choice.thread_workspace_bytes, CNN_ALIGNMENT));
@@ -38,7 +51,8 @@ static int find(int *parent, int i) {
     return i;
 }
 
-/* Merges tensors that share memory: a view with what it shows; an in-place result with the input that ends there. parent: disjoint sets of tensors. */
+/* Merges tensors that share memory: a view with what it shows; an in-place result with the input that ends there.
+ * parent: disjoint sets of tensors. */
 static void merge(const cnn_program *p, int *parent, int *last, int reuse) {
     for (int n = 0; n < (int)p->n_nodes; n++) {
         const cnn_node *node = &p->nodes[n];
@@ -52,8 +66,10 @@ static void merge(const cnn_program *p, int *parent, int *last, int reuse) {
             if (p->tensors[in].storage != CNN_ARENA) continue;
             int a = find(parent, in), b = find(parent, out);
             if (!view && (last[a] > n || a == b || cnn_bytes(&p->tensors[in]) != cnn_bytes(&p->tensors[out]))) continue;
-            int twice = 0;                       /* the same memory read through another operand as well: that reading might come after the writing */
-            for (int j = 0; j < node->n_in && !view; j++) twice |= j != i && node->ids[j] >= 0 && find(parent, node->ids[j]) == a;
+            int twice = 0; /* the same memory read through another operand as well: that reading might come after the
+                              writing */
+            for (int j = 0; j < node->n_in && !view; j++)
+                twice |= j != i && node->ids[j] >= 0 && find(parent, node->ids[j]) == a;
             if (twice) continue;
             parent[b] = a;
             last[a] = (int)cnn_max(last[a], last[b]);
@@ -79,7 +95,8 @@ static void place(block *blocks, int count, const block **near, int reuse, int64
     for (int i = 0; i < count; i++) {
         block *b = &blocks[i];
         int n = 0;
-        for (int j = 0; j < i; j++) if (!reuse || (blocks[j].first <= b->last && b->first <= blocks[j].last)) near[n++] = &blocks[j];
+        for (int j = 0; j < i; j++)
+            if (!reuse || (blocks[j].first <= b->last && b->first <= blocks[j].last)) near[n++] = &blocks[j];
         qsort(near, (size_t)n, sizeof *near, by_offset);
         int64_t at = 0;
         for (int j = 0; j < n; j++) {
@@ -94,10 +111,12 @@ static void place(block *blocks, int count, const block **near, int reuse, int64
 int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     if (p->planned) return cnn_fail(error, "the program is planned already");
     if (isa < 0) isa = cnn_isa_in_use();
-    if (!cnn_isa_available(isa)) return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
+    if (!cnn_isa_available(isa))
+        return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
     if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
-    int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first), *last = calloc((size_t)T + 1, sizeof *last);
+    int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first),
+        *last = calloc((size_t)T + 1, sizeof *last);
     block *blocks = calloc((size_t)(T + N) + 1, sizeof *blocks);
     const block **near = calloc((size_t)(T + N) + 1, sizeof *near);
     if (!parent || !first || !last || !blocks || !near) { cnn_fail(error, "out of memory"); goto done; }
@@ -119,16 +138,25 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     }
     for (int t = 0; t < T; t++)
         if (p->tensors[t].storage == CNN_ARENA && parent[t] == t && last[t] >= 0)
-            blocks[count++] = (block){.bytes = cnn_round_up(cnn_bytes(&p->tensors[t]), CNN_ALIGNMENT), .first = first[t], .last = last[t], .tensor = t, .node = -1};
+            blocks[count++] = (block){.bytes = cnn_round_up(cnn_bytes(&p->tensors[t]), CNN_ALIGNMENT),
+                                      .first = first[t],
+                                      .last = last[t],
+                                      .tensor = t,
+                                      .node = -1};
     for (int n = 0; n < N; n++)
         if (p->nodes[n].choice.workspace_bytes > 0)
-            blocks[count++] = (block){.bytes = cnn_round_up(p->nodes[n].choice.workspace_bytes, CNN_ALIGNMENT), .first = n, .last = n, .tensor = -1, .node = n};
+            blocks[count++] = (block){.bytes = cnn_round_up(p->nodes[n].choice.workspace_bytes, CNN_ALIGNMENT),
+                                      .first = n,
+                                      .last = n,
+                                      .tensor = -1,
+                                      .node = n};
     place(blocks, count, near, reuse, &p->arena_bytes);
     for (int i = 0; i < count; i++) {
         if (blocks[i].node >= 0) p->nodes[blocks[i].node].workspace_offset = blocks[i].offset;
         else p->tensors[blocks[i].tensor].offset = blocks[i].offset;
     }
-    for (int t = 0; t < T; t++) if (p->tensors[t].storage == CNN_ARENA) p->tensors[t].offset = p->tensors[find(parent, t)].offset;
+    for (int t = 0; t < T; t++)
+        if (p->tensors[t].storage == CNN_ARENA) p->tensors[t].offset = p->tensors[find(parent, t)].offset;
     p->planned = 1;
     status = 0;
 done:

@@ -29,14 +29,20 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
     walk *w = context;
     const cnn_program *p = w->program;
     const cnn_run *r = w->run;
-    cnn_exec e = {.thread = thread, .threads = threads, .team = team, .base = (char *const *)r->bases, .seed = r->seed, .step = r->step};
+    cnn_exec e = {.thread = thread,
+                  .threads = threads,
+                  .team = team,
+                  .base = (char *const *)r->bases,
+                  .seed = r->seed,
+                  .step = r->step};
     char *arena = r->bases[CNN_ARENA], *prepared = r->bases[CNN_PREPARED];
     e.thread_workspace = arena + p->arena_bytes + p->thread_bytes * thread;
     int packed = !(r->sections & CNN_PREPARE);
     double start = r->seconds && thread == 0 ? now() : 0;
 
     for (int64_t n = 0; n <= p->n_nodes; n++) {
-        if (!packed && (n == p->n_nodes || p->nodes[n].section != CNN_PREPARE)) {      /* what is prepared is complete: pack for everybody */
+        if (!packed && (n == p->n_nodes ||
+                        p->nodes[n].section != CNN_PREPARE)) { /* what is prepared is complete: pack for everybody */
             for (int64_t i = 0; i < p->n_nodes; i++) {
                 const cnn_node *node = &p->nodes[i];
                 if (!node->choice.packed_bytes) continue;
@@ -50,13 +56,15 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
         if (n == p->n_nodes) break;
         const cnn_node *node = &p->nodes[n];
         if (!(r->sections & node->section) || !node->op->run) continue;
-        /* Thread 0 decides at the end of operation i that the run ends before i + 1 and says so before the barrier. A thread that is still on its
-         * way to operation i reads a stop beyond i and goes on, so all threads leave at the same place. */
+        /* Thread 0 decides at the end of operation i that the run ends before i + 1 and says so before the barrier. A
+         * thread that is still on its way to operation i reads a stop beyond i and goes on, so all threads leave at the
+         * same place. */
         if (atomic_load_explicit(&w->stop, memory_order_acquire) <= n) return;
         e.workspace = arena + node->workspace_offset;
         e.packed = prepared + node->packed_offset;
         node->op->run(&node->call, &e);
-        if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && should_stop(w)) atomic_store_explicit(&w->stop, n + 1, memory_order_release);
+        if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && should_stop(w))
+            atomic_store_explicit(&w->stop, n + 1, memory_order_release);
         cnn_team_barrier(team, thread);
         if (r->seconds && thread == 0) { double t = now(); r->seconds[n] += t - start; start = t; }
     }
@@ -65,12 +73,14 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
 int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
     if (!p->planned) return cnn_fail(error, "the program must be planned before it is run");
     int threads = r->threads ? r->threads : cnn_get_threads();
-    if (threads < 1 || threads > CNN_MAX_THREADS) return cnn_fail(error, "threads must be 1 to %d, got %d", CNN_MAX_THREADS, threads);
+    if (threads < 1 || threads > CNN_MAX_THREADS)
+        return cnn_fail(error, "threads must be 1 to %d, got %d", CNN_MAX_THREADS, threads);
     for (int64_t n = 0; n < p->n_nodes; n++) {
         if (!(r->sections & p->nodes[n].section)) continue;
         for (int i = 0; i < p->nodes[n].n_in + p->nodes[n].n_out; i++) {
             const cnn_tensor *t = p->nodes[n].operands[i];
-            if (t && !r->bases[t->storage]) return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
+            if (t && !r->bases[t->storage])
+                return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
         }
     }
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .asked = now()};

@@ -26,7 +26,9 @@ struct cnn_team {
     int threads;
 };
 
-enum { SPINS = 4000 };    /* about 40 us of waiting before the processor is yielded: longer than any balanced operation waits */
+enum {
+    SPINS = 4000
+}; /* about 40 us of waiting before the processor is yielded: longer than any balanced operation waits */
 
 void cnn_team_barrier(cnn_team *team, int thread) {
     (void)thread;
@@ -44,8 +46,8 @@ void cnn_team_barrier(cnn_team *team, int thread) {
 }
 
 #ifdef _OPENMP
-/* After fork() the child has none of the OpenMP runtime's threads, and the runtime does not know: it would wait for them for ever.
- * The child therefore works on one thread. */
+/* After fork() the child has none of the OpenMP runtime's threads, and the runtime does not know: it would wait for
+ * them for ever. The child therefore works on one thread. */
 static int forked = 0;
 static void in_child(void) { forked = 1; }
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -85,7 +87,7 @@ int cnn_has_openmp(void) {
 /* Processors granted by the container's quota; a large number where there is none. */
 static int quota(void) {
     long long limit = -1, period = 100000;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");                     /* version 2: "max 100000" or "150000 100000" */
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r"); /* version 2: "max 100000" or "150000 100000" */
     if (file) {
         if (fscanf(file, "%lld %lld", &limit, &period) != 2) limit = -1;
         fclose(file);
@@ -108,7 +110,8 @@ static int default_threads(void) {
     if (text) {
         char *end;
         long value = strtol(text, &end, 10);
-        if (end != text && *end == 0 && value >= 1 && value <= CNN_MAX_THREADS) return (int)value;    /* anything else is reported by the Python layer */
+        if (end != text && *end == 0 && value >= 1 && value <= CNN_MAX_THREADS)
+            return (int)value; /* anything else is reported by the Python layer */
     }
     int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
 #if defined(__linux__)
