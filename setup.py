@@ -1,7 +1,9 @@
-"""Builds cnncore/_core: the C library in src_c/, with its kernels compiled once per instruction set, behind one Cython module.
+"""Builds cnncore/_core: the C library in src_c/, with its kernels compiled once per instruction set, behind one Cython
+module.
 
 Metadata is in pyproject.toml. CNNCORE_NO_OPENMP=1 builds the serial library; CC chooses the compiler.
 """
+
 import os
 import platform
 import subprocess
@@ -14,14 +16,32 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMMON = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall", "-Wextra"]
+COMMON = [
+    "-std=gnu11",
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+]
 
-# Instruction sets by target: name -> flags for the files in src_c/kernels. The rest of the library is compiled for the baseline.
+# Instruction sets by target: name -> flags for the files in src_c/kernels. The rest of the library is compiled for the
+# baseline.
 ISAS = {
     "x86_64": {
         "generic": [],
         "avx2": ["-mavx2", "-mfma"],
-        "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
+        "avx512": [
+            "-mavx512f",
+            "-mavx512bw",
+            "-mavx512dq",
+            "-mavx512vl",
+            "-mavx2",
+            "-mfma",
+            "-mprefer-vector-width=512",
+        ],
     },
     "aarch64": {"generic": [], "neon": []},
 }
@@ -46,9 +66,11 @@ def compiles(compiler, flags):
 
 def in_parallel(compile):
     """The compiler's `compile` method, running one compiler per processor, each on one file."""
+
     def parallel(sources, **arguments):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return sum(pool.map(lambda source: compile([source], **arguments), sources), [])
+
     return parallel
 
 
@@ -62,12 +84,21 @@ class BuildKernels(build_ext):
         if os.environ.get("CNNCORE_NO_OPENMP", "0") in ("", "0"):
             openmp = ["-fopenmp"] if compiles(self.compiler, ["-fopenmp"]) else []
             if not openmp:
-                print("cnncore: the C compiler has no OpenMP, so the library is built for ONE thread. Install it (with gcc: libgomp; with "
-                      "clang: libomp-dev) and build again to use all cores.", file=sys.stderr)
+                print(
+                    "cnncore: the C compiler has no OpenMP, so the library is built for ONE thread. Install "
+                    "it (with gcc: libgomp; with "
+                    "clang: libomp-dev) and build again to use all cores.",
+                    file=sys.stderr,
+                )
         for isa, flags in ISAS.get(machine, {"generic": []}).items():
             extension.extra_objects += self.compiler.compile(
-                sorted(glob("src_c/kernels/*.c")), output_dir=os.path.join(self.build_temp, isa), macros=[(f"CNN_ISA_{isa.upper()}", "1")],
-                include_dirs=extension.include_dirs, extra_postargs=COMMON + flags, depends=extension.depends)
+                sorted(glob("src_c/kernels/*.c")),
+                output_dir=os.path.join(self.build_temp, isa),
+                macros=[(f"CNN_ISA_{isa.upper()}", "1")],
+                include_dirs=extension.include_dirs,
+                extra_postargs=COMMON + flags,
+                depends=extension.depends,
+            )
         extension.define_macros += TARGET_MACROS.get(machine, [])
         extension.extra_compile_args += openmp
         extension.extra_link_args += openmp
@@ -77,7 +108,7 @@ class BuildKernels(build_ext):
 extension = Extension(
     "cnncore._core",
     sources=["cnncore/_core.pyx", *sorted(glob("src_c/runtime/*.c")), *sorted(glob("src_c/ops/*.c"))],
-    depends=glob("src_c/*/*.h") + glob("src_c/kernels/*.c"),      # the kernels are compiled by build_extension
+    depends=glob("src_c/*/*.h") + glob("src_c/kernels/*.c"),  # the kernels are compiled by build_extension
     include_dirs=["src_c/include"],
     extra_compile_args=COMMON + ["-Wno-unused-parameter"],
     extra_link_args=["-lm"],

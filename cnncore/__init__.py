@@ -5,8 +5,10 @@ Train and run CNNs with the names of Keras 3; results are the same bits for any 
     import cnncore as cc
     from cnncore import layers
 
-    model = cc.Sequential([cc.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10)])
+    model = cc.Sequential([cc.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(),
+    layers.Flatten(), layers.Dense(10)])
 """
+
 import importlib
 
 from . import _core
@@ -15,9 +17,38 @@ from .config import get_exact, get_isa, get_threads, set_exact, set_isa, set_thr
 __version__ = _core.VERSION
 
 # Modules are imported when they are first used, so that `import cnncore` is quick.
-_MODULES = ("activations", "augment", "backend", "batches", "callbacks", "checks", "compiler", "config", "data", "datasets", "initializers", "layers", "losses", "metrics",
-            "models", "optimizers", "preprocessing", "progress", "random", "regularizers", "serialization", "utils", "cli")
-_NAMES = {"Input": "model", "InputLayer": "model", "Model": "model", "Sequential": "model", "load_model": "serialization"}
+_MODULES = (
+    "activations",
+    "augment",
+    "backend",
+    "batches",
+    "callbacks",
+    "checks",
+    "compiler",
+    "config",
+    "data",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "preprocessing",
+    "progress",
+    "random",
+    "regularizers",
+    "serialization",
+    "utils",
+    "cli",
+)
+_NAMES = {
+    "Input": "model",
+    "InputLayer": "model",
+    "Model": "model",
+    "Sequential": "model",
+    "load_model": "serialization",
+}
 
 
 def __getattr__(name):
@@ -35,5 +66,29 @@ def __dir__():
     return sorted({*globals(), *_MODULES, *_NAMES})
 
 
-__all__ = ["Input", "Model", "Sequential", "activations", "callbacks", "data", "datasets", "get_exact", "get_isa", "get_threads", "initializers", "layers", "load_model",
-           "losses", "metrics", "models", "optimizers", "preprocessing", "regularizers", "set_exact", "set_isa", "set_threads", "show_config", "utils"]
+__all__ = [
+    "Input",
+    "Model",
+    "Sequential",
+    "activations",
+    "callbacks",
+    "data",
+    "datasets",
+    "get_exact",
+    "get_isa",
+    "get_threads",
+    "initializers",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "preprocessing",
+    "regularizers",
+    "set_exact",
+    "set_isa",
+    "set_threads",
+    "show_config",
+    "utils",
+]

@@ -1,4 +1,5 @@
 """Where batches come from: arrays, or an iterable of batches."""
+
 import math
 import numbers
 
@@ -6,14 +7,18 @@ import numpy as np
 
 
 def to_array(value, what):
-    """An array of numbers from an array, a list or a CPU tensor of another framework. Raises ValueError for anything else."""
+    """An array of numbers from an array, a list or a CPU tensor of another framework. Raises ValueError for anything
+    else.
+    """
     try:
         array = np.asarray(value)
-    except Exception as error:                               # whatever a foreign type's conversion raises
+    except Exception as error:  # whatever a foreign type's conversion raises
         raise ValueError(f"{what} must be convertible to a NumPy array, got {type(value).__name__}: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{what} must be an array of numbers, got {type(value).__name__} with elements of type {array.dtype}"
-                         + ("; all samples must have the same shape" if array.dtype == object else ""))
+        raise ValueError(
+            f"{what} must be an array of numbers, got {type(value).__name__} with elements of type {array.dtype}"
+            + ("; all samples must have the same shape" if array.dtype == object else "")
+        )
     return array
 
 
@@ -24,7 +29,11 @@ def structure_to_list(value, names, what):
         if unknown or missing:
             raise ValueError(f"{what} must have the keys {', '.join(names)}, got {', '.join(map(str, value))}")
         return [value[name] for name in names]
-    if len(names) == 1 and not (isinstance(value, (list, tuple)) and len(value) == 1 and (hasattr(value[0], "__array__") or np.ndim(value[0]) > 1)):
+    if len(names) == 1 and not (
+        isinstance(value, (list, tuple))
+        and len(value) == 1
+        and (hasattr(value[0], "__array__") or np.ndim(value[0]) > 1)
+    ):
         return [value]
     if not isinstance(value, (list, tuple)) or len(value) != len(names):
         got = f"{len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__
@@ -33,7 +42,9 @@ def structure_to_list(value, names, what):
 
 
 def check_inputs(model, x):
-    """The input arrays of a model, checked against its inputs. Images without a channel axis get one where the model has one channel."""
+    """The input arrays of a model, checked against its inputs. Images without a channel axis get one where the model
+    has one channel.
+    """
     arrays = []
     for tensor, value in zip(model.inputs, structure_to_list(x, model.input_names, f'model "{model.name}": x')):
         array = to_array(value, f'model "{model.name}": input "{tensor.name}"')
@@ -46,13 +57,20 @@ def check_inputs(model, x):
                 hint = "; add the batch dimension: x[None]"
             elif array.ndim == 4 and (array.shape[2], array.shape[3], array.shape[1]) == wanted:
                 hint = "; images are channels-last here: numpy.transpose(x, (0, 2, 3, 1))"
-            raise ValueError(f'model "{model.name}": input "{tensor.name}" must have shape {tensor.shape}, got {array.shape}{hint}')
+            raise ValueError(
+                f'model "{model.name}": input "{tensor.name}" must have shape {tensor.shape}, got {array.shape}{hint}'
+            )
         if len(array) == 0:
-            raise ValueError(f'model "{model.name}": input "{tensor.name}" must have at least one sample, got shape {array.shape}')
+            raise ValueError(
+                f'model "{model.name}": input "{tensor.name}" must have at least one sample, got shape {array.shape}'
+            )
         arrays.append(array)
     lengths = {len(a) for a in arrays}
     if len(lengths) > 1:
-        raise ValueError(f'model "{model.name}": all inputs must have the same number of samples, got {", ".join(str(len(a)) for a in arrays)}')
+        raise ValueError(
+            f'model "{model.name}": all inputs must have the same number of samples, got '
+            f"{', '.join(str(len(a)) for a in arrays)}"
+        )
     return arrays
 
 
@@ -66,7 +84,8 @@ def engine_array(array):
 class ArrayBatches:
     """Batches of arrays of equal length, in order or shuffled anew in each epoch. The last batch may be smaller.
 
-    Arrays that need no shuffling and no conversion are handed out as views. A shuffled batch is gathered into a buffer that the next one reuses.
+    Arrays that need no shuffling and no conversion are handed out as views. A shuffled batch is gathered into a buffer
+    that the next one reuses.
 
     Parameters
     ----------
@@ -82,7 +101,10 @@ class ArrayBatches:
             raise ValueError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
         self.arrays, self.batch_size, self.shuffle, self.generator = arrays, int(batch_size), shuffle, generator
         self.samples = len(arrays[0])
-        self.types = [np.dtype(np.uint8 if a.dtype == np.uint8 else np.float32) if i < n_inputs else a.dtype for i, a in enumerate(arrays)]
+        self.types = [
+            np.dtype(np.uint8 if a.dtype == np.uint8 else np.float32) if i < n_inputs else a.dtype
+            for i, a in enumerate(arrays)
+        ]
 
     def __len__(self):
         return math.ceil(self.samples / self.batch_size)
@@ -142,10 +164,16 @@ def expand_weights(weight, n, shape, owner):
     if weight.shape == (n, 1) and shape != (1,):
         weight = weight[:, 0]
     if weight.shape not in ((n,), (n, *shape)):
-        raise ValueError(f"{owner}: sample_weight must have shape {(n,)}" + (f" or {(n, *shape)}" if shape else "") + f", got {weight.shape}")
+        raise ValueError(
+            f"{owner}: sample_weight must have shape {(n,)}"
+            + (f" or {(n, *shape)}" if shape else "")
+            + f", got {weight.shape}"
+        )
     if not np.isfinite(weight).all() or (weight < 0).any():
         bad = np.argwhere(~np.isfinite(weight) | (weight < 0))[0]
-        raise ValueError(f"{owner}: sample_weight must be finite and not negative, got {weight[tuple(bad)]} for sample {bad[0]}")
+        raise ValueError(
+            f"{owner}: sample_weight must be finite and not negative, got {weight[tuple(bad)]} for sample {bad[0]}"
+        )
     weight = weight.reshape(weight.shape + (1,) * (1 + len(shape) - weight.ndim))
     return np.ascontiguousarray(np.broadcast_to(weight, (n, *shape)), np.float32)
 
@@ -153,11 +181,16 @@ def expand_weights(weight, n, shape, owner):
 def class_weights(class_weight, labels, classes, owner):
     """The weight of each sample from {class: weight}; those of the `classes` that are not named weigh 1."""
     if not isinstance(class_weight, dict):
-        raise ValueError(f"{owner}: class_weight must be a dict from class numbers to weights, got {type(class_weight).__name__}")
+        raise ValueError(
+            f"{owner}: class_weight must be a dict from class numbers to weights, got {type(class_weight).__name__}"
+        )
     table = np.ones(classes, np.float32)
     for label, weight in class_weight.items():
         if not isinstance(label, numbers.Integral) or not 0 <= label < classes:
-            raise ValueError(f"{owner}: class_weight must have class numbers 0 to {classes - 1} as keys, the output has {classes} classes, got {label!r}")
+            raise ValueError(
+                f"{owner}: class_weight must have class numbers 0 to {classes - 1} as keys, the output has "
+                f"{classes} classes, got {label!r}"
+            )
         if not (isinstance(weight, numbers.Real) and math.isfinite(weight) and weight >= 0):
             raise ValueError(f"{owner}: class_weight must be finite and not negative, got {weight!r} for class {label}")
         table[label] = weight

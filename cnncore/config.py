@@ -1,4 +1,5 @@
 """The library's settings: instruction set, threads, and what it was built with."""
+
 import os
 
 from . import _core
@@ -8,7 +9,9 @@ def _check_environment():
     """Wrong values of the environment variables are refused with a sentence, when the library is imported."""
     isa = os.environ.get("CNNCORE_ISA")
     if isa and isa not in _core.available_isas():
-        raise ImportError(f"CNNCORE_ISA must be one of {', '.join(_core.available_isas())} on this processor, got {isa!r}")
+        raise ImportError(
+            f"CNNCORE_ISA must be one of {', '.join(_core.available_isas())} on this processor, got {isa!r}"
+        )
     exact = os.environ.get("CNNCORE_EXACT")
     if exact not in (None, "", "0", "1"):
         raise ImportError(f"CNNCORE_EXACT must be 0 or 1, got {exact!r}")
@@ -26,14 +29,18 @@ def get_exact():
 
 
 def set_exact(exact):
-    """Keep to direct convolutions (True) in programs that are compiled from now on, or let 3x3 convolutions with stride 1 use Winograd's algorithm where
-    it is faster (False, the default). Winograd's results differ in the last digits: errors are about twice those of a direct sum in the results,
+    """Keep to direct convolutions (True) in programs that are compiled from now on, or let 3x3 convolutions with stride
+    1 use Winograd's algorithm where
+    it is faster (False, the default). Winograd's results differ in the last digits: errors are about twice those of a
+    direct sum in the results,
     four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it touches."""
     _core.set_exact(exact)
 
 
 def get_threads():
-    """The number of threads that models use: CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity and the container's quota allow."""
+    """The number of threads that models use: CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity
+    and the container's quota allow.
+    """
     return _core.get_threads()
 
 
@@ -53,11 +60,19 @@ def set_isa(name):
 
 
 def show_config(print_fn=print):
-    """Print version, compiler, instruction sets built, available and in use, threads and OpenMP; returns them as a dict."""
-    config = {"version": _core.VERSION, "compiler": _core.compiler(), "instruction sets built": ", ".join(_core.built_isas()),
-              "instruction sets available": ", ".join(_core.available_isas()), "instruction set in use": _core.get_isa(),
-              "threads": _core.get_threads(),
-              "convolutions": "direct only" if _core.get_exact() else "direct and Winograd", "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)"}
+    """Print version, compiler, instruction sets built, available and in use, threads and OpenMP; returns them as a
+    dict.
+    """
+    config = {
+        "version": _core.VERSION,
+        "compiler": _core.compiler(),
+        "instruction sets built": ", ".join(_core.built_isas()),
+        "instruction sets available": ", ".join(_core.available_isas()),
+        "instruction set in use": _core.get_isa(),
+        "threads": _core.get_threads(),
+        "convolutions": "direct only" if _core.get_exact() else "direct and Winograd",
+        "OpenMP": "yes" if _core.has_openmp() else "no (the library is serial)",
+    }
     for key, value in config.items():
         print_fn(f"{key + ':':28s}{value}")
     return config

@@ -16,6 +16,7 @@ class Tensor:
     index : int
         Which result of that call.
     """
+
     __slots__ = ("shape", "dtype", "name", "call", "index")
 
     def __init__(self, shape, dtype, name, call=None, index=0):
@@ -29,13 +30,16 @@ class Tensor:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
     def _no_value(self, *_):
-        raise TypeError(f'tensor "{self.name}" is symbolic and has no value; build a Model from its inputs to it and call predict()')
+        raise TypeError(
+            f'tensor "{self.name}" is symbolic and has no value; build a Model from its inputs to it and call predict()'
+        )
 
     __array__ = __bool__ = __float__ = __len__ = __iter__ = _no_value
 
 
 class Call:
     """One call of a layer: which tensors went in and came out, and whether the caller fixed `training`."""
+
     __slots__ = ("layer", "inputs", "outputs", "training")
 
     def __init__(self, layer, inputs, training):
@@ -54,7 +58,9 @@ def flatten(structure):
 
 
 def calls_between(inputs, outputs, owner):
-    """The calls that lead from `inputs` to `outputs`, producers first. Raises ValueError where an output does not follow from the inputs."""
+    """The calls that lead from `inputs` to `outputs`, producers first. Raises ValueError where an output does not
+    follow from the inputs.
+    """
     known, order, done = set(map(id, inputs)), [], set()
     for output in outputs:
         stack = [output]
@@ -65,8 +71,11 @@ def calls_between(inputs, outputs, owner):
                 stack.pop()
                 continue
             if call is None or not call.inputs:
-                raise ValueError(f'{owner}: the output "{output.name}" depends on the input "{tensor.name}", which is not among the inputs '
-                                 f'({", ".join(t.name for t in inputs) or "none"}); add it to inputs')
+                raise ValueError(
+                    f'{owner}: the output "{output.name}" depends on the input "{tensor.name}", which is not '
+                    "among the inputs "
+                    f"({', '.join(t.name for t in inputs) or 'none'}); add it to inputs"
+                )
             waiting = [t for t in call.inputs if id(t) not in known and not (t.call is not None and id(t.call) in done)]
             if waiting:
                 stack += reversed(waiting)

@@ -1,16 +1,20 @@
 """Losses, with Keras 3's names and equations.
 
-A loss gives one value per sample (per position, for predictions with further axes); `fit` minimises their mean, each times its sample weight:
-``sum(weight * loss) / n`` ("sum_over_batch_size"). It is lowered to operations of the engine. Cross-entropies of probabilities that come straight
-from a softmax or a sigmoid are computed from the logits before it, which is exact where the probabilities have saturated.
+A loss gives one value per sample (per position, for predictions with further axes); `fit` minimises their mean, each
+times its sample weight:
+``sum(weight * loss) / n`` ("sum_over_batch_size"). It is lowered to operations of the engine. Cross-entropies of
+probabilities that come straight
+from a softmax or a sigmoid are computed from the logits before it, which is exact where the probabilities have
+saturated.
 """
+
 import numpy as np
 
 from . import checks
 from .compiler.gradients import SIGMOID
 from .registry import Configurable, Registry
 
-_NO_CLASS = -2**31                       # the engine's ignore_class for "none"
+_NO_CLASS = -(2**31)  # the engine's ignore_class for "none"
 
 
 class Loss(Configurable):
@@ -53,11 +57,16 @@ class Loss(Configurable):
         if y.shape[1:] != wanted and y.shape[1:] + (1,) == wanted:
             y = y.reshape(y.shape[0], *wanted)
         if y.shape[1:] != wanted:
-            raise ValueError(f"{owner}: targets for {self.name} must have shape {(len(y), *wanted)}, the output's, got {y.shape}{self._hint(y, wanted)}")
+            raise ValueError(
+                f"{owner}: targets for {self.name} must have shape {(len(y), *wanted)}, the output's, got "
+                f"{y.shape}{self._hint(y, wanted)}"
+            )
         y = np.ascontiguousarray(y, np.float32)
         if not np.isfinite(y).all():
             bad = np.argwhere(~np.isfinite(y))[0]
-            raise ValueError(f"{owner}: targets must be finite, got {y[tuple(bad)]} in sample {bad[0]}; drop or repair such samples")
+            raise ValueError(
+                f"{owner}: targets must be finite, got {y[tuple(bad)]} in sample {bad[0]}; drop or repair such samples"
+            )
         return y
 
     def batch_weights(self, target, weights):
@@ -102,15 +111,26 @@ class CategoricalCrossentropy(_CrossEntropy):
     from_logits : bool
         The predictions are logits; default False, probabilities.
     label_smoothing : float
-        In 0 to 1: ``target * (1 - s) + s / k`` with k classes. (The form that spreads s over the k - 1 wrong classes is s * k / (k - 1) here.)
+        In 0 to 1: ``target * (1 - s) + s / k`` with k classes. (The form that spreads s over the k - 1 wrong classes is
+        s * k / (k - 1) here.)
     axis : int
         The last, -1.
     """
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size", name="categorical_crossentropy", dtype=None):
+    def __init__(
+        self,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="categorical_crossentropy",
+        dtype=None,
+    ):
         super().__init__(name, reduction, dtype)
         self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.label_smoothing = checks.number(self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1)
+        self.label_smoothing = checks.number(
+            self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1
+        )
         self.axis = checks.choice(self.name, "axis", axis, (-1,))
 
     def _hint(self, y, wanted):
@@ -121,7 +141,12 @@ class CategoricalCrossentropy(_CrossEntropy):
         return self._lower(b, target, prediction, label_smoothing=self.label_smoothing)
 
     def get_config(self):
-        return {**super().get_config(), "from_logits": self.from_logits, "label_smoothing": self.label_smoothing, "axis": self.axis}
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "axis": self.axis,
+        }
 
 
 class SparseCategoricalCrossentropy(_CrossEntropy):
@@ -137,10 +162,22 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         The last, -1.
     """
 
-    def __init__(self, from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1, name="sparse_categorical_crossentropy", dtype=None):
+    def __init__(
+        self,
+        from_logits=False,
+        ignore_class=None,
+        reduction="sum_over_batch_size",
+        axis=-1,
+        name="sparse_categorical_crossentropy",
+        dtype=None,
+    ):
         super().__init__(name, reduction, dtype)
         self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.ignore_class = ignore_class if ignore_class is None else checks.integer(self.name, "ignore_class", ignore_class, -2**31 + 1)
+        self.ignore_class = (
+            ignore_class
+            if ignore_class is None
+            else checks.integer(self.name, "ignore_class", ignore_class, -(2**31) + 1)
+        )
         self.axis = checks.choice(self.name, "axis", axis, (-1,))
 
     def targets(self, y, prediction_shape, owner):
@@ -149,21 +186,32 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
             y = y.reshape(len(y), *wanted)
         if y.shape[1:] != wanted:
             hint = '; for one-hot targets use "categorical_crossentropy"' if y.shape[1:] == prediction_shape[1:] else ""
-            raise ValueError(f"{owner}: targets for {self.name} must be labels of shape {(len(y), *wanted)}, got {y.shape}{hint}")
+            raise ValueError(
+                f"{owner}: targets for {self.name} must be labels of shape {(len(y), *wanted)}, got {y.shape}{hint}"
+            )
         if y.dtype.kind == "f":
             if not np.isfinite(y).all():
                 bad = int(np.argwhere(~np.isfinite(y))[0][0])
-                raise ValueError(f"{owner}: labels must be integers, got {y.reshape(len(y), -1)[bad][0]} in sample {bad}; drop or repair such samples")
+                raise ValueError(
+                    f"{owner}: labels must be integers, got {y.reshape(len(y), -1)[bad][0]} in sample {bad}; "
+                    "drop or repair such samples"
+                )
             if (y != np.floor(y)).any():
                 bad = int(np.argwhere(y != np.floor(y))[0][0])
-                raise ValueError(f"{owner}: labels must be integers 0 to {classes - 1}, got {y.reshape(len(y), -1)[bad][0]} in sample {bad}")
+                raise ValueError(
+                    f"{owner}: labels must be integers 0 to {classes - 1}, got {y.reshape(len(y), -1)[bad][0]} "
+                    f"in sample {bad}"
+                )
         wrong = (y < 0) | (y >= classes)
         if self.ignore_class is not None:
             wrong &= y != self.ignore_class
         if wrong.any():
             bad = np.argwhere(wrong)[0]
-            raise ValueError(f"{owner}: labels must be 0 to {classes - 1}, the output has {classes} classes, got {y[tuple(bad)]} in sample {bad[0]}; "
-                             "renumber the labels or widen the last layer")
+            raise ValueError(
+                f"{owner}: labels must be 0 to {classes - 1}, the output has {classes} classes, got "
+                f"{y[tuple(bad)]} in sample {bad[0]}; "
+                "renumber the labels or widen the last layer"
+            )
         return np.ascontiguousarray(y, np.int32)
 
     def batch_weights(self, target, weights):
@@ -174,10 +222,17 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         return counted * share if weights is None else weights * counted * share
 
     def lower(self, b, target, prediction):
-        return self._lower(b, target, prediction, ignore_class=_NO_CLASS if self.ignore_class is None else self.ignore_class)
+        return self._lower(
+            b, target, prediction, ignore_class=_NO_CLASS if self.ignore_class is None else self.ignore_class
+        )
 
     def get_config(self):
-        return {**super().get_config(), "from_logits": self.from_logits, "ignore_class": self.ignore_class, "axis": self.axis}
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+            "axis": self.axis,
+        }
 
 
 class BinaryCrossentropy(Loss):
@@ -193,10 +248,20 @@ class BinaryCrossentropy(Loss):
         The last, -1.
     """
 
-    def __init__(self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size", name="binary_crossentropy", dtype=None):
+    def __init__(
+        self,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="binary_crossentropy",
+        dtype=None,
+    ):
         super().__init__(name, reduction, dtype)
         self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.label_smoothing = checks.number(self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1)
+        self.label_smoothing = checks.number(
+            self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1
+        )
         self.axis = checks.choice(self.name, "axis", axis, (-1,))
 
     def targets(self, y, prediction_shape, owner):
@@ -204,7 +269,9 @@ class BinaryCrossentropy(Loss):
         wrong = (y < 0) | (y > 1)
         if wrong.any():
             bad = np.argwhere(wrong)[0]
-            raise ValueError(f"{owner}: targets for {self.name} must be in 0 to 1, got {y[tuple(bad)]} in sample {bad[0]}")
+            raise ValueError(
+                f"{owner}: targets for {self.name} must be in 0 to 1, got {y[tuple(bad)]} in sample {bad[0]}"
+            )
         return y
 
     def lower(self, b, target, prediction):
@@ -214,7 +281,12 @@ class BinaryCrossentropy(Loss):
         return b.op("binary_cross_entropy", [prediction, target], label_smoothing=self.label_smoothing)
 
     def get_config(self):
-        return {**super().get_config(), "from_logits": self.from_logits, "label_smoothing": self.label_smoothing, "axis": self.axis}
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+            "axis": self.axis,
+        }
 
 
 class MeanSquaredError(Loss):
@@ -237,9 +309,18 @@ class MeanAbsoluteError(Loss):
         return b.op("absolute_error", [prediction, target])
 
 
-_registry = Registry("loss", [CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError, MeanAbsoluteError],
-                     {"mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError, "bce": BinaryCrossentropy,
-                      "BCE": BinaryCrossentropy})
+_registry = Registry(
+    "loss",
+    [CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy, MeanSquaredError, MeanAbsoluteError],
+    {
+        "mse": MeanSquaredError,
+        "MSE": MeanSquaredError,
+        "mae": MeanAbsoluteError,
+        "MAE": MeanAbsoluteError,
+        "bce": BinaryCrossentropy,
+        "BCE": BinaryCrossentropy,
+    },
+)
 serialize, deserialize = _registry.serialize, _registry.deserialize
 
 
@@ -247,6 +328,8 @@ def get(identifier):
     """The Loss for a name, an object, a class or a configuration; ValueError lists the names."""
     loss = _registry.get(identifier)
     if loss is not None and not isinstance(loss, Loss):
-        raise ValueError(f"loss: must be a name or a Loss object, whose operations the engine has, got {identifier!r}; "
-                         "a Python function cannot run inside the program")
+        raise ValueError(
+            f"loss: must be a name or a Loss object, whose operations the engine has, got {identifier!r}; "
+            "a Python function cannot run inside the program"
+        )
     return loss

@@ -1,4 +1,5 @@
 """Models: graphs of layers that train, evaluate, predict, and are layers themselves."""
+
 import numpy as np
 
 from . import checks
@@ -20,17 +21,22 @@ class InputLayer(Layer):
         Models take batches of any size.
     dtype : "float32" or "uint8"
     """
+
     accepts_bytes = True
 
     def __init__(self, shape, batch_size=None, dtype="float32", name=None):
         super().__init__(name=name)
         owner = f'Input "{self.name}"'
         if batch_size is not None:
-            raise ValueError(f"{owner}: batch_size must be None, a model takes batches of any size, got {batch_size!r}; leave it out")
+            raise ValueError(
+                f"{owner}: batch_size must be None, a model takes batches of any size, got {batch_size!r}; leave it out"
+            )
         try:
             shape = tuple(checks.integer(owner, "every dimension of shape", d, 1) for d in shape)
         except TypeError:
-            raise ValueError(f"{owner}: shape must be a tuple of integers without the batch dimension, got {shape!r}") from None
+            raise ValueError(
+                f"{owner}: shape must be a tuple of integers without the batch dimension, got {shape!r}"
+            ) from None
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"{owner}: shape must have 1 to 3 dimensions without the batch dimension, got {shape}")
         self.dtype = checks.choice(owner, "dtype", dtype or "float32", ("float32", "uint8"))
@@ -75,14 +81,16 @@ class Model(Trainer, Layer):
     name : str, optional
     trainable : bool
 
-    A model can be called like a layer: on symbolic tensors it becomes part of another model (sharing its weights), on arrays it predicts.
+    A model can be called like a layer: on symbolic tensors it becomes part of another model (sharing its weights), on
+    arrays it predicts.
 
     Attributes
     ----------
     class_names : list of str or None
         What the numbers along the last axis of a classifier's output mean; saved with the model. None unless set.
     """
-    accepts_bytes = True                             # the inputs' own layers convert where they must
+
+    accepts_bytes = True  # the inputs' own layers convert where they must
     _class_names = None
 
     def __new__(cls, *args, **kwargs):
@@ -103,10 +111,15 @@ class Model(Trainer, Layer):
                 raise ValueError(f"{owner}: {kind} must not be empty")
             for tensor in tensors:
                 if not isinstance(tensor, Tensor):
-                    raise ValueError(f"{owner}: {kind} must be symbolic tensors, from Input() and from calling layers on it, got {type(tensor).__name__}")
+                    raise ValueError(
+                        f"{owner}: {kind} must be symbolic tensors, from Input() and from calling layers on "
+                        f"it, got {type(tensor).__name__}"
+                    )
         for tensor in self.inputs:
             if tensor.call is None or tensor.call.inputs:
-                raise ValueError(f'{owner}: inputs must come from Input(), but "{tensor.name}" is the result of a layer')
+                raise ValueError(
+                    f'{owner}: inputs must come from Input(), but "{tensor.name}" is the result of a layer'
+                )
         if len(set(map(id, self.inputs))) < len(self.inputs):
             raise ValueError(f"{owner}: each input must be given once")
         self._structure = inputs, outputs
@@ -116,7 +129,9 @@ class Model(Trainer, Layer):
         names = {}
         for layer in self.layers:
             if names.setdefault(layer.name, layer) is not layer:
-                raise ValueError(f'{owner}: layer names must be unique, got "{layer.name}" twice; give the layers name= arguments')
+                raise ValueError(
+                    f'{owner}: layer names must be unique, got "{layer.name}" twice; give the layers name= arguments'
+                )
         self.input_names = list(inputs) if isinstance(inputs, dict) else [t.call.layer.name for t in self.inputs]
         self.output_names = self._names_of_outputs()
         self.built = True
@@ -133,7 +148,9 @@ class Model(Trainer, Layer):
     # -- as a layer --
 
     def __call__(self, inputs, training=None):
-        """Apply the model: to symbolic tensors as part of another model, to arrays at once, as inference. A dict is matched by the inputs' names."""
+        """Apply the model: to symbolic tensors as part of another model, to arrays at once, as inference. A dict is
+        matched by the inputs' names.
+        """
         if isinstance(inputs, dict):
             inputs = structure_to_list(inputs, self.input_names, f'model "{self.name}": inputs')
         outputs = super().__call__(inputs, training)
@@ -141,16 +158,21 @@ class Model(Trainer, Layer):
 
     def _call_on_arrays(self, inputs, arrays, training):
         if any(isinstance(a, Tensor) for a in arrays) or training:
-            return super()._call_on_arrays(inputs, arrays, training)                # which tells what is wrong
+            return super()._call_on_arrays(inputs, arrays, training)  # which tells what is wrong
         return self.predict_on_batch(inputs)
 
     def lower(self, b, *values):
         if len(values) != len(self.inputs):
-            raise ValueError(f'model "{self.name}": has {len(self.inputs)} inputs ({", ".join(self.input_names)}), got {len(values)}')
+            raise ValueError(
+                f'model "{self.name}": has {len(self.inputs)} inputs ({", ".join(self.input_names)}), got {len(values)}'
+            )
         known = {}
         for tensor, value in zip(self.inputs, values):
             if value.shape[1:] != tensor.shape[1:]:
-                raise ValueError(f'model "{self.name}": input "{tensor.name}" must have shape {tensor.shape}, got {(None, *value.shape[1:])}')
+                raise ValueError(
+                    f'model "{self.name}": input "{tensor.name}" must have shape {tensor.shape}, got '
+                    f"{(None, *value.shape[1:])}"
+                )
             known[id(tensor)] = value
         for call in self.calls:
             results = b.run(call.layer, [known[id(t)] for t in call.inputs], call.training)
@@ -190,13 +212,18 @@ class Model(Trainer, Layer):
         """The layer of that name, or at that index."""
         if index is not None:
             if not isinstance(index, (int, np.integer)) or not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f'model "{self.name}": index must be one of its {len(self.layers)} layers, got {index!r}')
+                raise ValueError(
+                    f'model "{self.name}": index must be one of its {len(self.layers)} layers, got {index!r}'
+                )
             return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f'model "{self.name}": there is no layer {name!r}{checks.suggestion(name, [layer.name for layer in self.layers])}; '
-                         f'it has {", ".join(layer.name for layer in self.layers)}')
+        raise ValueError(
+            f'model "{self.name}": there is no layer '
+            f"{name!r}{checks.suggestion(name, [layer.name for layer in self.layers])}; "
+            f"it has {', '.join(layer.name for layer in self.layers)}"
+        )
 
     @property
     def input(self):
@@ -223,8 +250,14 @@ class Model(Trainer, Layer):
     @class_names.setter
     def class_names(self, names):
         if names is not None:
-            if isinstance(names, str) or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
-                raise ValueError(f'model "{self.name}": class_names must be a list of different non-empty strings, got {names!r}')
+            if (
+                isinstance(names, str)
+                or not all(isinstance(name, str) and name for name in names)
+                or len(set(names)) < len(names)
+            ):
+                raise ValueError(
+                    f'model "{self.name}": class_names must be a list of different non-empty strings, got {names!r}'
+                )
             names = [str(name) for name in names]
             classes = self.outputs[0].shape[-1] if len(self.outputs) == 1 else None
             if self.built and len(names) != classes:
@@ -239,7 +272,7 @@ class Model(Trainer, Layer):
 
     def get_config(self):
         """The graph: layers with their configurations and calls. The order of a layer's calls is theirs in the graph."""
-        where = {}                                   # id of a tensor -> [layer name, call of that layer, result]
+        where = {}  # id of a tensor -> [layer name, call of that layer, result]
         for tensor in self.inputs:
             where[id(tensor)] = [tensor.call.layer.name, 0, 0]
         calls = {layer: [] for layer in self.layers}
@@ -250,15 +283,22 @@ class Model(Trainer, Layer):
             for tensor in call.outputs:
                 where[id(tensor)] = [call.layer.name, len(calls[call.layer]), tensor.index]
             calls[call.layer].append(entry)
-        return {"name": self.name,
-                "layers": [{"class_name": type(layer).__name__, "config": layer.get_config(), "calls": calls[layer]} for layer in self.layers],
-                "order": [call.layer.name for call in self.calls],
-                "inputs": _encode(self._structure[0], lambda t: where[id(t)]), "outputs": _encode(self._structure[1], lambda t: where[id(t)])}
+        return {
+            "name": self.name,
+            "layers": [
+                {"class_name": type(layer).__name__, "config": layer.get_config(), "calls": calls[layer]}
+                for layer in self.layers
+            ],
+            "order": [call.layer.name for call in self.calls],
+            "inputs": _encode(self._structure[0], lambda t: where[id(t)]),
+            "outputs": _encode(self._structure[1], lambda t: where[id(t)]),
+        }
 
     @classmethod
     def from_config(cls, config):
         """The model that get_config described. Raises ValueError where the description does not hold together."""
         from .serialization import layer_from_config
+
         name = config.get("name")
         try:
             layers = {entry["config"]["name"]: (layer_from_config(entry), entry["calls"]) for entry in config["layers"]}
@@ -277,18 +317,31 @@ class Model(Trainer, Layer):
             inputs = _decode(config["inputs"], lambda reference: tensors[tuple(reference)])
             outputs = _decode(config["outputs"], lambda reference: tensors[tuple(reference)])
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ValueError(f'model "{name}": the description of the graph is damaged: {type(error).__name__} {error}') from error
+            raise ValueError(
+                f'model "{name}": the description of the graph is damaged: {type(error).__name__} {error}'
+            ) from error
         return Model(inputs, outputs, name=name)
 
     def __setattr__(self, name, value):
-        if name == "layers" and "layers" in self.__dict__ and self.__dict__.get("built") and not isinstance(self, Sequential):
+        if (
+            name == "layers"
+            and "layers" in self.__dict__
+            and self.__dict__.get("built")
+            and not isinstance(self, Sequential)
+        ):
             raise AttributeError(f'model "{self.name}": layers cannot be replaced; build a new Model')
         super().__setattr__(name, value)
 
 
 def _leaves(structure):
     """The members of a list or dict; a single one as a list."""
-    return list(structure.values() if isinstance(structure, dict) else structure if isinstance(structure, (list, tuple)) else [structure])
+    return list(
+        structure.values()
+        if isinstance(structure, dict)
+        else structure
+        if isinstance(structure, (list, tuple))
+        else [structure]
+    )
 
 
 def _encode(structure, leaf):
@@ -334,7 +387,10 @@ class Sequential(Model):
         if not isinstance(layer, Layer):
             raise ValueError(f'Sequential "{self.name}": needs layers, got {layer!r}')
         if any(layer.name == other.name for other in self.layers):
-            raise ValueError(f'Sequential "{self.name}": layer names must be unique, got "{layer.name}" twice; give the layer a name= argument')
+            raise ValueError(
+                f'Sequential "{self.name}": layer names must be unique, got "{layer.name}" twice; give the '
+                "layer a name= argument"
+            )
         if isinstance(layer, InputLayer):
             if self.layers or self._input_layer:
                 raise ValueError(f'Sequential "{self.name}": Input must come first')
@@ -373,14 +429,14 @@ class Sequential(Model):
             raise ValueError(f'Sequential "{self.name}": has no layers; add() some')
         x = self._input_layer.output
         if self.calls and self.inputs and len(self.calls) == len(self.layers) - 1:
-            x = self.layers[-1](self.outputs[0])                       # one more layer
+            x = self.layers[-1](self.outputs[0])  # one more layer
         else:
             for layer in self.layers:
                 x = layer(x)
         layers = self.layers
         self._set_graph(self._input_layer.output, x)
         self.layers = layers
-        if self.optimizer is not None:                                   # losses and metrics depend on the outputs
+        if self.optimizer is not None:  # losses and metrics depend on the outputs
             self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
 
     def __call__(self, inputs, training=None):
@@ -392,12 +448,17 @@ class Sequential(Model):
 
     def get_config(self):
         entries = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers]
-        shape = None if self._input_layer is None else {"shape": self._input_layer.shape, "dtype": self._input_layer.dtype, "name": self._input_layer.name}
+        shape = (
+            None
+            if self._input_layer is None
+            else {"shape": self._input_layer.shape, "dtype": self._input_layer.dtype, "name": self._input_layer.name}
+        )
         return {"name": self.name, "input": shape, "sequence": entries}
 
     @classmethod
     def from_config(cls, config):
         from .serialization import layer_from_config
+
         try:
             first = [] if config["input"] is None else [InputLayer(**config["input"])]
             return cls(first + [layer_from_config(entry) for entry in config["sequence"]], name=config["name"])

@@ -1,10 +1,14 @@
 """Models in files: the graph and the weights in one `.cnn` file, which is a safetensors file.
 
-The tensors are the weights by their paths ("conv2d/kernel") in Keras' layout, and with the optimizer its state ("optimizer/velocity/conv2d/kernel").
-The metadata, a map of strings as safetensors has it, holds "format", "cnncore_version", "model" (the graph as JSON), "weights" (their order),
-where the model has class names "classes" (a list as JSON), and for a compiled model "training" (losses, metrics, optimizer, counters as JSON). Nothing in a file is ever imported or run: layers, losses and
+The tensors are the weights by their paths ("conv2d/kernel") in Keras' layout, and with the optimizer its state
+("optimizer/velocity/conv2d/kernel").
+The metadata, a map of strings as safetensors has it, holds "format", "cnncore_version", "model" (the graph as JSON),
+"weights" (their order),
+where the model has class names "classes" (a list as JSON), and for a compiled model "training" (losses, metrics,
+optimizer, counters as JSON). Nothing in a file is ever imported or run: layers, losses and
 optimizers are looked up in closed tables.
 """
+
 import json
 import os
 import warnings
@@ -16,8 +20,21 @@ from ._core import VERSION
 from .variables import at_most
 
 FORMAT = "cnncore-1"
-_DAMAGE = KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError       # what making objects from a wrong description raises
-_MODELS = {"Model": model_module.Model, "Functional": model_module.Model, "Sequential": model_module.Sequential, "InputLayer": model_module.InputLayer}
+_DAMAGE = (
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)  # what making objects from a wrong description raises
+_MODELS = {
+    "Model": model_module.Model,
+    "Functional": model_module.Model,
+    "Sequential": model_module.Sequential,
+    "InputLayer": model_module.InputLayer,
+}
 
 
 def layer_from_config(entry, custom_objects=None):
@@ -62,6 +79,7 @@ def _json(value, what):
         if isinstance(thing, np.generic):
             return thing.item()
         raise ValueError(f"{what}: cannot be saved, it holds {thing!r}; use names or the library's own objects")
+
     return json.dumps(value, default=plain, separators=(",", ":"))
 
 
@@ -91,23 +109,43 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
     model._require_built()
     named = named_variables(model)
     tensors = {name: variable.data for name, variable in named.items()}
-    metadata = {"format": FORMAT, "cnncore_version": VERSION, "weights": _json(list(named), owner),
-                "model": _json({"class_name": "Sequential" if isinstance(model, model_module.Sequential) else "Model", "config": model.get_config()}, owner)}
+    metadata = {
+        "format": FORMAT,
+        "cnncore_version": VERSION,
+        "weights": _json(list(named), owner),
+        "model": _json(
+            {
+                "class_name": "Sequential" if isinstance(model, model_module.Sequential) else "Model",
+                "config": model.get_config(),
+            },
+            owner,
+        ),
+    }
     if model.class_names is not None:
         metadata["classes"] = _json(model.class_names, owner)
     if include_optimizer and model.optimizer is not None:
         optimizer, arguments = model.optimizer, model._compile_arguments
-        metadata["training"] = _json({
-            "optimizer": optimizers.serialize(optimizer), "iterations": optimizer.iterations, "seed": model._step_seed,
-            "loss": _serialized(arguments["loss"], losses), "loss_weights": arguments["loss_weights"],
-            "metrics": _serialized(arguments["metrics"], metrics), "weighted_metrics": _serialized(arguments["weighted_metrics"], metrics),
-            "shuffle": model._shuffle_generator.bit_generator.state}, owner)
+        metadata["training"] = _json(
+            {
+                "optimizer": optimizers.serialize(optimizer),
+                "iterations": optimizer.iterations,
+                "seed": model._step_seed,
+                "loss": _serialized(arguments["loss"], losses),
+                "loss_weights": arguments["loss_weights"],
+                "metrics": _serialized(arguments["metrics"], metrics),
+                "weighted_metrics": _serialized(arguments["weighted_metrics"], metrics),
+                "shuffle": model._shuffle_generator.bit_generator.state,
+            },
+            owner,
+        )
         if optimizer._store is not None and optimizer.iterations:
             for slot in optimizer.slots:
                 for name, variable in named.items():
                     buffer, offset = optimizer._store.layout.get(variable, (None, 0))
                     if buffer == "parameters":
-                        tensors[f"optimizer/{slot}/{name}"] = optimizer._store.view(optimizer.state[slot], variable, offset)
+                        tensors[f"optimizer/{slot}/{name}"] = optimizer._store.view(
+                            optimizer.state[slot], variable, offset
+                        )
     model_file.write(path, tensors, metadata)
 
 
@@ -116,15 +154,21 @@ def save_weights(model, filepath, overwrite=True):
     path = _check_path(filepath, overwrite, f'model "{model.name}"')
     model._require_built()
     named = named_variables(model)
-    model_file.write(path, {name: variable.data for name, variable in named.items()},
-                     {"format": FORMAT, "cnncore_version": VERSION, "weights": json.dumps(list(named))})
+    model_file.write(
+        path,
+        {name: variable.data for name, variable in named.items()},
+        {"format": FORMAT, "cnncore_version": VERSION, "weights": json.dumps(list(named))},
+    )
 
 
 def _read(filepath):
     path = os.fspath(filepath)
     tensors, metadata = model_file.read(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(f'"{path}": is not a model of this library: metadata "format" must be "{FORMAT}", got {metadata.get("format")!r}')
+        raise ValueError(
+            f'"{path}": is not a model of this library: metadata "format" must be "{FORMAT}", got '
+            f"{metadata.get('format')!r}"
+        )
     return path, tensors, metadata
 
 
@@ -164,7 +208,9 @@ def load_model(filepath, custom_objects=None, compile=True):
         with _custom(custom_objects or {}), at_most(sum(array.size for array in tensors.values())):
             model = layer_from_config(entry)
     except _DAMAGE as error:
-        raise ValueError(f'"{path}": the description of the model is damaged: {type(error).__name__} {error}') from error
+        raise ValueError(
+            f'"{path}": the description of the model is damaged: {type(error).__name__} {error}'
+        ) from error
     named = named_variables(model)
     weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
     _check_weights(path, named, weights)
@@ -198,22 +244,35 @@ class _custom:
 def _check_weights(path, named, weights):
     missing, surplus = [n for n in named if n not in weights], [n for n in weights if n not in named]
     if missing or surplus:
-        raise ValueError(f'"{path}": the weights must be those of the model; missing: {", ".join(missing[:3]) or "none"}, '
-                         f'not in the model: {", ".join(surplus[:3]) or "none"}')
+        raise ValueError(
+            f'"{path}": the weights must be those of the model; missing: {", ".join(missing[:3]) or "none"}, '
+            f"not in the model: {', '.join(surplus[:3]) or 'none'}"
+        )
     for name, variable in named.items():
         if weights[name].shape != variable.shape or weights[name].dtype != np.float32:
-            raise ValueError(f'"{path}": weight "{name}" must be float32 of shape {variable.shape}, got {weights[name].dtype} of {weights[name].shape}')
+            raise ValueError(
+                f'"{path}": weight "{name}" must be float32 of shape {variable.shape}, got '
+                f"{weights[name].dtype} of {weights[name].shape}"
+            )
 
 
 def _restore_training(path, model, training, named, tensors):
     try:
         optimizer = optimizers.deserialize(training["optimizer"])
-        model.compile(optimizer, _deserialized(training["loss"], losses), training["loss_weights"], _deserialized(training["metrics"], metrics),
-                      _deserialized(training["weighted_metrics"], metrics), seed=training["seed"])
+        model.compile(
+            optimizer,
+            _deserialized(training["loss"], losses),
+            training["loss_weights"],
+            _deserialized(training["metrics"], metrics),
+            _deserialized(training["weighted_metrics"], metrics),
+            seed=training["seed"],
+        )
         optimizer.iterations = checks.integer("training", "iterations", training["iterations"])
         model._shuffle_generator.bit_generator.state = training["shuffle"]
     except _DAMAGE as error:
-        raise ValueError(f'"{path}": the description of the training is damaged: {type(error).__name__} {error}') from error
+        raise ValueError(
+            f'"{path}": the description of the training is damaged: {type(error).__name__} {error}'
+        ) from error
     if optimizer.iterations:
         store = model._store()
         optimizer.build(store)
@@ -224,8 +283,10 @@ def _restore_training(path, model, training, named, tensors):
                     continue
                 array = tensors.get(f"optimizer/{slot}/{name}")
                 if array is None or array.shape != variable.shape:
-                    raise ValueError(f'"{path}": the optimizer\'s state "optimizer/{slot}/{name}" must have shape {variable.shape}, '
-                                     f'got {None if array is None else array.shape}')
+                    raise ValueError(
+                        f'"{path}": the optimizer\'s state "optimizer/{slot}/{name}" must have shape {variable.shape}, '
+                        f"got {None if array is None else array.shape}"
+                    )
                 store.view(optimizer.state[slot], variable, offset)[...] = array
 
 
@@ -236,15 +297,26 @@ def load_weights(model, filepath, skip_mismatch=False):
     named = named_variables(model)
     weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
     order = _parse(path, metadata, "weights")
-    in_order = isinstance(order, list) and len(order) == len(named) and not set(order) & set(named) and all(
-        isinstance(name, str) and name in weights and weights[name].shape == variable.shape for name, variable in zip(order, named.values()))
-    if in_order:                                               # the same network under other names
+    in_order = (
+        isinstance(order, list)
+        and len(order) == len(named)
+        and not set(order) & set(named)
+        and all(
+            isinstance(name, str) and name in weights and weights[name].shape == variable.shape
+            for name, variable in zip(order, named.values())
+        )
+    )
+    if in_order:  # the same network under other names
         weights = {name: weights[there] for name, there in zip(named, order)}
     if skip_mismatch:
         fitting = {n for n, v in named.items() if n in weights and weights[n].shape == v.shape}
         skipped = [n for n in named if n not in fitting]
         if skipped:
-            warnings.warn(f'model "{model.name}": "{path}" has no fitting weights for {", ".join(skipped)}; they are left as they are', stacklevel=3)
+            warnings.warn(
+                f'model "{model.name}": "{path}" has no fitting weights for {", ".join(skipped)}; they are '
+                "left as they are",
+                stacklevel=3,
+            )
         named = {n: v for n, v in named.items() if n in fitting}
     else:
         _check_weights(path, named, weights)

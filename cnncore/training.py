@@ -1,4 +1,7 @@
-"""Compile, fit, evaluate, predict: what a model does besides being a graph. The loops are here; each step is one call into the engine."""
+"""Compile, fit, evaluate, predict: what a model does besides being a graph. The loops are here; each step is one call
+into the engine.
+"""
+
 import contextlib
 import math
 import numbers
@@ -19,13 +22,15 @@ _ACCURACY_MODES = {metrics.SparseCategoricalAccuracy: 0, metrics.CategoricalAccu
 
 
 class OutputLoss:
-    """The loss of one output with its weight in the sum, and its metrics. `fast_metrics` are computed inside the program."""
+    """The loss of one output with its weight in the sum, and its metrics. `fast_metrics` are computed inside the
+    program.
+    """
 
     def __init__(self, name, output, loss, weight):
         self.name, self.output, self.loss, self.weight = name, output, loss, weight
         self.identifiers, self.weighted_identifiers = [], []
-        self.metrics, self.weighted_metrics = None, None      # made when the first targets show which accuracy is meant
-        self.names = {}                                       # metric -> its name in logs
+        self.metrics, self.weighted_metrics = None, None  # made when the first targets show which accuracy is meant
+        self.names = {}  # metric -> its name in logs
         self.mean = metrics.Mean(name="loss")
         self.fast_metrics, self.slow_metrics = [], []
 
@@ -37,11 +42,17 @@ class OutputLoss:
         self.weighted_metrics = metrics.resolve(self.weighted_identifiers, raw_shape, prediction_shape)
         plain = {metric.name for metric in self.metrics}
         self.names = {metric: metric.name for metric in self.metrics}
-        self.names.update((metric, f"weighted_{metric.name}" if metric.name in plain else metric.name) for metric in self.weighted_metrics)
+        self.names.update(
+            (metric, f"weighted_{metric.name}" if metric.name in plain else metric.name)
+            for metric in self.weighted_metrics
+        )
         for metric in self.names:
             mode = _ACCURACY_MODES.get(type(metric))
-            fits = {0: target_dtype == "int32", 1: target_dtype == "float32" and target_shape == prediction_shape[1:],
-                    2: target_dtype == "float32" and target_shape == prediction_shape[1:]}.get(mode, False)
+            fits = {
+                0: target_dtype == "int32",
+                1: target_dtype == "float32" and target_shape == prediction_shape[1:],
+                2: target_dtype == "float32" and target_shape == prediction_shape[1:],
+            }.get(mode, False)
             if fits:
                 metric.engine_attributes = {"mode": mode, **({"threshold": metric.threshold} if mode == 2 else {})}
                 self.fast_metrics.append(metric)
@@ -63,7 +74,9 @@ class Trainer:
         self._programs = ProgramCache()
         self._known_store, self._changes = None, 0
         self._lock = threading.RLock()
-        self._gradients = self._gradients_store = None           # the gradients of the last step, in the layout of the store's parameters
+        self._gradients = self._gradients_store = (
+            None  # the gradients of the last step, in the layout of the store's parameters
+        )
         self._step_seed, self._predict_count = None, 0
         self.optimizer, self.compiled_losses, self._compile_arguments = None, [], None
         self.stop_training, self.history = False, None
@@ -85,7 +98,8 @@ class Trainer:
         metrics, weighted_metrics : list of str or Metric, or list or dict of such lists, by output
             "accuracy" means what loss and shapes make of it. The weighted ones take sample weights into account.
         seed : int, optional
-            Of dropout, noise and shuffling. With the same seed and weights a run repeats itself bit for bit, whatever the number of threads.
+            Of dropout, noise and shuffling. With the same seed and weights a run repeats itself bit for bit, whatever
+            the number of threads.
 
         Raises
         ------
@@ -102,7 +116,9 @@ class Trainer:
         self._step_seed = random.next_seed() if seed is None else random.checked_seed(seed, 64)
         self._shuffle_generator = np.random.Generator(np.random.PCG64(self._step_seed))
         self.optimizer, self.compiled_losses = chosen, compiled
-        self._compile_arguments = dict(loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics)
+        self._compile_arguments = dict(
+            loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics
+        )
         self._programs.clear()
         self._gradients = self._gradients_store = None
         self._total.reset_state()
@@ -112,24 +128,38 @@ class Trainer:
         if isinstance(value, dict):
             unknown = [key for key in value if key not in names]
             if unknown:
-                raise ValueError(f'model "{self.name}": {what} must name outputs, got {", ".join(map(repr, unknown))}; the outputs are {", ".join(names)}')
+                raise ValueError(
+                    f'model "{self.name}": {what} must name outputs, got {", ".join(map(repr, unknown))}; the '
+                    f"outputs are {', '.join(names)}"
+                )
             return [value.get(name) for name in names]
         if isinstance(value, (list, tuple)):
             if len(value) != len(names):
-                raise ValueError(f'model "{self.name}": {what} must have one entry per output ({", ".join(names)}), got {len(value)}')
+                raise ValueError(
+                    f'model "{self.name}": {what} must have one entry per output ({", ".join(names)}), got {len(value)}'
+                )
             return list(value)
         return [value] * len(names)
 
     def _compile_losses(self, names, loss, loss_weights):
         if loss is None:
-            raise ValueError(f'model "{self.name}": loss must be given, for example compile(loss="sparse_categorical_crossentropy")')
+            raise ValueError(
+                f'model "{self.name}": loss must be given, for example compile(loss="sparse_categorical_crossentropy")'
+            )
         weights = [1.0] * len(names) if loss_weights is None else self._by_output(loss_weights, names, "loss_weights")
         if isinstance(loss_weights, numbers.Real) and len(names) > 1:
-            raise ValueError(f'model "{self.name}": loss_weights must be a list or a dict with a weight per output, got {loss_weights!r}')
+            raise ValueError(
+                f'model "{self.name}": loss_weights must be a list or a dict with a weight per output, got '
+                f"{loss_weights!r}"
+            )
         compiled = []
         for i, (name, one, weight) in enumerate(zip(names, self._by_output(loss, names, "loss"), weights)):
             if one is not None:
-                weight = 1.0 if weight is None else checks.number(f'model "{self.name}"', f"the loss weight of {name}", weight)
+                weight = (
+                    1.0
+                    if weight is None
+                    else checks.number(f'model "{self.name}"', f"the loss weight of {name}", weight)
+                )
                 compiled.append(OutputLoss(name, i, losses.get(one), weight))
         if not compiled:
             raise ValueError(f'model "{self.name}": at least one output must have a loss')
@@ -138,7 +168,9 @@ class Trainer:
     def _assign_metrics(self, compiled, names, value, what):
         if value is None:
             return
-        nested = isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(isinstance(v, (list, tuple, dict)) for v in value))
+        nested = isinstance(value, dict) or (
+            isinstance(value, (list, tuple)) and any(isinstance(v, (list, tuple, dict)) for v in value)
+        )
         per_output = self._by_output(value, names, what) if nested else [value] * len(names)
         by_output = {plan.output: plan for plan in compiled}
         for i, wanted in enumerate(per_output):
@@ -147,14 +179,20 @@ class Trainer:
                 continue
             if i not in by_output:
                 if nested:
-                    raise ValueError(f'model "{self.name}": {what} must be of outputs that have a loss, got some for "{names[i]}"')
+                    raise ValueError(
+                        f'model "{self.name}": {what} must be of outputs that have a loss, got some for "{names[i]}"'
+                    )
                 continue
-            metrics.resolve(list(wanted), (None, 1), (None, 2))              # unknown names are refused here rather than in fit
-            by_output[i].identifiers.extend(wanted) if what == "metrics" else by_output[i].weighted_identifiers.extend(wanted)
+            metrics.resolve(list(wanted), (None, 1), (None, 2))  # unknown names are refused here rather than in fit
+            by_output[i].identifiers.extend(wanted) if what == "metrics" else by_output[i].weighted_identifiers.extend(
+                wanted
+            )
 
     def _require_compiled(self):
         if self.optimizer is None:
-            raise RuntimeError(f'model "{self.name}": must be compiled first: model.compile(optimizer="adam", loss=...)')
+            raise RuntimeError(
+                f'model "{self.name}": must be compiled first: model.compile(optimizer="adam", loss=...)'
+            )
 
     def _require_built(self, x=None):
         """A Sequential model without an input shape is built by its first data."""
@@ -162,10 +200,17 @@ class Trainer:
             return
         owner = f'model "{self.name}"'
         if x is None:
-            raise ValueError(f"{owner}: has no shape yet; begin it with Input(shape), or call fit or predict with data first")
+            raise ValueError(
+                f"{owner}: has no shape yet; begin it with Input(shape), or call fit or predict with data first"
+            )
         if isinstance(x, dict):
-            raise ValueError(f"{owner}: has no named inputs yet, got a dict of {', '.join(map(str, x))}; begin it with Input(shape, name=...)")
-        array = batches.to_array(x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1 else x, f"{owner}: x")
+            raise ValueError(
+                f"{owner}: has no named inputs yet, got a dict of {', '.join(map(str, x))}; begin it with "
+                "Input(shape, name=...)"
+            )
+        array = batches.to_array(
+            x[0] if isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) > 1 else x, f"{owner}: x"
+        )
         shape = array.shape
         self.build((None, *(shape[1:] if len(shape) != 3 or self._takes_vectors() else (*shape[1:], 1))))
 
@@ -191,14 +236,36 @@ class Trainer:
 
     def _loss_program(self, n, dtypes, targets, weighted, train, outputs):
         store = self._store()
-        key = ("train" if train else "test", n, dtypes, tuple(targets), tuple(weighted), outputs, store, environment(), self._frozen(),
-               self.optimizer.signature() if train else None)
+        key = (
+            "train" if train else "test",
+            n,
+            dtypes,
+            tuple(targets),
+            tuple(weighted),
+            outputs,
+            store,
+            environment(),
+            self._frozen(),
+            self.optimizer.signature() if train else None,
+        )
         if train:
             self.optimizer.build(store)
             if self._gradients_store is not store:
                 self._gradients, self._gradients_store = _core.aligned_zeros(store.parameters.size), store
-        return self._programs.get(key, lambda: LossProgram(self, store, self._programs.arena, n, dtypes, targets, weighted, outputs,
-                                                           self.optimizer if train else None)), store
+        return self._programs.get(
+            key,
+            lambda: LossProgram(
+                self,
+                store,
+                self._programs.arena,
+                n,
+                dtypes,
+                targets,
+                weighted,
+                outputs,
+                self.optimizer if train else None,
+            ),
+        ), store
 
     def _run_prepared(self, executable, store, threads, seed=0, step=0):
         """Run inference or evaluation; weights are packed and folded first where they have changed."""
@@ -232,22 +299,34 @@ class Trainer:
         if sample_weight is not None:
             names = [plan.name for plan in self.compiled_losses]
             several = isinstance(sample_weight, (dict, list, tuple)) and len(names) > 1
-            values = batches.structure_to_list(sample_weight, names, "sample_weight") if several else [sample_weight] * len(names)
+            values = (
+                batches.structure_to_list(sample_weight, names, "sample_weight")
+                if several
+                else [sample_weight] * len(names)
+            )
             for k, (plan, value, target) in enumerate(zip(self.compiled_losses, values, targets)):
                 if value is not None:
                     per_output[k] = batches.expand_weights(value, n, self._loss_shape(plan), f'output "{plan.name}"')
         if class_weight is not None:
             if len(targets) != 1:
-                raise ValueError(f'model "{self.name}": class_weight must be used with one output, this model has {len(targets)}; use sample_weight')
+                raise ValueError(
+                    f'model "{self.name}": class_weight must be used with one output, this model has '
+                    f"{len(targets)}; use sample_weight"
+                )
             plan, target = self.compiled_losses[0], targets[0].converted
             if target.dtype == np.int32:
-                labels = np.clip(target, 0, self.outputs[plan.output].shape[-1] - 1)          # an ignored class may lie outside
+                labels = np.clip(target, 0, self.outputs[plan.output].shape[-1] - 1)  # an ignored class may lie outside
             elif target.ndim == 2 and target.shape[1] > 1:
                 labels = target.argmax(axis=1)
             else:
                 labels = np.rint(target.reshape(n, -1)[:, 0]).astype(np.int64)
             owner = f'model "{self.name}"'
-            weights = batches.expand_weights(batches.class_weights(class_weight, labels, max(self.outputs[plan.output].shape[-1], 2), owner), n, self._loss_shape(plan), owner)
+            weights = batches.expand_weights(
+                batches.class_weights(class_weight, labels, max(self.outputs[plan.output].shape[-1], 2), owner),
+                n,
+                self._loss_shape(plan),
+                owner,
+            )
             per_output[0] = weights if per_output[0] is None else per_output[0] * weights
         return per_output
 
@@ -258,11 +337,19 @@ class Trainer:
     def _step(self, inputs, targets, raw, weights, train, threads):
         """One training step, or one batch of evaluation, on converted arrays; updates the running means."""
         n = len(inputs[0])
-        loss_weights = [plan.loss.batch_weights(target, w) for plan, target, w in zip(self.compiled_losses, targets, weights)]
+        loss_weights = [
+            plan.loss.batch_weights(target, w) for plan, target, w in zip(self.compiled_losses, targets, weights)
+        ]
         outputs = any(plan.slow_metrics for plan in self.compiled_losses)
         with self._lock:
-            program, store = self._loss_program(n, tuple(a.dtype.name for a in inputs), [(t.dtype.name, t.shape[1:]) for t in targets],
-                                                [None if w is None else w.shape[1:] for w in loss_weights], train, outputs)
+            program, store = self._loss_program(
+                n,
+                tuple(a.dtype.name for a in inputs),
+                [(t.dtype.name, t.shape[1:]) for t in targets],
+                [None if w is None else w.shape[1:] for w in loss_weights],
+                train,
+                outputs,
+            )
             executable = program.executable
             for i, array in enumerate((*inputs, *targets, *(w for w in loss_weights if w is not None))):
                 executable.bind(f"input{i}", array)
@@ -275,7 +362,7 @@ class Trainer:
                 updates = executable.updates
                 try:
                     executable.run(threads, _EVERYTHING, self._step_seed, self.optimizer.iterations)
-                finally:                                       # where Ctrl-C came, either the whole step was done or nothing of it
+                finally:  # where Ctrl-C came, either the whole step was done or nothing of it
                     if executable.updates != updates:
                         store.version += 1
                         self.optimizer.iterations += 1
@@ -317,7 +404,9 @@ class Trainer:
                 logs[f"{prefix}{plan.name}_loss"] = plan.mean.result()
         for plan in self.compiled_losses:
             for metric in plan.all_metrics:
-                logs[prefix + (f"{plan.name}_{plan.names[metric]}" if several else plan.names[metric])] = metric.result()
+                logs[prefix + (f"{plan.name}_{plan.names[metric]}" if several else plan.names[metric])] = (
+                    metric.result()
+                )
         return logs
 
     @property
@@ -334,16 +423,27 @@ class Trainer:
         targets = self._convert_targets(y)
         self._check_lengths(inputs, targets)
         weights = self._convert_weights(sample_weight, class_weight, targets, len(inputs[0]))
-        self._step([batches.engine_array(a) for a in inputs], [t.converted for t in targets], [t.raw for t in targets], weights, train, threads)
+        self._step(
+            [batches.engine_array(a) for a in inputs],
+            [t.converted for t in targets],
+            [t.raw for t in targets],
+            weights,
+            train,
+            threads,
+        )
 
     def _check_lengths(self, inputs, targets):
         for plan, target in zip(self.compiled_losses, targets):
             if len(target.converted) != len(inputs[0]):
-                raise ValueError(f'model "{self.name}": x and y must have the same number of samples, '
-                                 f'got {len(inputs[0])} and, for output "{plan.name}", {len(target.converted)}')
+                raise ValueError(
+                    f'model "{self.name}": x and y must have the same number of samples, '
+                    f'got {len(inputs[0])} and, for output "{plan.name}", {len(target.converted)}'
+                )
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False, threads=0):
-        """One step on one batch. Returns the loss, or [loss, metrics...] of this batch (before the step), or a dict by name."""
+        """One step on one batch. Returns the loss, or [loss, metrics...] of this batch (before the step), or a dict by
+        name.
+        """
         self.reset_metrics()
         self._one_batch(x, y, sample_weight, class_weight, True, threads)
         return self._returned(return_dict)
@@ -362,15 +462,34 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------------ fit
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0, validation_data=None, shuffle=True,
-            class_weight=None, sample_weight=None, initial_epoch=0, steps_per_epoch=None, validation_steps=None, validation_batch_size=None,
-            validation_freq=1, seed=None, threads=0):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+        seed=None,
+        threads=0,
+    ):
         """Train for a number of epochs.
 
         Parameters
         ----------
         x, y : arrays, lists or dicts of arrays; or x an iterable of batches
-            Samples along the first axis. An iterable gives tuples (x, y) or (x, y, sample_weight); it may be a generator, an object that can be
+            Samples along the first axis. An iterable gives tuples (x, y) or (x, y, sample_weight); it may be a
+            generator, an object that can be
             iterated anew in each epoch, or one with len() and [i].
         batch_size : int, optional
             Default 32. A last smaller batch is used too.
@@ -406,7 +525,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            Before anything is changed, for data that do not fit the model: shapes, types, labels out of range, NaN among the targets, no samples.
+            Before anything is changed, for data that do not fit the model: shapes, types, labels out of range, NaN
+            among the targets, no samples.
         RuntimeError
             If the model is not compiled.
         KeyboardInterrupt
@@ -426,13 +546,17 @@ class Trainer:
         if seed is not None:
             self._step_seed = random.checked_seed(seed, 64)
             self._shuffle_generator = np.random.Generator(np.random.PCG64(self._step_seed))
-        source, held_out = self._training_source(x, y, batch_size, shuffle, class_weight, sample_weight, validation_split)
+        source, held_out = self._training_source(
+            x, y, batch_size, shuffle, class_weight, sample_weight, validation_split
+        )
         if validation_data is not None:
             validation = self._validation_source(validation_data, validation_batch_size or batch_size)
         else:
             validation = held_out
         steps = steps_per_epoch if steps_per_epoch is not None else source.steps
-        callback_list = callbacks_module.CallbackList(callbacks, add_history=True, model=self, verbose=verbose, epochs=epochs, steps=steps)
+        callback_list = callbacks_module.CallbackList(
+            callbacks, add_history=True, model=self, verbose=verbose, epochs=epochs, steps=steps
+        )
         self.stop_training = False
         logs = {}
         callback_list.on_train_begin()
@@ -451,8 +575,11 @@ class Trainer:
                     if self.stop_training:
                         break
                 if bar.batches == 0:
-                    raise ValueError(f"{owner}: the iterable of batches gave none in epoch {epoch + 1}; a generator can be walked only once: give "
-                                     "steps_per_epoch, or an object that can be iterated anew")
+                    raise ValueError(
+                        f"{owner}: the iterable of batches gave none in epoch {epoch + 1}; a generator can be "
+                        "walked only once: give "
+                        "steps_per_epoch, or an object that can be iterated anew"
+                    )
                 logs = dict(self._logs())
                 if validation is not None and _due(validation_freq, epoch + 1):
                     logs.update(self._evaluate(validation, validation_steps, callback_list, threads, prefix="val_"))
@@ -466,19 +593,40 @@ class Trainer:
     def _training_source(self, x, y, batch_size, shuffle, class_weight, sample_weight, validation_split):
         """(source of training batches, source of the held-out part or None)."""
         if batches.is_iterable_of_batches(x, y):
-            for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight), ("validation_split", validation_split or None)):
+            for name, value in (
+                ("batch_size", batch_size),
+                ("sample_weight", sample_weight),
+                ("validation_split", validation_split or None),
+            ):
                 if value is not None:
-                    raise ValueError(f'model "{self.name}": {name} must be left out where x is an iterable of batches, got {value!r}')
+                    raise ValueError(
+                        f'model "{self.name}": {name} must be left out where x is an iterable of batches, got {value!r}'
+                    )
             return _Iterable(self, x, class_weight), None
-        split = checks.number(f'model "{self.name}"', "validation_split", validation_split, "be in 0 to 1 (1 not included)", lambda v: 0 <= v < 1)
+        split = checks.number(
+            f'model "{self.name}"',
+            "validation_split",
+            validation_split,
+            "be in 0 to 1 (1 not included)",
+            lambda v: 0 <= v < 1,
+        )
         inputs, targets, weights = self._check_arrays(x, y, sample_weight, class_weight)
-        arrays = [*inputs, *(t.converted for t in targets), *(t.raw for t in targets), *(w for w in weights if w is not None)]
+        arrays = [
+            *inputs,
+            *(t.converted for t in targets),
+            *(t.raw for t in targets),
+            *(w for w in weights if w is not None),
+        ]
         cut = len(inputs[0])
         if split:
             cut = int(math.floor(cut * (1 - split)))
             if not 0 < cut < len(inputs[0]):
-                raise ValueError(f'model "{self.name}": validation_split={split} of {len(inputs[0])} samples leaves one part empty')
-        make = lambda part, shuffled: _Arrays(self, part, len(inputs), weights, 32 if batch_size is None else batch_size, shuffled)
+                raise ValueError(
+                    f'model "{self.name}": validation_split={split} of {len(inputs[0])} samples leaves one part empty'
+                )
+        make = lambda part, shuffled: _Arrays(
+            self, part, len(inputs), weights, 32 if batch_size is None else batch_size, shuffled
+        )
         return make([a[:cut] for a in arrays], shuffle), make([a[cut:] for a in arrays], False) if split else None
 
     def _check_arrays(self, x, y, sample_weight, class_weight=None):
@@ -493,7 +641,10 @@ class Trainer:
     def _validation_source(self, data, batch_size):
         if isinstance(data, (tuple, list)):
             if len(data) not in (2, 3):
-                raise ValueError(f'model "{self.name}": validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} parts')
+                raise ValueError(
+                    f'model "{self.name}": validation_data must be (x, y) or (x, y, sample_weight), got '
+                    f"{len(data)} parts"
+                )
             x, y, weight = (*data, None)[:3]
             return self._evaluation_source(x, y, batch_size, weight)
         return self._evaluation_source(data, None, None, None)
@@ -502,10 +653,16 @@ class Trainer:
         if batches.is_iterable_of_batches(x, y):
             return _Iterable(self, x, None)
         inputs, targets, weights = self._check_arrays(x, y, sample_weight)
-        arrays = [*inputs, *(t.converted for t in targets), *(t.raw for t in targets), *(w for w in weights if w is not None)]
+        arrays = [
+            *inputs,
+            *(t.converted for t in targets),
+            *(t.raw for t in targets),
+            *(w for w in weights if w is not None),
+        ]
         return _Arrays(self, arrays, len(inputs), weights, 32 if batch_size is None else batch_size, False)
 
-    # ------------------------------------------------------------------------------------------------ evaluate and predict
+    # ------------------------------------------------------------------------------------------------ evaluate and
+    # predict
 
     def _evaluate(self, source, steps, callback_list, threads, prefix="", bar=None):
         """Walk over a source without training; returns the logs. The running means of training are forgotten."""
@@ -524,10 +681,22 @@ class Trainer:
         callback_list.on_test_end(logs)
         return {prefix + name: value for name, value in logs.items()}
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None, return_dict=False, threads=0):
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        threads=0,
+    ):
         """The loss and metrics over data, in inference mode.
 
-        Parameters are those of fit. Returns the loss, or [loss, metrics...] in the order of `metrics_names`, or with return_dict=True a dict.
+        Parameters are those of fit. Returns the loss, or [loss, metrics...] in the order of `metrics_names`, or with
+        return_dict=True a dict.
         """
         self._require_compiled()
         source = self._evaluation_source(x, y, batch_size, sample_weight)
@@ -562,7 +731,10 @@ class Trainer:
             total = len(source) if steps is None else min(steps, len(source))
         else:
             if batch_size is not None:
-                raise ValueError(f'model "{self.name}": batch_size must be left out where x is an iterable of batches, got {batch_size!r}')
+                raise ValueError(
+                    f'model "{self.name}": batch_size must be left out where x is an iterable of batches, got '
+                    f"{batch_size!r}"
+                )
             total = steps if steps is not None else len(x) if hasattr(x, "__len__") else None
             source = self._input_batches(x)
         callback_list = callbacks_module.CallbackList(callbacks, model=self, verbose=verbose, steps=total)
@@ -600,7 +772,7 @@ class Trainer:
                 executable.bind(f"output{i}", output)
             if self._step_seed is None:
                 self._step_seed = random.next_seed()
-            self._predict_count += 1                           # layers called with training=True draw anew each time
+            self._predict_count += 1  # layers called with training=True draw anew each time
             self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
         return outputs
 
@@ -618,7 +790,8 @@ class Trainer:
     # ------------------------------------------------------------------------------------------------ files and reports
 
     def save(self, filepath, overwrite=True, include_optimizer=True):
-        """Write the model to one file, atomically: graph, weights and, where compiled, losses, metrics and the optimizer with its state.
+        """Write the model to one file, atomically: graph, weights and, where compiled, losses, metrics and the
+        optimizer with its state.
 
         Parameters
         ----------
@@ -630,11 +803,13 @@ class Trainer:
             False leaves out what only continued training needs.
         """
         from . import serialization
+
         serialization.save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath, overwrite=True):
         """Write the weights alone, atomically, to a file of the same layout."""
         from . import serialization
+
         serialization.save_weights(self, filepath, overwrite)
 
     def load_weights(self, filepath, skip_mismatch=False):
@@ -643,9 +818,11 @@ class Trainer:
         Parameters
         ----------
         skip_mismatch : bool
-            Leave weights alone whose name or shape is not in the file, with a warning; otherwise that is an error and nothing is changed.
+            Leave weights alone whose name or shape is not in the file, with a warning; otherwise that is an error and
+            nothing is changed.
         """
         from . import serialization
+
         serialization.load_weights(self, filepath, skip_mismatch)
 
     def summary(self, line_length=None, print_fn=None, expand_nested=False, show_trainable=False):
@@ -653,7 +830,8 @@ class Trainer:
         report.summary(self, line_length, print_fn or print, expand_nested, show_trainable)
 
     def describe(self, batch_size=1, training=False):
-        """The program as text: every operation with its kernel, shapes, bytes and FLOPs, what was fused, and the memory that is planned.
+        """The program as text: every operation with its kernel, shapes, bytes and FLOPs, what was fused, and the memory
+        that is planned.
 
         Parameters
         ----------
@@ -664,7 +842,8 @@ class Trainer:
         return report.describe(self, self._program_for(batch_size, training))
 
     def profile(self, x=None, y=None, batch_size=32, training=False, repeats=5, threads=0):
-        """Time per operation: milliseconds (the best of `repeats` runs), GFLOP/s, share of the peak that is measured beside it.
+        """Time per operation: milliseconds (the best of `repeats` runs), GFLOP/s, share of the peak that is measured
+        beside it.
 
         Parameters
         ----------
@@ -677,7 +856,8 @@ class Trainer:
         return report.profile(self, x, y, batch_size, training, repeats, threads)
 
     def memory(self, batch_size=32, training=False, threads=None):
-        """Bytes that running will take, by purpose, before anything runs: a dict with "parameters", "state", "gradients", "optimizer",
+        """Bytes that running will take, by purpose, before anything runs: a dict with "parameters", "state",
+        "gradients", "optimizer",
         "arena", "packed_weights" and "total"."""
         return report.memory(self, self._program_for(batch_size, training), training, threads)
 
@@ -696,7 +876,9 @@ class Trainer:
             target = ("int32", shape[:-1]) if sparse else ("float32", shape)
             plan.resolve_metrics(*target, (n, *target[1]), (None, *shape))
             targets.append(target)
-        return self._loss_program(n, dtypes, targets, [None] * len(targets), True, any(plan.slow_metrics for plan in self.compiled_losses))[0].executable
+        return self._loss_program(
+            n, dtypes, targets, [None] * len(targets), True, any(plan.slow_metrics for plan in self.compiled_losses)
+        )[0].executable
 
 
 class _Arrays:
@@ -705,14 +887,21 @@ class _Arrays:
     def __init__(self, model, arrays, n_inputs, weights, batch_size, shuffle):
         self._targets, self._inputs = len(model.compiled_losses), n_inputs
         self._weighted = [weight is not None for weight in weights]
-        self._batches = batches.ArrayBatches(arrays, n_inputs, batch_size, shuffle, getattr(model, "_shuffle_generator", None))
+        self._batches = batches.ArrayBatches(
+            arrays, n_inputs, batch_size, shuffle, getattr(model, "_shuffle_generator", None)
+        )
         self.steps = len(self._batches)
 
     def batches(self):
         for batch in self._batches:
             a, b, c = self._inputs, self._inputs + self._targets, self._inputs + 2 * self._targets
             weights = iter(batch[c:])
-            yield batch[:a], batch[a:b], batch[b:c], [next(weights) if weighted else None for weighted in self._weighted]
+            yield (
+                batch[:a],
+                batch[a:b],
+                batch[b:c],
+                [next(weights) if weighted else None for weighted in self._weighted],
+            )
 
 
 class _Iterable:
@@ -727,13 +916,20 @@ class _Iterable:
         for item in batches.iterate(self._source):
             x, y, weight = batches.split_batch(item, True)
             inputs, targets, weights = model._check_arrays(x, y, weight, self._class_weight)
-            yield [batches.engine_array(a) for a in inputs], [t.converted for t in targets], [t.raw for t in targets], weights
+            yield (
+                [batches.engine_array(a) for a in inputs],
+                [t.converted for t in targets],
+                [t.raw for t in targets],
+                weights,
+            )
         if hasattr(self._source, "on_epoch_end"):
             self._source.on_epoch_end()
 
 
 class _Stream:
-    """Cuts a source into epochs of a fixed number of steps, beginning anew where it ends; or takes each walk over it as an epoch."""
+    """Cuts a source into epochs of a fixed number of steps, beginning anew where it ends; or takes each walk over it
+    as an epoch.
+    """
 
     def __init__(self, source, steps):
         self._source, self._steps, self._running = source, steps, None

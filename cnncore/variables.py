@@ -1,4 +1,5 @@
 """Weights: variables, and the flat buffers that hold the variables of a model."""
+
 import contextlib
 import contextvars
 from math import prod
@@ -7,12 +8,15 @@ import numpy as np
 
 from . import _core
 
-_floats_left = contextvars.ContextVar("floats_left", default=None)      # [how many floats new variables may still have], or None: any number
+_floats_left = contextvars.ContextVar(
+    "floats_left", default=None
+)  # [how many floats new variables may still have], or None: any number
 
 
 @contextlib.contextmanager
 def at_most(floats):
-    """Within the block new variables are zeros, not initialized, and have so many floats together; one more is a ValueError.
+    """Within the block new variables are zeros, not initialized, and have so many floats together; one more is a
+    ValueError.
 
     For reading files: the weights come from the file, and a description can claim no more of them than it holds.
     """
@@ -25,6 +29,7 @@ def at_most(floats):
 
 class Changes:
     """Counts what may change which variables a model has: new variables, and new graphs."""
+
     count = 0
 
 
@@ -44,7 +49,13 @@ class Variable:
     """
 
     def __init__(self, name, shape, initializer, trainable=True, regularizer=None, layer=None):
-        self.name, self.shape, self.trainable, self.regularizer, self.layer = name, tuple(shape), trainable, regularizer, layer
+        self.name, self.shape, self.trainable, self.regularizer, self.layer = (
+            name,
+            tuple(shape),
+            trainable,
+            regularizer,
+            layer,
+        )
         left = _floats_left.get()
         if left is None:
             value = np.asarray(initializer(self.shape), np.float32)
@@ -55,8 +66,8 @@ class Variable:
             value = np.zeros(self.shape, np.float32)
         if value.shape != self.shape:
             raise ValueError(f'variable "{name}": the initializer must return shape {self.shape}, got {value.shape}')
-        self.data = np.ascontiguousarray(value)      # a view into the store once there is one
-        self.store, self.offset = None, 0            # offset in bytes
+        self.data = np.ascontiguousarray(value)  # a view into the store once there is one
+        self.store, self.offset = None, 0  # offset in bytes
         Changes.count += 1
 
     @property
@@ -92,18 +103,23 @@ class Variable:
 class Store:
     """The weights of a model in two flat, aligned buffers: `parameters`, which gradients reach, and `state`.
 
-    A store takes over the variables that it is made of: their arrays become views into its buffers. The parameters stand in the order in
-    which the backward pass finishes their gradients, the last layer first, so that what is ready together lies together.
+    A store takes over the variables that it is made of: their arrays become views into its buffers. The parameters
+    stand in the order in
+    which the backward pass finishes their gradients, the last layer first, so that what is ready together lies
+    together.
     A store whose variables were taken over by another one (a model that became part of a larger model) is `retired`.
     """
 
     def __init__(self, variables):
         self.variables = list(variables)
         self.retired = False
-        self.version = 0                              # counts changes of the weights, so that what is derived from them can be renewed
+        self.version = 0  # counts changes of the weights, so that what is derived from them can be renewed
         self.layout = {}
         buffers = {}
-        for name, members in (("parameters", [v for v in self.variables if v.trainable][::-1]), ("state", [v for v in self.variables if not v.trainable])):
+        for name, members in (
+            ("parameters", [v for v in self.variables if v.trainable][::-1]),
+            ("state", [v for v in self.variables if not v.trainable]),
+        ):
             offset = 0
             for variable in members:
                 self.layout[variable] = (name, offset)
@@ -121,10 +137,12 @@ class Store:
     def view(buffer, variable, offset):
         """The part of a flat buffer that belongs to a variable, in its shape."""
         begin = offset // 4
-        return buffer[begin:begin + int(np.prod(variable.shape, dtype=np.int64))].reshape(variable.shape)
+        return buffer[begin : begin + int(np.prod(variable.shape, dtype=np.int64))].reshape(variable.shape)
 
     def ranges(self, variables):
-        """The contiguous ranges (offset in bytes, number of floats) of `parameters` that these variables fill, padding between them included."""
+        """The contiguous ranges (offset in bytes, number of floats) of `parameters` that these variables fill, padding
+        between them included.
+        """
         chosen = sorted((self.layout[v][1], v.data.size) for v in variables)
         result = []
         for offset, count in chosen:
@@ -136,7 +154,8 @@ class Store:
 
 
 def store_of(variables):
-    """The store that holds all these variables. Where there is none, a new one takes over them and all that lies in stores with them,
+    """The store that holds all these variables. Where there is none, a new one takes over them and all that lies in
+    stores with them,
     so that models which share some of their layers come to share one store."""
     variables = list(dict.fromkeys(variables))
     stores = list(dict.fromkeys(v.store for v in variables if v.store is not None))

@@ -1,9 +1,14 @@
-"""Winograd's convolution against the reference, within the error bound of its algorithm; the same bits for any number of threads.
+"""Winograd's convolution against the reference, within the error bound of its algorithm; the same bits for any number
+of threads.
 
-Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at most, element by element,
-gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24, where n counts the roundings on the way of a product to the
-result: the sum over channels, two passes of at most 5 operations in each of the three transforms, bias and residual (Higham 2002, section 3.5).
+Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at
+most, element by element,
+gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24, where n counts the roundings
+on the way of a product to the
+result: the sum over channels, two passes of at most 5 operations in each of the three transforms, bias and residual
+(Higham 2002, section 3.5).
 """
+
 import itertools
 
 import numpy as np
@@ -38,10 +43,10 @@ def tiles(x, pads, size, step, rows, columns):
     top, left = pads
     n, h, w, c = x.shape
     padded = np.zeros((n, (rows - 1) * step + size + top + h, (columns - 1) * step + size + left + w, c))
-    padded[:, top:top + h, left:left + w] = x
+    padded[:, top : top + h, left : left + w] = x
     out = np.zeros((n, rows, columns, size, size, c))
     for i, j in itertools.product(range(rows), range(columns)):
-        out[:, i, j] = padded[:, i * step:i * step + size, j * step:j * step + size]
+        out[:, i, j] = padded[:, i * step : i * step + size, j * step : j * step + size]
     return out
 
 
@@ -55,7 +60,7 @@ def forward_bound(x, w, pads, out_h, out_w):
     v = both(np.abs(B), np.abs(tiles(x, pads, 6, 4, rows, columns)), np.abs(B))
     u = np.einsum("pi,ijco,qj->pqco", np.abs(G), np.abs(w), np.abs(G))
     m = np.einsum("nabpqc,pqco->nabpqo", v, u)
-    y = both(np.abs(A), m, np.abs(A))                                            # (n, rows, columns, 4, 4, o)
+    y = both(np.abs(A), m, np.abs(A))  # (n, rows, columns, 4, 4, o)
     y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * 4, columns * 4, -1)[:, :out_h, :out_w]
     return (w.shape[2] + 34) * EPS * y
 
@@ -73,12 +78,19 @@ def test_the_matrices_make_a_convolution():
     generator = np.random.default_rng(0)
     d, g = generator.standard_normal((6, 6)), generator.standard_normal((3, 3))
     y = A @ ((G @ g @ G.T) * (B @ d @ B.T)) @ A.T
-    expected = [[np.sum(d[i:i + 3, j:j + 3] * g) for j in range(4)] for i in range(4)]
+    expected = [[np.sum(d[i : i + 3, j : j + 3] * g) for j in range(4)] for i in range(4)]
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
-SHAPES = [(4, 16, 16, 16, 16, (1, 1, 1, 1)), (3, 13, 11, 33, 50, (1, 1, 1, 1)), (5, 9, 10, 64, 100, (0, 0, 0, 0)), (2, 14, 14, 40, 64, (2, 1, 0, 2)),
-          (40, 7, 7, 70, 130, (1, 1, 1, 1)), (1, 40, 24, 17, 31, (1, 1, 1, 1)), (70, 4, 4, 128, 144, (1, 1, 1, 1))]
+SHAPES = [
+    (4, 16, 16, 16, 16, (1, 1, 1, 1)),
+    (3, 13, 11, 33, 50, (1, 1, 1, 1)),
+    (5, 9, 10, 64, 100, (0, 0, 0, 0)),
+    (2, 14, 14, 40, 64, (2, 1, 0, 2)),
+    (40, 7, 7, 70, 130, (1, 1, 1, 1)),
+    (1, 40, 24, 17, 31, (1, 1, 1, 1)),
+    (70, 4, 4, 128, 144, (1, 1, 1, 1)),
+]
 
 
 def problem(shape):
@@ -98,13 +110,17 @@ def on_all_paths(op, inputs, attributes):
             for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads)):
                 assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
         exact = _core.run_op(op, inputs, attributes, isa=isa, exact=True)
-        assert first[0].tobytes() != exact[0].tobytes(), f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
+        assert first[0].tobytes() != exact[0].tobytes(), (
+            f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
+        )
         yield isa, first
 
 
 def assert_within(result, expected, bound, what):
     excess = np.abs(result - expected) - bound
-    assert excess.max() <= 0, f"{what}: error exceeds its bound by {excess.max():.3g} at {np.unravel_index(excess.argmax(), excess.shape)}"
+    assert excess.max() <= 0, (
+        f"{what}: error exceeds its bound by {excess.max():.3g} at {np.unravel_index(excess.argmax(), excess.shape)}"
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -114,12 +130,21 @@ def test_forward(shape):
     bound = forward_bound(x, w, pads, *expected[0].shape[1:3]) + 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
     for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes):
         assert_within(y, expected[0], bound, f"conv2d {shape} {isa}")
-        roundings = (y[..., 0].size + 2) * EPS                                                     # the moments are those of y
+        roundings = (y[..., 0].size + 2) * EPS  # the moments are those of y
         axes = (0, 1, 2)
-        assert_within(mean, y.mean(axis=axes, dtype=np.float64), roundings * np.abs(y).mean(axis=axes), f"mean {shape} {isa}")
+        assert_within(
+            mean, y.mean(axis=axes, dtype=np.float64), roundings * np.abs(y).mean(axis=axes), f"mean {shape} {isa}"
+        )
         assert_within(var, y.var(axis=axes, dtype=np.float64), roundings * (y**2).mean(axis=axes), f"var {shape} {isa}")
-        relu = _core.run_op("conv2d", [x, w, bias, residual], {**attributes, "activation": 1}, isa=isa, outputs=(True,))[0]
-        assert_within(relu, np.maximum(expected[0] + residual, 0), bound + 4 * EPS * np.abs(residual), f"conv2d + residual + relu {shape} {isa}")
+        relu = _core.run_op(
+            "conv2d", [x, w, bias, residual], {**attributes, "activation": 1}, isa=isa, outputs=(True,)
+        )[0]
+        assert_within(
+            relu,
+            np.maximum(expected[0] + residual, 0),
+            bound + 4 * EPS * np.abs(residual),
+            f"conv2d + residual + relu {shape} {isa}",
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -127,7 +152,9 @@ def test_backward_input(shape):
     x, w, _, grad_y, attributes, (top, left) = problem(shape)
     attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
     expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
-    bound = forward_bound(grad_y, w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left), *x.shape[1:3]) + 4 * EPS * (np.abs(x) + np.abs(expected))
+    bound = forward_bound(grad_y, w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left), *x.shape[1:3]) + 4 * EPS * (
+        np.abs(x) + np.abs(expected)
+    )
     for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes):
         assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
 
@@ -139,13 +166,20 @@ def test_backward_weight(shape):
     count = grad_y[..., 0].size
     for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
         assert_within(grad_w, expected[0], weight_bound(x, grad_y, pads), f"conv2d_backward_weight {shape} {isa}")
-        assert_within(grad_bias, expected[1], (count + 2) * EPS * np.abs(grad_y).sum(axis=(0, 1, 2)), f"grad_bias {shape} {isa}")
+        assert_within(
+            grad_bias, expected[1], (count + 2) * EPS * np.abs(grad_y).sum(axis=(0, 1, 2)), f"grad_bias {shape} {isa}"
+        )
 
 
 def test_error_is_a_small_multiple_of_the_direct_algorithms():
-    """Root mean square errors on normally distributed data: about 2.2 times direct's in the result, 4.1 times in the weight gradient."""
+    """Root mean square errors on normally distributed data: about 2.2 times direct's in the result, 4.1 times in the
+    weight gradient.
+    """
     x, w, _, grad_y, attributes, _ = problem((8, 28, 28, 64, 64, (1, 1, 1, 1)))
     for op, inputs, factor in (("conv2d", [x, w], 4), ("conv2d_backward_weight", [x, grad_y], 8)):
         expected = np.asarray(reference.run(op, inputs, attributes)[0])
-        rms = [np.sqrt(np.mean((_core.run_op(op, inputs, attributes, exact=exact)[0] - expected) ** 2)) for exact in (False, True)]
+        rms = [
+            np.sqrt(np.mean((_core.run_op(op, inputs, attributes, exact=exact)[0] - expected) ** 2))
+            for exact in (False, True)
+        ]
         assert rms[0] <= factor * rms[1], f"{op}: {rms[0]:.3g} and {rms[1]:.3g}, {rms[0] / rms[1]:.1f} times"

@@ -1,4 +1,5 @@
 """An executable: a graph turned into a program of the engine, with the memory that it runs on."""
+
 import threading
 
 import numpy as np
@@ -16,10 +17,12 @@ def storage_number(name):
         return STORAGES[name]
     for prefix, first, last in (("input", INPUTS, OUTPUTS), ("output", OUTPUTS, _core.MAX_STORAGES)):
         if name.startswith(prefix):
-            number = first + int(name[len(prefix):])
+            number = first + int(name[len(prefix) :])
             if number < last:
                 return number
-            raise ValueError(f"a model has at most {last - first} {prefix}s of a program, targets and sample weights included")
+            raise ValueError(
+                f"a model has at most {last - first} {prefix}s of a program, targets and sample weights included"
+            )
     raise ValueError(f"there is no storage {name!r}")
 
 
@@ -33,7 +36,7 @@ class Arena:
     def address(self, nbytes):
         """The address of at least `nbytes` bytes; the memory grows when a larger program comes."""
         if self._memory is None or self._memory.nbytes < nbytes:
-            self._memory = None                       # let go of the old one first
+            self._memory = None  # let go of the old one first
             self._memory = _core.Memory(max(nbytes, _core.ALIGNMENT))
         return self._memory.address
 
@@ -63,16 +66,26 @@ class Executable:
         def number(value):
             if value is None:
                 return _core.ABSENT
-            if value not in numbers:                                   # what has no producer, or a place in a storage
+            if value not in numbers:  # what has no producer, or a place in a storage
                 numbers[value] = program.tensor(storage_number(value.storage), value.dtype, value.shape, value.offset)
             return numbers[value]
 
         for operation in graph.operations:
-            in_place = any(operation.inputs and value in operation.inputs for value in operation.outputs if value is not None)
-            targets = [_core.UNWANTED if v is None else number(v) if v.storage is not None or in_place else _core.ABSENT for v in operation.outputs]
+            in_place = any(
+                operation.inputs and value in operation.inputs for value in operation.outputs if value is not None
+            )
+            targets = [
+                _core.UNWANTED if v is None else number(v) if v.storage is not None or in_place else _core.ABSENT
+                for v in operation.outputs
+            ]
             try:
-                made = program.op(operation.definition, operation.section, [number(v) for v in operation.inputs],
-                                  operation.definition.values(operation.attributes), targets)
+                made = program.op(
+                    operation.definition,
+                    operation.section,
+                    [number(v) for v in operation.inputs],
+                    operation.definition.values(operation.attributes),
+                    targets,
+                )
             except ValueError as error:
                 raise ValueError(f'layer "{operation.layer}": {error}' if operation.layer else str(error)) from None
             for value, identity in zip(operation.outputs, made):
@@ -88,17 +101,19 @@ class Executable:
         self._bound = {}
         self._prepared = _core.Memory(max(program.prepared_bytes, _core.ALIGNMENT))
         self._bases[_core.PREPARED] = self._prepared.address
-        self.prepared_version = None                                   # the version of the weights that the prepared memory was made from
+        self.prepared_version = None  # the version of the weights that the prepared memory was made from
 
     def bind(self, storage, array):
         """Let a storage be the memory of a contiguous array, until it is bound again."""
         if not array.flags.c_contiguous:
             raise ValueError(f"the array for {storage} must be contiguous")
-        self._bound[storage] = array                                   # keeps it alive
+        self._bound[storage] = array  # keeps it alive
         self._bases[storage_number(storage)] = array.ctypes.data
 
     def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):
-        """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section undone."""
+        """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section
+        undone.
+        """
         with self._arena.lock:
             threads = threads or _core.get_threads()
             self._bases[_core.ARENA] = self._arena.address(self._program.arena_bytes(threads))

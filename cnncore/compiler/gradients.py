@@ -1,10 +1,28 @@
 """The gradient rule of every operation: one function each, by the operation's name.
 
-A rule gets the graph to append to, the operation, the gradients of its outputs (None where nothing arrived) and which inputs need
-one; it returns the gradients of the inputs, None where there is none. An operation without a rule cannot be differentiated.
+A rule gets the graph to append to, the operation, the gradients of its outputs (None where nothing arrived) and which
+inputs need
+one; it returns the gradients of the inputs, None where there is none. An operation without a rule cannot be
+differentiated.
 """
 
-LINEAR, RELU, SIGMOID, TANH, ELU, SELU, GELU, GELU_TANH, SILU, SOFTPLUS, HARD_SIGMOID, HARD_SILU, SOFTSIGN, EXPONENTIAL, MISH = range(15)
+(
+    LINEAR,
+    RELU,
+    SIGMOID,
+    TANH,
+    ELU,
+    SELU,
+    GELU,
+    GELU_TANH,
+    SILU,
+    SOFTPLUS,
+    HARD_SIGMOID,
+    HARD_SILU,
+    SOFTSIGN,
+    EXPONENTIAL,
+    MISH,
+) = range(15)
 
 # Activations whose derivative follows from their output, so that their input need not be kept.
 FROM_OUTPUT = {SIGMOID, TANH, ELU, SELU, SOFTPLUS, SOFTSIGN, EXPONENTIAL, HARD_SIGMOID}
@@ -17,6 +35,7 @@ def rule(*names):
         for name in names:
             RULES[name] = function
         return function
+
     return register
 
 
@@ -38,10 +57,24 @@ def _through_activation(graph, operation, grad):
     """The gradient before the activation that an operation applies to its result."""
     if operation.attribute("activation") == LINEAR:
         return grad
-    return graph.add("activation_backward", [grad, operation.outputs[0]], layer=operation.layer, **_activation_attributes(operation))
+    return graph.add(
+        "activation_backward", [grad, operation.outputs[0]], layer=operation.layer, **_activation_attributes(operation)
+    )
 
 
-GEOMETRY = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w", "groups")
+GEOMETRY = (
+    "kernel_h",
+    "kernel_w",
+    "stride_h",
+    "stride_w",
+    "pad_top",
+    "pad_left",
+    "pad_bottom",
+    "pad_right",
+    "dilation_h",
+    "dilation_w",
+    "groups",
+)
 POOLING = ("pool_h", "pool_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
 
 
@@ -69,7 +102,7 @@ def conv2d(graph, op, grads, needed):
     geometry = _some(op, GEOMETRY)
     dw, db = _weight_and_bias(graph, op, "conv2d_backward_weight", [x, g], needed, True, **geometry)
     dx = graph.add("conv2d_backward_input", [g, w], layer=op.layer, **geometry, **_image_size(x)) if needed[0] else None
-    return [dx, dw, db, g][:len(op.inputs)]
+    return [dx, dw, db, g][: len(op.inputs)]
 
 
 @rule("conv2d_transpose")
@@ -80,7 +113,7 @@ def conv2d_transpose(graph, op, grads, needed):
     dw = graph.add("conv2d_backward_weight", [g, x], (True,), layer=op.layer, **geometry)[0] if needed[1] else None
     db = _sum_to(graph, g, op.inputs[2].shape, op.layer) if len(needed) > 2 and needed[2] else None
     dx = graph.add("conv2d", [g, w], layer=op.layer, **geometry) if needed[0] else None
-    return [dx, dw, db][:len(op.inputs)]
+    return [dx, dw, db][: len(op.inputs)]
 
 
 @rule("depthwise_conv2d")
@@ -88,9 +121,15 @@ def depthwise_conv2d(graph, op, grads, needed):
     x, w = op.inputs[:2]
     g = _through_activation(graph, op, grads[0])
     geometry = _some(op, GEOMETRY)
-    dw, db = _weight_and_bias(graph, op, "depthwise_conv2d_backward_weight", [x, g], needed, True, multiplier=w.shape[3], **geometry)
-    dx = graph.add("depthwise_conv2d_backward_input", [g, w], layer=op.layer, **geometry, **_image_size(x)) if needed[0] else None
-    return [dx, dw, db][:len(op.inputs)]
+    dw, db = _weight_and_bias(
+        graph, op, "depthwise_conv2d_backward_weight", [x, g], needed, True, multiplier=w.shape[3], **geometry
+    )
+    dx = (
+        graph.add("depthwise_conv2d_backward_input", [g, w], layer=op.layer, **geometry, **_image_size(x))
+        if needed[0]
+        else None
+    )
+    return [dx, dw, db][: len(op.inputs)]
 
 
 @rule("dense")
@@ -99,18 +138,27 @@ def dense(graph, op, grads, needed):
     g = _through_activation(graph, op, grads[0])
     dw, db = _weight_and_bias(graph, op, "dense_backward_weight", [x, g], needed, True)
     dx = graph.add("dense_backward_input", [g, w], layer=op.layer) if needed[0] else None
-    return [dx, dw, db, g][:len(op.inputs)]
+    return [dx, dw, db, g][: len(op.inputs)]
 
 
 @rule("max_pool2d")
 def max_pool2d(graph, op, grads, needed):
-    return [graph.add("max_pool2d_backward", [op.inputs[0], op.outputs[0], grads[0]], layer=op.layer, **_some(op, POOLING))]
+    return [
+        graph.add("max_pool2d_backward", [op.inputs[0], op.outputs[0], grads[0]], layer=op.layer, **_some(op, POOLING))
+    ]
 
 
 @rule("avg_pool2d")
 def avg_pool2d(graph, op, grads, needed):
-    return [graph.add("avg_pool2d_backward", [grads[0]], layer=op.layer, **_some(op, POOLING + ("count_include_pad",)),
-                      **_image_size(op.inputs[0]))]
+    return [
+        graph.add(
+            "avg_pool2d_backward",
+            [grads[0]],
+            layer=op.layer,
+            **_some(op, POOLING + ("count_include_pad",)),
+            **_image_size(op.inputs[0]),
+        )
+    ]
 
 
 def is_batch_statistic(x, mean):
@@ -118,7 +166,9 @@ def is_batch_statistic(x, mean):
     producer = mean.producer
     if producer is None:
         return False
-    return (producer.name == "batchnorm_moments" and producer.inputs[0] is x) or (producer.name == "conv2d" and producer.outputs[0] is x)
+    return (producer.name == "batchnorm_moments" and producer.inputs[0] is x) or (
+        producer.name == "conv2d" and producer.outputs[0] is x
+    )
 
 
 @rule("batchnorm")
@@ -128,25 +178,44 @@ def batchnorm(graph, op, grads, needed):
     needed = list(needed) + [False] * (6 - len(needed))
     linear = op.attribute("activation") == LINEAR
     training = is_batch_statistic(x, mean)
-    outputs = graph.add("batchnorm_backward", [grads[0], x, None if linear else op.outputs[0], mean, var, gamma],
-                        (needed[0], needed[3], needed[4], needed[5] and not linear), layer=op.layer, training=int(training),
-                        epsilon=op.attribute("epsilon"), **_activation_attributes(op))
+    outputs = graph.add(
+        "batchnorm_backward",
+        [grads[0], x, None if linear else op.outputs[0], mean, var, gamma],
+        (needed[0], needed[3], needed[4], needed[5] and not linear),
+        layer=op.layer,
+        training=int(training),
+        epsilon=op.attribute("epsilon"),
+        **_activation_attributes(op),
+    )
     dx, dgamma, dbeta, dresidual = outputs
-    return [dx, None, None, dgamma if gamma else None, dbeta if beta else None,
-            (grads[0] if linear else dresidual) if residual else None][:len(op.inputs)]
+    return [
+        dx,
+        None,
+        None,
+        dgamma if gamma else None,
+        dbeta if beta else None,
+        (grads[0] if linear else dresidual) if residual else None,
+    ][: len(op.inputs)]
 
 
 @rule("batchnorm_moments")
 def batchnorm_moments(graph, op, grads, needed):
-    return [None]                               # contained in the gradient of the batchnorm that uses the moments
+    return [None]  # contained in the gradient of the batchnorm that uses the moments
 
 
 @rule("activation")
 def activation(graph, op, grads, needed):
     from_output = gradient_follows_from_output(op)
     reference = op.outputs[0] if from_output else op.inputs[0]
-    return [graph.add("activation_backward", [grads[0], reference], layer=op.layer, reference_is_input=int(not from_output),
-                      **_activation_attributes(op))]
+    return [
+        graph.add(
+            "activation_backward",
+            [grads[0], reference],
+            layer=op.layer,
+            reference_is_input=int(not from_output),
+            **_activation_attributes(op),
+        )
+    ]
 
 
 @rule("softmax")
@@ -158,7 +227,9 @@ def _sum_to(graph, value, shape, layer):
     """The value summed over the axes along which an operand of this shape was broadcast."""
     if value is None or value.shape == shape:
         return value
-    return graph.add("reduce_sum_to", [value], layer=layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
+    return graph.add(
+        "reduce_sum_to", [value], layer=layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)}
+    )
 
 
 def _summed(graph, op, grads, needed):
@@ -179,19 +250,30 @@ def subtract(graph, op, grads, needed):
 @rule("multiply")
 def multiply(graph, op, grads, needed):
     a, b = op.inputs
-    return _summed(graph, op, [graph.add("multiply", [grads[0], other], layer=op.layer) if need else None
-                               for other, need in zip((b, a), needed)], needed)
+    return _summed(
+        graph,
+        op,
+        [
+            graph.add("multiply", [grads[0], other], layer=op.layer) if need else None
+            for other, need in zip((b, a), needed)
+        ],
+        needed,
+    )
 
 
 @rule("maximum", "minimum")
 def maximum_minimum(graph, op, grads, needed):
-    return _summed(graph, op, graph.add(f"{op.name}_backward", [grads[0], *op.inputs], tuple(needed), layer=op.layer), needed)
+    return _summed(
+        graph, op, graph.add(f"{op.name}_backward", [grads[0], *op.inputs], tuple(needed), layer=op.layer), needed
+    )
 
 
 @rule("reduce_sum_to")
 def reduce_sum_to(graph, op, grads, needed):
     x = op.inputs[0]
-    zeros = graph.add("fill", [], layer=op.layer, value=0.0, rank=len(x.shape), **{f"d{i}": d for i, d in enumerate(x.shape)})
+    zeros = graph.add(
+        "fill", [], layer=op.layer, value=0.0, rank=len(x.shape), **{f"d{i}": d for i, d in enumerate(x.shape)}
+    )
     return [graph.add("add", [zeros, grads[0]], layer=op.layer)]
 
 
@@ -211,8 +293,12 @@ def replace_nan(graph, op, grads, needed):
     x, fallback, value = op.inputs[0], op.inputs[1], op.input(2)
     zero = graph.add("fill", [], layer=op.layer, value=0.0, rank=1, d0=1)
     present = graph.add("replace_nan", [x, zero, grads[0]], layer=op.layer)
-    missing = _sum_to(graph, graph.add("subtract", [grads[0], present], layer=op.layer), fallback.shape, op.layer) if needed[1] else None
-    return [present if value is None else None, missing, present][:len(op.inputs)]
+    missing = (
+        _sum_to(graph, graph.add("subtract", [grads[0], present], layer=op.layer), fallback.shape, op.layer)
+        if needed[1]
+        else None
+    )
+    return [present if value is None else None, missing, present][: len(op.inputs)]
 
 
 @rule("concat")
@@ -220,7 +306,9 @@ def concat(graph, op, grads, needed):
     axis, begin, parts = int(op.attribute("axis")), 0, []
     for value, need in zip(op.inputs, needed):
         length = value.shape[axis]
-        parts.append(graph.add("slice", [grads[0]], layer=op.layer, axis=axis, begin=begin, length=length) if need else None)
+        parts.append(
+            graph.add("slice", [grads[0]], layer=op.layer, axis=axis, begin=begin, length=length) if need else None
+        )
         begin += length
     return parts
 
@@ -233,7 +321,9 @@ def slice_(graph, op, grads, needed):
     def zeros(length):
         shape = list(x.shape)
         shape[axis] = length
-        return graph.add("fill", [], layer=op.layer, value=0.0, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
+        return graph.add(
+            "fill", [], layer=op.layer, value=0.0, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)}
+        )
 
     parts = [zeros(begin)] * (begin > 0) + [grads[0]] + [zeros(after)] * (after > 0)
     return [graph.add("concat", parts, layer=op.layer, axis=axis) if len(parts) > 1 else grads[0]]
@@ -241,12 +331,20 @@ def slice_(graph, op, grads, needed):
 
 @rule("pad2d")
 def pad2d(graph, op, grads, needed):
-    return [graph.add("crop2d", [grads[0]], layer=op.layer, **{f"crop_{side}": op.attribute(f"pad_{side}") for side in SIDES})]
+    return [
+        graph.add(
+            "crop2d", [grads[0]], layer=op.layer, **{f"crop_{side}": op.attribute(f"pad_{side}") for side in SIDES}
+        )
+    ]
 
 
 @rule("crop2d")
 def crop2d(graph, op, grads, needed):
-    return [graph.add("pad2d", [grads[0]], layer=op.layer, **{f"pad_{side}": op.attribute(f"crop_{side}") for side in SIDES})]
+    return [
+        graph.add(
+            "pad2d", [grads[0]], layer=op.layer, **{f"pad_{side}": op.attribute(f"crop_{side}") for side in SIDES}
+        )
+    ]
 
 
 SIDES = ("top", "left", "bottom", "right")
@@ -260,12 +358,14 @@ def upsample2d(graph, op, grads, needed):
 @rule("reshape")
 def reshape(graph, op, grads, needed):
     shape = op.inputs[0].shape
-    return [graph.add("reshape", [grads[0]], layer=op.layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})]
+    return [
+        graph.add("reshape", [grads[0]], layer=op.layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
+    ]
 
 
 @rule("dropout")
 def dropout(graph, op, grads, needed):
-    return [graph.add("dropout", [grads[0]], layer=op.layer, **op.attributes)]       # the same stream draws the same mask
+    return [graph.add("dropout", [grads[0]], layer=op.layer, **op.attributes)]  # the same stream draws the same mask
 
 
 @rule("gaussian_noise")
@@ -273,7 +373,14 @@ def gaussian_noise(graph, op, grads, needed):
     return [grads[0]]
 
 
-@rule("softmax_cross_entropy", "categorical_cross_entropy", "sigmoid_cross_entropy", "binary_cross_entropy", "squared_error", "absolute_error")
+@rule(
+    "softmax_cross_entropy",
+    "categorical_cross_entropy",
+    "sigmoid_cross_entropy",
+    "binary_cross_entropy",
+    "squared_error",
+    "absolute_error",
+)
 def loss(graph, op, grads, needed):
     return [graph.add(f"{op.name}_backward", [*op.inputs, grads[0]], layer=op.layer, **op.attributes), None]
 
@@ -281,8 +388,17 @@ def loss(graph, op, grads, needed):
 @rule("weighted_mean")
 def weighted_mean(graph, op, grads, needed):
     shape = op.inputs[0].shape
-    return [graph.add("weighted_mean_backward", [grads[0], *op.inputs[1:]], layer=op.layer, scale=op.attribute("scale"),
-                      rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)}), None][:len(op.inputs)]
+    return [
+        graph.add(
+            "weighted_mean_backward",
+            [grads[0], *op.inputs[1:]],
+            layer=op.layer,
+            scale=op.attribute("scale"),
+            rank=len(shape),
+            **{f"d{i}": d for i, d in enumerate(shape)},
+        ),
+        None,
+    ][: len(op.inputs)]
 
 
 @rule("l1_l2_penalty")

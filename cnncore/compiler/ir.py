@@ -1,9 +1,12 @@
 """The data structure that all compiler passes work on: a list of operations over values.
 
-A `Value` is a tensor with a static shape. Values that live outside a run (weights, gradients, inputs) carry the storage and the byte
-offset where they live; the others are placed by the memory planner. An `Operation` names a row of the engine's table of operations
+A `Value` is a tensor with a static shape. Values that live outside a run (weights, gradients, inputs) carry the storage
+and the byte
+offset where they live; the others are placed by the memory planner. An `Operation` names a row of the engine's table of
+operations
 (`cnncore._core.OPERATIONS`), so its shape rule, its attributes and its cost are those of the engine.
 """
+
 from .. import _core
 
 PREPARE, COMPUTE, UPDATE = _core.PREPARE, _core.COMPUTE, _core.UPDATE
@@ -19,16 +22,25 @@ class Value:
     producer : Operation or None
         None for what comes from outside.
     storage : str or None
-        Where it lives outside the run ("parameters", "gradients", "input0", ...); None for what lives within the run only.
+        Where it lives outside the run ("parameters", "gradients", "input0", ...); None for what lives within the run
+        only.
     offset : int
         Bytes from the start of the storage.
     name : str
         For printing.
     """
+
     __slots__ = ("dtype", "shape", "producer", "storage", "offset", "name")
 
     def __init__(self, dtype, shape, producer=None, storage=None, offset=0, name=""):
-        self.dtype, self.shape, self.producer, self.storage, self.offset, self.name = dtype, shape, producer, storage, offset, name
+        self.dtype, self.shape, self.producer, self.storage, self.offset, self.name = (
+            dtype,
+            shape,
+            producer,
+            storage,
+            offset,
+            name,
+        )
 
     @property
     def bytes(self):
@@ -42,7 +54,10 @@ class Value:
 
 
 class Operation:
-    """An operation with its operands. `inputs` and `outputs` hold None where an optional operand is absent or not wanted."""
+    """An operation with its operands. `inputs` and `outputs` hold None where an optional operand is absent or not
+    wanted.
+    """
+
     __slots__ = ("definition", "inputs", "outputs", "attributes", "layer", "section")
 
     def __init__(self, definition, inputs, outputs, attributes, layer, section):
@@ -104,8 +119,12 @@ class Graph:
         definition = _core.OPERATIONS[name]
         wanted = (True,) * outputs if isinstance(outputs, int) else outputs
         try:
-            inferred = _core.infer(definition, [None if v is None else (v.dtype, v.shape) for v in inputs],
-                                   definition.values(attributes), len(wanted))
+            inferred = _core.infer(
+                definition,
+                [None if v is None else (v.dtype, v.shape) for v in inputs],
+                definition.values(attributes),
+                len(wanted),
+            )
         except (ValueError, OverflowError) as error:
             raise ValueError(f'layer "{layer}": {error}' if layer else str(error)) from None
         operation = Operation(definition, list(inputs), [], attributes, layer, section)
@@ -115,7 +134,9 @@ class Graph:
         return operation.outputs[0] if isinstance(outputs, int) and outputs == 1 else operation.outputs
 
     def update(self, name, inputs, layer=None, **attributes):
-        """Append an operation that changes some of its inputs, at the end of the step. They become its outputs as well."""
+        """Append an operation that changes some of its inputs, at the end of the step. They become its outputs as
+        well.
+        """
         definition = _core.OPERATIONS[name]
         names = [n.strip("[]") for n in definition.inputs]
         outputs = []

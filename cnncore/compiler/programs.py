@@ -1,4 +1,5 @@
 """From models to executables: what is lowered, which passes run, and which executables are kept."""
+
 import contextlib
 from collections import OrderedDict
 
@@ -19,8 +20,10 @@ PASSES = {"fuse": True, "shorten_lives": True, "reuse_memory": True}
 def passes(**switches):
     """Turn compiler passes off (or on) for the programs that are compiled within a with block: ``passes(fuse=False)``.
 
-    fuse: operations that can share a pass over memory become one. shorten_lives: operations are moved so that less memory is alive.
-    reuse_memory: values that never live at the same time share memory. Without them programs are slower or larger, and compute the same.
+    fuse: operations that can share a pass over memory become one. shorten_lives: operations are moved so that less
+    memory is alive.
+    reuse_memory: values that never live at the same time share memory. Without them programs are slower or larger, and
+    compute the same.
     """
     unknown = set(switches) - set(PASSES)
     if unknown:
@@ -34,10 +37,13 @@ def passes(**switches):
 
 
 class ProgramCache:
-    """The executables of a model, the most recently used ones: at most LIMIT, for as many combinations of purpose, batch size and input type.
+    """The executables of a model, the most recently used ones: at most LIMIT, for as many combinations of purpose,
+    batch size and input type.
 
-    Their arena is shared; what each keeps of its own is the program and its packed weights (`Executable.prepared_bytes`).
+    Their arena is shared; what each keeps of its own is the program and its packed weights
+    (`Executable.prepared_bytes`).
     """
+
     LIMIT = 8
 
     def __init__(self):
@@ -75,9 +81,13 @@ def _finish(graph, arena):
 
 
 def _place(graph, value, storage, offset=0, name="", layer=None):
-    """Let a value be computed into a storage; where it already has a place, or is a view, it is copied there. Returns the placed Value."""
+    """Let a value be computed into a storage; where it already has a place, or is a view, it is copied there. Returns
+    the placed Value.
+    """
     if value.storage is not None or value.producer is None or value.producer.name == "reshape":
-        value = graph.add("affine", [value], layer=layer or (value.producer.layer if value.producer else None), scale=1.0)
+        value = graph.add(
+            "affine", [value], layer=layer or (value.producer.layer if value.producer else None), scale=1.0
+        )
     value.storage, value.offset, value.name = storage, offset, name
     return value
 
@@ -101,12 +111,16 @@ class Results:
         """Take the memory; afterwards `arrays` maps keys to views of it."""
         buffer = _core.aligned_zeros(max(self._size, 16))
         executable.bind("results", buffer)
-        self.arrays = {key: buffer[at:at + int(np.prod(shape))].reshape(shape) for key, (at, shape) in self._places.items()}
+        self.arrays = {
+            key: buffer[at : at + int(np.prod(shape))].reshape(shape) for key, (at, shape) in self._places.items()
+        }
 
 
 def _inputs(model, n, dtypes):
-    return [Value(dtype, (n, *tensor.shape[1:]), storage=f"input{i}", name=tensor.name)
-            for i, (tensor, dtype) in enumerate(zip(model.inputs, dtypes))]
+    return [
+        Value(dtype, (n, *tensor.shape[1:]), storage=f"input{i}", name=tensor.name)
+        for i, (tensor, dtype) in enumerate(zip(model.inputs, dtypes))
+    ]
 
 
 def _bind_weights(executable, store):
@@ -175,12 +189,18 @@ class LossProgram:
             self.results.add(graph, ("loss", k), mean)
             parts.append(mean if plan.weight == 1 else b.op("affine", [mean], scale=plan.weight))
             for metric in plan.fast_metrics:
-                self.results.add(graph, ("matches", k, plan.names[metric]), b.op("correct", [prediction, target], **metric.engine_attributes))
+                self.results.add(
+                    graph,
+                    ("matches", k, plan.names[metric]),
+                    b.op("correct", [prediction, target], **metric.engine_attributes),
+                )
         trainable = model.trainable_variables
         for variable in trainable:
             if variable.regularizer is not None and (variable.regularizer.l1 or variable.regularizer.l2):
                 b._layer = variable.layer.name
-                parts.append(b.op("l1_l2_penalty", [b.weight(variable)], l1=variable.regularizer.l1, l2=variable.regularizer.l2))
+                parts.append(
+                    b.op("l1_l2_penalty", [b.weight(variable)], l1=variable.regularizer.l1, l2=variable.regularizer.l2)
+                )
         b._layer = None
         total = parts[0]
         for part in parts[1:]:
@@ -197,7 +217,10 @@ class LossProgram:
         self.executable = _bind_weights(_finish(graph, arena), store)
         self.results.bind(self.executable)
         if optimizer is not None:
-            self.executable.bind("gradients", _core.aligned_zeros(store.parameters.size) if model._gradients is None else model._gradients)
+            self.executable.bind(
+                "gradients",
+                _core.aligned_zeros(store.parameters.size) if model._gradients is None else model._gradients,
+            )
             for i, slot in enumerate(optimizer.slots):
                 self.executable.bind(f"slot{i}", optimizer.state[slot])
             self.hyper = np.zeros(4, np.float32)
@@ -210,7 +233,14 @@ class LossProgram:
         gradients = differentiate(graph, total, wanted)
         for value, variable in wanted.items():
             if value in gradients:
-                _place(graph, gradients[value], "gradients", store.layout[variable][1], name=f"gradient of {variable.path}", layer=variable.layer.name)
+                _place(
+                    graph,
+                    gradients[value],
+                    "gradients",
+                    store.layout[variable][1],
+                    name=f"gradient of {variable.path}",
+                    layer=variable.layer.name,
+                )
         if PASSES["fuse"]:
             fuse_backward(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

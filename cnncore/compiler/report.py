@@ -1,4 +1,5 @@
 """What models tell about themselves: summary(), describe(), profile(), memory()."""
+
 import numpy as np
 
 from .. import _core
@@ -6,7 +7,11 @@ from ..batches import check_inputs, engine_array
 from ..losses import SparseCategoricalCrossentropy
 from ..graph import flatten
 
-_SECTIONS = {_core.PREPARE: "prepare (once after the weights have changed)", _core.COMPUTE: "compute", _core.UPDATE: "update"}
+_SECTIONS = {
+    _core.PREPARE: "prepare (once after the weights have changed)",
+    _core.COMPUTE: "compute",
+    _core.UPDATE: "update",
+}
 
 
 def si(value, unit=""):
@@ -23,7 +28,11 @@ def _table(rows, header, right):
     widths = [max(len(str(row[i])) for row in cells) for i in range(len(header))]
     lines = []
     for row in cells:
-        lines.append("  ".join(str(c).rjust(w) if i in right else str(c).ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip())
+        lines.append(
+            "  ".join(
+                str(c).rjust(w) if i in right else str(c).ljust(w) for i, (c, w) in enumerate(zip(row, widths))
+            ).rstrip()
+        )
     lines.insert(1, "  ".join("-" * w for w in widths))
     return lines
 
@@ -45,6 +54,7 @@ def _operation_name(operation):
         kind = int(operation["attributes"]["activation"])
         if kind:
             from .. import activations
+
             parts.append(next(a.name for a in (activations.relu, *activations._by_name.values()) if a.kind == kind))
     return " + ".join(parts)
 
@@ -60,9 +70,24 @@ def describe(model, executable):
         outputs = [executable.tensor(t) for t in operation["outputs"] if t >= 0]
         inputs = [executable.tensor(t) for t in operation["inputs"] if t >= 0]
         shapes = (_shape(inputs[0][2]) if inputs else "") + " -> " + ", ".join(_shape(o[2]) for o in outputs[:1])
-        rows.append((len(rows), _operation_name(operation), layer, shapes, si(operation["flops"]), si(operation["bytes"], "B"), operation["kernel"],
-                     si(operation["packed_bytes"], "B") if operation["packed_bytes"] else ""))
-        for key, name in (("flops", "flops"), ("bytes", "bytes"), ("workspace", "workspace_bytes"), ("packed", "packed_bytes")):
+        rows.append(
+            (
+                len(rows),
+                _operation_name(operation),
+                layer,
+                shapes,
+                si(operation["flops"]),
+                si(operation["bytes"], "B"),
+                operation["kernel"],
+                si(operation["packed_bytes"], "B") if operation["packed_bytes"] else "",
+            )
+        )
+        for key, name in (
+            ("flops", "flops"),
+            ("bytes", "bytes"),
+            ("workspace", "workspace_bytes"),
+            ("packed", "packed_bytes"),
+        ):
             totals[key] += operation[name]
     numbered, count = [], 0
     for row in rows:
@@ -70,11 +95,20 @@ def describe(model, executable):
             row = (count, *row[1:])
             count += 1
         numbered.append(row)
-    lines = _table(numbered, ("#", "operation", "layer", "shapes", "FLOP", "moves", "kernel", "packed"), right={0, 4, 5, 7})
-    unfused = sum(_core.OPERATIONS[o["op"]].name in ("activation", "activation_backward", "add", "affine") for o in executable.operations)
-    lines += ["", f"{count} operations, {si(totals['flops'], 'FLOP')}, {si(totals['bytes'], 'B')} moved; {unfused} elementwise passes of their own",
-              f"memory planned: {si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
-              f"{si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}"]
+    lines = _table(
+        numbered, ("#", "operation", "layer", "shapes", "FLOP", "moves", "kernel", "packed"), right={0, 4, 5, 7}
+    )
+    unfused = sum(
+        _core.OPERATIONS[o["op"]].name in ("activation", "activation_backward", "add", "affine")
+        for o in executable.operations
+    )
+    lines += [
+        "",
+        f"{count} operations, {si(totals['flops'], 'FLOP')}, {si(totals['bytes'], 'B')} moved; {unfused} "
+        "elementwise passes of their own",
+        f"memory planned: {si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
+        f"{si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}",
+    ]
     return "\n".join([f'model "{model.name}"', *lines])
 
 
@@ -93,19 +127,23 @@ def profile(model, x, y, batch_size, training, repeats, threads):
     """The text of Model.profile."""
     generator = np.random.default_rng(0)
     if x is None:
-        arrays = [(generator.random((batch_size, *t.shape[1:])) * (255 if t.dtype == "uint8" else 1)).astype(t.dtype)
-                  for t in model.inputs]
+        arrays = [
+            (generator.random((batch_size, *t.shape[1:])) * (255 if t.dtype == "uint8" else 1)).astype(t.dtype)
+            for t in model.inputs
+        ]
     else:
         arrays = [engine_array(a) for a in check_inputs(model, x)]
     n = len(arrays[0])
     executable = model._program_for(n, training, [a.dtype.name for a in arrays])
     if training:
-        arrays += [t.converted for t in model._convert_targets(y)] if y is not None else _random_targets(model, n, generator)
+        arrays += (
+            [t.converted for t in model._convert_targets(y)] if y is not None else _random_targets(model, n, generator)
+        )
     for i, array in enumerate(arrays):
         executable.bind(f"input{i}", array)
     for i, tensor in enumerate(model.outputs):
         executable.bind(f"output{i}", np.empty((n, *tensor.shape[1:]), np.float32))
-    sections = _core.PREPARE | _core.COMPUTE                        # without the update: the weights stay as they are
+    sections = _core.PREPARE | _core.COMPUTE  # without the update: the weights stay as they are
     executable.run(threads, sections)
     best = None
     for _ in range(repeats):
@@ -116,25 +154,64 @@ def profile(model, x, y, batch_size, training, repeats, threads):
     rows = []
     for operation, layer, s in zip(executable.operations, executable.layers, best):
         if s > 0:
-            rows.append((s, (_operation_name(operation), layer, f"{s * 1e3:.3f}", f"{100 * s / best.sum():.1f} %", si(operation["flops"] / s, "FLOP/s"),
-                             f"{100 * operation['flops'] / s / peak:.0f} %", si(operation["bytes"] / s, "B/s"), operation["kernel"])))
+            rows.append(
+                (
+                    s,
+                    (
+                        _operation_name(operation),
+                        layer,
+                        f"{s * 1e3:.3f}",
+                        f"{100 * s / best.sum():.1f} %",
+                        si(operation["flops"] / s, "FLOP/s"),
+                        f"{100 * operation['flops'] / s / peak:.0f} %",
+                        si(operation["bytes"] / s, "B/s"),
+                        operation["kernel"],
+                    ),
+                )
+            )
     if best[-1] > 0:
-        rows.append((best[-1], ("packing of weights", "", f"{best[-1] * 1e3:.3f}", f"{100 * best[-1] / best.sum():.1f} %", "", "", "", "")))
+        rows.append(
+            (
+                best[-1],
+                (
+                    "packing of weights",
+                    "",
+                    f"{best[-1] * 1e3:.3f}",
+                    f"{100 * best[-1] / best.sum():.1f} %",
+                    "",
+                    "",
+                    "",
+                    "",
+                ),
+            )
+        )
     rows.sort(key=lambda row: -row[0])
-    lines = _table([row for _, row in rows], ("operation", "layer", "ms", "share", "rate", "of peak", "moves", "kernel"), right={2, 3, 4, 5, 6})
+    lines = _table(
+        [row for _, row in rows],
+        ("operation", "layer", "ms", "share", "rate", "of peak", "moves", "kernel"),
+        right={2, 3, 4, 5, 6},
+    )
     flops = sum(o["flops"] for o in executable.operations)
-    lines += ["", f"total {best.sum() * 1e3:.3f} ms for {n} samples with {threads or _core.get_threads()} threads: {si(flops / best.sum(), 'FLOP/s')}, "
-              f"{100 * flops / best.sum() / peak:.0f} % of the measured peak {si(peak, 'FLOP/s')}"]
+    lines += [
+        "",
+        f"total {best.sum() * 1e3:.3f} ms for {n} samples with {threads or _core.get_threads()} threads: "
+        f"{si(flops / best.sum(), 'FLOP/s')}, "
+        f"{100 * flops / best.sum() / peak:.0f} % of the measured peak {si(peak, 'FLOP/s')}",
+    ]
     return "\n".join([f'model "{model.name}"', *lines])
 
 
 def memory(model, executable, training, threads):
     """The dictionary of Model.memory."""
     store = model._store()
-    result = {"parameters": store.parameters.nbytes, "state": store.state.nbytes,
-              "gradients": store.parameters.nbytes if training else 0,
-              "optimizer": store.parameters.nbytes * len(model.optimizer.slots) if training else 0,
-              "arena": executable.arena_bytes(threads), "packed_weights": executable.prepared_bytes}
+    result = {
+        "parameters": store.parameters.nbytes,
+        "state": store.state.nbytes,
+        "gradients": store.parameters.nbytes if training else 0,
+        "optimizer": store.parameters.nbytes * len(model.optimizer.slots) if training else 0,
+        "arena": executable.arena_bytes(threads),
+        "packed_weights": executable.prepared_bytes,
+    }
     result["total"] = sum(result.values())
     return result
 
@@ -149,11 +226,16 @@ def summary(model, line_length, print_fn, expand_nested, show_trainable):
         for call in container.calls:
             connections.setdefault(call.layer, []).extend(t.name for t in call.inputs)
         layers = container.layers
-        if container.inputs and container.inputs[0].call.layer not in layers:       # Sequential hides its input layer
+        if container.inputs and container.inputs[0].call.layer not in layers:  # Sequential hides its input layer
             layers = [container.inputs[0].call.layer, *layers]
         for layer in layers:
             shapes = ", ".join(str(t.shape) for t in flatten(layer.output))
-            row = ["  " * depth + f"{layer.name} ({type(layer).__name__})", shapes, f"{layer.count_params():,}", ", ".join(connections.get(layer, ()))]
+            row = [
+                "  " * depth + f"{layer.name} ({type(layer).__name__})",
+                shapes,
+                f"{layer.count_params():,}",
+                ", ".join(connections.get(layer, ())),
+            ]
             rows.append(tuple(row + (["yes" if layer.trainable else "no"] if show_trainable else [])))
             if expand_nested and hasattr(layer, "layers"):
                 add(layer, depth + 1)
@@ -163,7 +245,13 @@ def summary(model, line_length, print_fn, expand_nested, show_trainable):
     lines = _table(rows, header, right={2})
     count = lambda variables: sum(v.data.size for v in variables)
     total, trainable = count(model.variables), count(model.trainable_variables)
-    lines = [f'Model: "{model.name}"', *lines, "", f"Weights: {total:,} ({si(total * 4, 'B')})", f"Trainable: {trainable:,}",
-             f"Not trainable: {total - trainable:,}"]
+    lines = [
+        f'Model: "{model.name}"',
+        *lines,
+        "",
+        f"Weights: {total:,} ({si(total * 4, 'B')})",
+        f"Trainable: {trainable:,}",
+        f"Not trainable: {total - trainable:,}",
+    ]
     for line in lines:
         print_fn(line if line_length is None else line[:line_length])

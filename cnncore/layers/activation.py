@@ -1,4 +1,5 @@
 """Activations as layers."""
+
 from .. import activations, checks
 from ..compiler.gradients import ELU as ELU_KIND
 from ..compiler.gradients import RELU
@@ -26,7 +27,8 @@ class Activation(Layer):
 
 
 class ReLU(Layer):
-    """``max_value`` where x >= max_value; x where threshold <= x < max_value; ``negative_slope * (x - threshold)`` below.
+    """``max_value`` where x >= max_value; x where threshold <= x < max_value; ``negative_slope * (x - threshold)``
+    below.
 
     The derivative at the threshold is that below it. NaN stays NaN.
 
@@ -52,7 +54,12 @@ class ReLU(Layer):
         return activations.Activation("relu", RELU, self.negative_slope, limit, self.threshold).lower(b, x)
 
     def get_config(self):
-        return {**super().get_config(), "max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
+        return {
+            **super().get_config(),
+            "max_value": self.max_value,
+            "negative_slope": self.negative_slope,
+            "threshold": self.threshold,
+        }
 
 
 class LeakyReLU(Layer):
@@ -110,7 +117,9 @@ class Softmax(Layer):
 
     def build(self, shape):
         if self.axis not in (-1, len(shape) - 1):
-            raise ValueError(f'layer "{self.name}": axis must be the last, -1, got {self.axis} for an input of shape {shape}')
+            raise ValueError(
+                f'layer "{self.name}": axis must be the last, -1, got {self.axis} for an input of shape {shape}'
+            )
 
     def lower(self, b, x):
         return activations.softmax.lower(b, x)

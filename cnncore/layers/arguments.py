@@ -1,4 +1,5 @@
 """Arguments that layers of images share: pairs, paddings, data formats."""
+
 import numbers
 
 
@@ -9,14 +10,19 @@ def pair(layer, name, value, minimum=1):
         values = tuple(values)
     except TypeError:
         values = ()
-    if len(values) != 2 or not all(isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= minimum for v in values):
+    if len(values) != 2 or not all(
+        isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= minimum for v in values
+    ):
         raise ValueError(f"{layer}: {name} must be an integer of at least {minimum} or a pair of them, got {value!r}")
     return int(values[0]), int(values[1])
 
 
 def borders(layer, name, value):
     """((top, bottom), (left, right)) from an integer, a pair (rows, columns) or two pairs."""
-    rule = f"{layer}: {name} must be an integer, (rows, columns) or ((top, bottom), (left, right)), none of them negative, got {value!r}"
+    rule = (
+        f"{layer}: {name} must be an integer, (rows, columns) or ((top, bottom), (left, right)), "
+        f"none of them negative, got {value!r}"
+    )
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         value = (value, value)
     if not isinstance(value, (list, tuple)) or len(value) != 2:
@@ -24,18 +30,24 @@ def borders(layer, name, value):
     result = []
     for side in value:
         side = (side, side) if isinstance(side, numbers.Integral) and not isinstance(side, bool) else side
-        if not isinstance(side, (list, tuple)) or len(side) != 2 or not all(
-                isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= 0 for v in side):
+        if (
+            not isinstance(side, (list, tuple))
+            or len(side) != 2
+            or not all(isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= 0 for v in side)
+        ):
             raise ValueError(rule)
         result.append((int(side[0]), int(side[1])))
     return tuple(result)
 
 
 def padding(layer, value):
-    """"valid", "same", or explicit borders ((top, bottom), (left, right))."""
+    """ "valid", "same", or explicit borders ((top, bottom), (left, right))."""
     if isinstance(value, str):
         if value.lower() not in ("valid", "same"):
-            raise ValueError(f'{layer}: padding must be "valid", "same", an integer, (rows, columns) or ((top, bottom), (left, right)), got {value!r}')
+            raise ValueError(
+                f'{layer}: padding must be "valid", "same", an integer, (rows, columns) or ((top, bottom), '
+                f"(left, right)), got {value!r}"
+            )
         return value.lower()
     return borders(layer, "padding", value)
 
@@ -43,7 +55,8 @@ def padding(layer, value):
 def pads(value, size, kernel, strides, dilation=(1, 1)):
     """The attributes pad_top ... pad_right for a padding and the height and width of an image.
 
-    "same" gives ceil(size / stride) results: the total is max((results - 1) * stride + extent - size, 0) with the smaller half before.
+    "same" gives ceil(size / stride) results: the total is max((results - 1) * stride + extent - size, 0) with the
+    smaller half before.
     """
     if value == "valid":
         sides = ((0, 0), (0, 0))
@@ -61,12 +74,17 @@ def pads(value, size, kernel, strides, dilation=(1, 1)):
 def channels_last(layer, data_format):
     """The one data format there is."""
     if data_format not in (None, "channels_last"):
-        raise ValueError(f'{layer}: data_format must be "channels_last" (images are n, height, width, channels), got {data_format!r}; '
-                         "transpose the data with numpy.transpose(x, (0, 2, 3, 1))")
+        raise ValueError(
+            f'{layer}: data_format must be "channels_last" (images are n, height, width, channels), got '
+            f"{data_format!r}; "
+            "transpose the data with numpy.transpose(x, (0, 2, 3, 1))"
+        )
 
 
 def image_shape(layer, shape):
     """(height, width, channels) of an input that must be images."""
     if len(shape) != 4:
-        raise ValueError(f'layer "{layer}": the input must be images of shape (n, height, width, channels), got {shape}')
+        raise ValueError(
+            f'layer "{layer}": the input must be images of shape (n, height, width, channels), got {shape}'
+        )
     return shape[1:]

@@ -1,8 +1,10 @@
 """The layer: what every layer has, and how one is called.
 
-A layer says three things: which weights it has (`build`), which operations of the engine it stands for (`lower`), and how it is described in
+A layer says three things: which weights it has (`build`), which operations of the engine it stands for (`lower`), and
+how it is described in
 a file (`get_config`). Shapes follow from the operations; gradients follow from the operations too.
 """
+
 import numpy as np
 
 from .. import initializers, regularizers
@@ -45,7 +47,9 @@ class Lowering:
         self._streams = 0
 
     def stream(self, seed=None):
-        """The number of a random stream for one operation: the next one, or the one that belongs to a layer's own seed."""
+        """The number of a random stream for one operation: the next one, or the one that belongs to a layer's own
+        seed.
+        """
         if seed is not None:
             return 2**30 + seed % 2**30
         self._streams += 1
@@ -65,11 +69,15 @@ class Lowering:
             return None
         if variable not in self.weights:
             storage = "parameters" if variable.trainable else "state"
-            self.weights[variable] = Value("float32", variable.shape, storage=storage, offset=variable.offset, name=variable.path)
+            self.weights[variable] = Value(
+                "float32", variable.shape, storage=storage, offset=variable.offset, name=variable.path
+            )
         return self.weights[variable]
 
     def run(self, layer, inputs, training=None):
-        """Lower a layer on values; returns the list of its results. training: None, or the caller's wish for this call."""
+        """Lower a layer on values; returns the list of its results. training: None, or the caller's wish for this
+        call.
+        """
         outer = self.training, self._layer
         self.training = outer[0] if training is None else bool(training)
         self._layer = layer.name
@@ -89,19 +97,28 @@ class Layer:
     name : str, optional
         Unique within a model; by default the class's name with a number.
     trainable : bool
-        False freezes the layer: its weights get no gradient, and its backward pass is left out of the program where nothing before it
+        False freezes the layer: its weights get no gradient, and its backward pass is left out of the program where
+        nothing before it
         needs one. May be changed at any time.
 
-    Subclasses override `build`, `lower` and `get_config`. Further keyword arguments that Keras knows are accepted where they say what is so
+    Subclasses override `build`, `lower` and `get_config`. Further keyword arguments that Keras knows are accepted where
+    they say what is so
     anyway (dtype="float32"), and input_shape, which a first layer in a Sequential model may have.
     """
-    accepts_bytes = False                            # does `lower` take uint8 values as they are?
+
+    accepts_bytes = False  # does `lower` take uint8 values as they are?
 
     def __init__(self, *, name=None, trainable=True, dtype="float32", input_shape=None, **unknown):
         if unknown:
-            raise TypeError(f"{type(self).__name__}: unknown argument {', '.join(unknown)}; see help({type(self).__name__}) for what there is")
+            raise TypeError(
+                f"{type(self).__name__}: unknown argument {', '.join(unknown)}; see "
+                f"help({type(self).__name__}) for what there is"
+            )
         if dtype not in (None, "float32"):
-            raise ValueError(f'{type(self).__name__}: dtype must be "float32", the engine\'s type for weights and results, got {dtype!r}')
+            raise ValueError(
+                f'{type(self).__name__}: dtype must be "float32", the engine\'s type for weights and results, '
+                f"got {dtype!r}"
+            )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f'{type(self).__name__}: name must be a non-empty string without "/", got {name!r}')
         self.name = name if name is not None else unique_name(to_snake_case(type(self).__name__))
@@ -109,7 +126,7 @@ class Layer:
         self.input_shape_argument = tuple(input_shape) if input_shape is not None else None
         self.built = False
         self._variables = []
-        self._input = self._output = None            # of the first call
+        self._input = self._output = None  # of the first call
 
     # -- what subclasses say --
 
@@ -189,12 +206,20 @@ class Layer:
         weights = [np.asarray(w) for w in weights]
         variables = self.variables
         if len(weights) != len(variables):
-            raise ValueError(f'{self._kind()} "{self.name}": weights must be a list of {len(variables)} arrays, got {len(weights)}')
+            raise ValueError(
+                f'{self._kind()} "{self.name}": weights must be a list of {len(variables)} arrays, got {len(weights)}'
+            )
         for variable, weight in zip(variables, weights):
             if weight.shape != variable.shape:
-                raise ValueError(f'{self._kind()} "{self.name}": the weight for {variable.path} must have shape {variable.shape}, got {weight.shape}')
+                raise ValueError(
+                    f'{self._kind()} "{self.name}": the weight for {variable.path} must have shape '
+                    f"{variable.shape}, got {weight.shape}"
+                )
             if weight.dtype.kind not in "fiub":
-                raise ValueError(f'{self._kind()} "{self.name}": the weight for {variable.path} must be an array of numbers, got {weight.dtype}')
+                raise ValueError(
+                    f'{self._kind()} "{self.name}": the weight for {variable.path} must be an array of '
+                    f"numbers, got {weight.dtype}"
+                )
         for variable, weight in zip(variables, weights):
             variable.assign(weight)
 
@@ -211,7 +236,8 @@ class Layer:
         inputs : Tensor, list of Tensor, or array(s)
             Symbolic tensors extend the graph. Arrays are computed at once, as inference.
         training : bool, optional
-            For this call: False keeps the layer in inference mode while its model trains (moving statistics, no dropout).
+            For this call: False keeps the layer in inference mode while its model trains (moving statistics, no
+            dropout).
         """
         tensors = flatten(inputs)
         if not tensors:
@@ -225,7 +251,9 @@ class Layer:
         results = Lowering(training=bool(training)).run(self, values, training)
         call = Call(self, tensors, training)
         for i, value in enumerate(results):
-            call.outputs.append(Tensor((None,) + value.shape[1:], value.dtype, f"{self.name}:{i}" if i else self.name, call, i))
+            call.outputs.append(
+                Tensor((None,) + value.shape[1:], value.dtype, f"{self.name}:{i}" if i else self.name, call, i)
+            )
         if self._input is None:
             self._input = inputs
             self._output = call.outputs[0] if len(call.outputs) == 1 else list(call.outputs)
@@ -235,18 +263,27 @@ class Layer:
         if any(isinstance(a, Tensor) for a in arrays):
             raise TypeError(f'layer "{self.name}": inputs must be all symbolic tensors or all arrays, not a mixture')
         if training:
-            raise ValueError(f'layer "{self.name}": a call on arrays computes inference; use fit() or train_on_batch() to train')
+            raise ValueError(
+                f'layer "{self.name}": a call on arrays computes inference; use fit() or train_on_batch() to train'
+            )
         from ..model import Input, Model
+
         arrays = [to_array(a, f'layer "{self.name}": inputs') for a in arrays]
         if any(a.ndim < 2 for a in arrays):
-            raise ValueError(f'layer "{self.name}": inputs must have a batch dimension and others, got {", ".join(str(a.shape) for a in arrays)}')
+            raise ValueError(
+                f'layer "{self.name}": inputs must have a batch dimension and others, got '
+                f"{', '.join(str(a.shape) for a in arrays)}"
+            )
         symbolic = [Input(a.shape[1:], dtype="uint8" if a.dtype == np.uint8 else "float32") for a in arrays]
         outputs = self(symbolic if isinstance(inputs, (list, tuple)) else symbolic[0])
         return Model(symbolic, outputs).predict_on_batch(arrays if len(arrays) > 1 else arrays[0])
 
     def compute_output_shape(self, input_shape):
-        """The shape of the result for an input shape (with None for the batch), or a list of shapes for several inputs."""
+        """The shape of the result for an input shape (with None for the batch), or a list of shapes for several
+        inputs.
+        """
         from ..model import Input
+
         shapes = input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
         symbolic = [Input(shape[1:]) for shape in shapes]
         before = self._input, self._output

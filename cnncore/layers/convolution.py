@@ -1,4 +1,5 @@
 """Convolutions: Conv2D, DepthwiseConv2D, Conv2DTranspose."""
+
 from .. import activations, checks, initializers, regularizers
 from .arguments import channels_last, image_shape, padding, pads, pair
 from .base import Layer
@@ -11,8 +12,21 @@ def _save(objects, value):
 class _Convolution(Layer):
     """What the three have in common: the window, a bias, an activation."""
 
-    def __init__(self, kernel_size, strides, padding_, data_format, dilation_rate, activation, use_bias, initializer, bias_initializer, regularizer,
-                 bias_regularizer, **kwargs):
+    def __init__(
+        self,
+        kernel_size,
+        strides,
+        padding_,
+        data_format,
+        dilation_rate,
+        activation,
+        use_bias,
+        initializer,
+        bias_initializer,
+        regularizer,
+        bias_regularizer,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         owner = f'{type(self).__name__} "{self.name}"'
         channels_last(owner, data_format)
@@ -28,9 +42,20 @@ class _Convolution(Layer):
 
     def _geometry(self, shape):
         """The attributes of the operation for images of this shape (n, height, width, channels)."""
-        (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = self.kernel_size, self.strides, self.dilation_rate
-        return {"kernel_h": kernel_h, "kernel_w": kernel_w, "stride_h": stride_h, "stride_w": stride_w, "dilation_h": dilation_h,
-                "dilation_w": dilation_w, **pads(self.padding, shape[1:3], self.kernel_size, self.strides, self.dilation_rate)}
+        (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
+            self.kernel_size,
+            self.strides,
+            self.dilation_rate,
+        )
+        return {
+            "kernel_h": kernel_h,
+            "kernel_w": kernel_w,
+            "stride_h": stride_h,
+            "stride_w": stride_w,
+            "dilation_h": dilation_h,
+            "dilation_w": dilation_w,
+            **pads(self.padding, shape[1:3], self.kernel_size, self.strides, self.dilation_rate),
+        }
 
     def _add_weights(self, shape, channels, name="kernel"):
         self.kernel = self.add_weight(name, shape, self._initializer, regularizer=self._regularizer)
@@ -41,16 +66,26 @@ class _Convolution(Layer):
         return [x, b.weight(self.kernel)] + ([b.weight(self.bias)] if self.use_bias else [])
 
     def get_config(self):
-        return {**super().get_config(), "kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding,
-                "dilation_rate": self.dilation_rate, "activation": self.activation.name, "use_bias": self.use_bias,
-                "bias_initializer": initializers.serialize(self.bias_initializer), "bias_regularizer": _save(regularizers, self.bias_regularizer)}
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "activation": self.activation.name,
+            "use_bias": self.use_bias,
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "bias_regularizer": _save(regularizers, self.bias_regularizer),
+        }
 
 
 class Conv2D(_Convolution):
-    """2-D convolution (cross-correlation): ``y[n,i,j,o] = act(bias[o] + sum x[n, i*stride + r*dilation - pad, ..., c] * kernel[r,s,c,o])``.
+    """2-D convolution (cross-correlation): ``y[n,i,j,o] = act(bias[o] + sum x[n, i*stride + r*dilation - pad, ..., c] *
+    kernel[r,s,c,o])``.
 
     Input (n, height, width, channels), output (n, new height, new width, filters), with
-    ``new = floor((size + pads - (kernel_size - 1) * dilation_rate - 1) / strides) + 1``; with padding="same" ``ceil(size / strides)``.
+    ``new = floor((size + pads - (kernel_size - 1) * dilation_rate - 1) / strides) + 1``; with padding="same"
+    ``ceil(size / strides)``.
 
     Parameters
     ----------
@@ -58,7 +93,8 @@ class Conv2D(_Convolution):
     kernel_size, strides, dilation_rate : int or pair
         Rows and columns. Strides and dilation default to 1.
     padding : "valid", "same", int, (rows, columns) or ((top, bottom), (left, right))
-        Zeros around the image; default "valid", none. Explicit padding is what Keras lacks and other frameworks' networks need.
+        Zeros around the image; default "valid", none. Explicit padding is what Keras lacks and other frameworks'
+        networks need.
     data_format : None or "channels_last"
     groups : int
         Channels and filters are cut into so many groups that do not see each other; must divide both. Default 1.
@@ -76,42 +112,110 @@ class Conv2D(_Convolution):
         For a kernel larger than the padded image, groups that do not divide, inputs that are not images.
     """
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", data_format=None, dilation_rate=(1, 1), groups=1, activation=None,
-                 use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, kernel_initializer, bias_initializer,
-                         kernel_regularizer, bias_regularizer, **kwargs)
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        data_format=None,
+        dilation_rate=(1, 1),
+        groups=1,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            **kwargs,
+        )
         self.filters = checks.integer(f'Conv2D "{self.name}"', "filters", filters, 1)
         self.groups = checks.integer(f'Conv2D "{self.name}"', "groups", groups, 1)
         if self.filters % self.groups:
-            raise ValueError(f'Conv2D "{self.name}": groups must divide filters, got {self.groups} groups for {self.filters} filters')
+            raise ValueError(
+                f'Conv2D "{self.name}": groups must divide filters, got {self.groups} groups for {self.filters} filters'
+            )
 
     def build(self, shape):
         channels = image_shape(self.name, shape)[2]
         if channels % self.groups:
-            raise ValueError(f'layer "{self.name}": groups must divide the channels of the input, got {self.groups} groups for {channels} channels')
+            raise ValueError(
+                f'layer "{self.name}": groups must divide the channels of the input, got {self.groups} groups '
+                f"for {channels} channels"
+            )
         self._add_weights((*self.kernel_size, channels // self.groups, self.filters), self.filters)
 
     def lower(self, b, x):
-        return self.activation.lower(b, b.op("conv2d", self._operands(b, x), groups=self.groups, **self._geometry(x.shape)))
+        return self.activation.lower(
+            b, b.op("conv2d", self._operands(b, x), groups=self.groups, **self._geometry(x.shape))
+        )
 
     def get_config(self):
-        return {"filters": self.filters, **super().get_config(), "groups": self.groups, "kernel_initializer": initializers.serialize(self._initializer),
-                "kernel_regularizer": _save(regularizers, self._regularizer)}
+        return {
+            "filters": self.filters,
+            **super().get_config(),
+            "groups": self.groups,
+            "kernel_initializer": initializers.serialize(self._initializer),
+            "kernel_regularizer": _save(regularizers, self._regularizer),
+        }
 
 
 class DepthwiseConv2D(_Convolution):
-    """Convolution of every channel with its own `depth_multiplier` kernels; result channel ``c * depth_multiplier + m``.
+    """Convolution of every channel with its own `depth_multiplier` kernels; result channel ``c * depth_multiplier +
+    m``.
 
-    Parameters are those of Conv2D, with depthwise_initializer and depthwise_regularizer in place of those of the kernel, and without filters and groups.
+    Parameters are those of Conv2D, with depthwise_initializer and depthwise_regularizer in place of those of the
+    kernel, and without filters and groups.
     The kernel has shape (rows, columns, channels, depth_multiplier).
     """
 
-    def __init__(self, kernel_size, strides=(1, 1), padding="valid", depth_multiplier=1, data_format=None, dilation_rate=(1, 1), activation=None,
-                 use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None, bias_regularizer=None,
-                 **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, depthwise_initializer, bias_initializer,
-                         depthwise_regularizer, bias_regularizer, **kwargs)
-        self.depth_multiplier = checks.integer(f'DepthwiseConv2D "{self.name}"', "depth_multiplier", depth_multiplier, 1)
+    def __init__(
+        self,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        depth_multiplier=1,
+        data_format=None,
+        dilation_rate=(1, 1),
+        activation=None,
+        use_bias=True,
+        depthwise_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        depthwise_regularizer=None,
+        bias_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            depthwise_initializer,
+            bias_initializer,
+            depthwise_regularizer,
+            bias_regularizer,
+            **kwargs,
+        )
+        self.depth_multiplier = checks.integer(
+            f'DepthwiseConv2D "{self.name}"', "depth_multiplier", depth_multiplier, 1
+        )
 
     def build(self, shape):
         channels = image_shape(self.name, shape)[2]
@@ -121,16 +225,23 @@ class DepthwiseConv2D(_Convolution):
         return self.activation.lower(b, b.op("depthwise_conv2d", self._operands(b, x), **self._geometry(x.shape)))
 
     def get_config(self):
-        return {**super().get_config(), "depth_multiplier": self.depth_multiplier, "depthwise_initializer": initializers.serialize(self._initializer),
-                "depthwise_regularizer": _save(regularizers, self._regularizer)}
+        return {
+            **super().get_config(),
+            "depth_multiplier": self.depth_multiplier,
+            "depthwise_initializer": initializers.serialize(self._initializer),
+            "depthwise_regularizer": _save(regularizers, self._regularizer),
+        }
 
 
 class Conv2DTranspose(_Convolution):
     """Transposed convolution: the gradient of Conv2D in its input, used to enlarge images.
 
-    Input (n, height, width, channels). Output size: ``size * strides`` with padding="same", ``size * strides + max(kernel - strides, 0)`` with "valid"
-    (kernel: its extent with dilation). With output_padding and explicit padding ``(size - 1) * strides + kernel - pads + output_padding``, as with
-    "valid", which pads nothing; with "same" ``(size - 1) * strides + kernel % 2 + output_padding``. The kernel has shape (rows, columns, filters, channels).
+    Input (n, height, width, channels). Output size: ``size * strides`` with padding="same", ``size * strides +
+    max(kernel - strides, 0)`` with "valid"
+    (kernel: its extent with dilation). With output_padding and explicit padding ``(size - 1) * strides + kernel - pads
+    + output_padding``, as with
+    "valid", which pads nothing; with "same" ``(size - 1) * strides + kernel % 2 + output_padding``. The kernel has
+    shape (rows, columns, filters, channels).
 
     Parameters
     ----------
@@ -140,16 +251,45 @@ class Conv2DTranspose(_Convolution):
         Further rows and columns at the bottom and right; must be smaller than the strides.
     """
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", output_padding=None, data_format=None, dilation_rate=(1, 1),
-                 activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None,
-                 bias_regularizer=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, kernel_initializer, bias_initializer,
-                         kernel_regularizer, bias_regularizer, **kwargs)
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        output_padding=None,
+        data_format=None,
+        dilation_rate=(1, 1),
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            **kwargs,
+        )
         owner = f'Conv2DTranspose "{self.name}"'
         self.filters = checks.integer(owner, "filters", filters, 1)
         self.output_padding = None if output_padding is None else pair(owner, "output_padding", output_padding, 0)
         if self.output_padding and any(p >= s for p, s in zip(self.output_padding, self.strides)):
-            raise ValueError(f"{owner}: output_padding must be smaller than strides, got {self.output_padding} for strides {self.strides}")
+            raise ValueError(
+                f"{owner}: output_padding must be smaller than strides, got {self.output_padding} for strides "
+                f"{self.strides}"
+            )
 
     def build(self, shape):
         self._add_weights((*self.kernel_size, self.filters, image_shape(self.name, shape)[2]), self.filters)
@@ -159,7 +299,7 @@ class Conv2DTranspose(_Convolution):
         kernel = (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1
         stride = self.strides[axis]
         more = None if self.output_padding is None else self.output_padding[axis]
-        if self.padding == "same":                                  # crop `total` in all; a negative one enlarges the result at its end
+        if self.padding == "same":  # crop `total` in all; a negative one enlarges the result at its end
             total = kernel - stride if more is None else kernel - kernel % 2 - more
             before = max(total // 2, 0)
             return (size - 1) * stride + kernel - total, before, max(total - before, 0)
@@ -171,10 +311,26 @@ class Conv2DTranspose(_Convolution):
     def lower(self, b, x):
         (out_h, top, bottom), (out_w, left, right) = self._sizes(x.shape[1], 0), self._sizes(x.shape[2], 1)
         if out_h < 1 or out_w < 1:
-            raise ValueError(f'layer "{self.name}": padding {self.padding} leaves nothing of the result, {out_h}x{out_w}; use less padding')
-        geometry = {**self._geometry(x.shape), "pad_top": top, "pad_bottom": bottom, "pad_left": left, "pad_right": right}
-        return self.activation.lower(b, b.op("conv2d_transpose", self._operands(b, x), out_h=out_h, out_w=out_w, **geometry))
+            raise ValueError(
+                f'layer "{self.name}": padding {self.padding} leaves nothing of the result, {out_h}x{out_w}; '
+                "use less padding"
+            )
+        geometry = {
+            **self._geometry(x.shape),
+            "pad_top": top,
+            "pad_bottom": bottom,
+            "pad_left": left,
+            "pad_right": right,
+        }
+        return self.activation.lower(
+            b, b.op("conv2d_transpose", self._operands(b, x), out_h=out_h, out_w=out_w, **geometry)
+        )
 
     def get_config(self):
-        return {"filters": self.filters, **super().get_config(), "output_padding": self.output_padding,
-                "kernel_initializer": initializers.serialize(self._initializer), "kernel_regularizer": _save(regularizers, self._regularizer)}
+        return {
+            "filters": self.filters,
+            **super().get_config(),
+            "output_padding": self.output_padding,
+            "kernel_initializer": initializers.serialize(self._initializer),
+            "kernel_regularizer": _save(regularizers, self._regularizer),
+        }

@@ -1,4 +1,5 @@
 """Layers of several inputs: sums, products, concatenation."""
+
 import numbers
 
 from .base import Layer
@@ -6,6 +7,7 @@ from .base import Layer
 
 class _Merge(Layer):
     """A chain of a two-operand operation over all inputs. Shapes broadcast as in NumPy."""
+
     operation = None
 
     def build(self, *shapes):
@@ -15,7 +17,10 @@ class _Merge(Layer):
         for i in range(1, max(map(len, sizes)) + 1):
             dims = {s[-i] for s in sizes if len(s) >= i and s[-i] != 1}
             if len(dims) > 1 or len({len(s) for s in sizes}) > 1:
-                raise ValueError(f'layer "{self.name}": inputs must have equal shapes, or 1 where they differ, got {", ".join(map(str, shapes))}')
+                raise ValueError(
+                    f'layer "{self.name}": inputs must have equal shapes, or 1 where they differ, got '
+                    f"{', '.join(map(str, shapes))}"
+                )
 
     def lower(self, b, *values):
         result = values[0]
@@ -26,16 +31,19 @@ class _Merge(Layer):
 
 class Add(_Merge):
     """The sum of its inputs."""
+
     operation = "add"
 
 
 class Multiply(_Merge):
     """The product of its inputs, element by element."""
+
     operation = "multiply"
 
 
 class Subtract(_Merge):
     """The first input minus the second."""
+
     operation = "subtract"
 
     def build(self, *shapes):
@@ -46,6 +54,7 @@ class Subtract(_Merge):
 
 class Average(_Merge):
     """The mean of its inputs."""
+
     operation = "add"
 
     def lower(self, b, *values):
@@ -54,11 +63,13 @@ class Average(_Merge):
 
 class Maximum(_Merge):
     """The largest of its inputs, element by element. Where two are equal, each gets half of the gradient."""
+
     operation = "maximum"
 
 
 class Minimum(_Merge):
     """The smallest of its inputs, element by element. Where two are equal, each gets half of the gradient."""
+
     operation = "minimum"
 
 
@@ -74,7 +85,9 @@ class Concatenate(Layer):
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(axis, numbers.Integral) or axis == 0:
-            raise ValueError(f'Concatenate "{self.name}": axis must be an integer other than 0, the batch, got {axis!r}')
+            raise ValueError(
+                f'Concatenate "{self.name}": axis must be an integer other than 0, the batch, got {axis!r}'
+            )
         self.axis = int(axis)
 
     def build(self, *shapes):
@@ -82,8 +95,11 @@ class Concatenate(Layer):
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:
             raise ValueError(f'layer "{self.name}": axis {self.axis} is not one of inputs of shape {shapes[0]}')
-        if len({s[:axis] + s[axis + 1:] for s in shapes}) > 1:
-            raise ValueError(f'layer "{self.name}": inputs must have equal shapes but for axis {self.axis}, got {", ".join(map(str, shapes))}')
+        if len({s[:axis] + s[axis + 1 :] for s in shapes}) > 1:
+            raise ValueError(
+                f'layer "{self.name}": inputs must have equal shapes but for axis {self.axis}, got '
+                f"{', '.join(map(str, shapes))}"
+            )
 
     def lower(self, b, *values):
         rank = len(values[0].shape)
@@ -96,10 +112,12 @@ class Concatenate(Layer):
 def _function(cls):
     def call(inputs, **kwargs):
         return cls(**kwargs)(inputs)
+
     call.__name__ = call.__qualname__ = cls.__name__.lower()
     call.__doc__ = f"``{cls.__name__}(**kwargs)(inputs)``: {cls.__doc__.splitlines()[0]}"
     return call
 
 
 add, multiply, subtract, average, maximum, minimum, concatenate = map(
-    _function, (Add, Multiply, Subtract, Average, Maximum, Minimum, Concatenate))
+    _function, (Add, Multiply, Subtract, Average, Maximum, Minimum, Concatenate)
+)

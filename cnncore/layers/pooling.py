@@ -1,4 +1,5 @@
 """Pooling: the largest or the mean of windows, or of whole images."""
+
 from .. import checks
 from .arguments import channels_last, image_shape, padding, pads, pair
 from .base import Layer
@@ -20,18 +21,26 @@ class _Pooling2D(Layer):
 
     def lower(self, b, x):
         (pool_h, pool_w), (stride_h, stride_w) = self.pool_size, self.strides
-        return b.op(self.operation, [x], pool_h=pool_h, pool_w=pool_w, stride_h=stride_h, stride_w=stride_w,
-                    **pads(self.padding, x.shape[1:3], self.pool_size, self.strides))
+        return b.op(
+            self.operation,
+            [x],
+            pool_h=pool_h,
+            pool_w=pool_w,
+            stride_h=stride_h,
+            stride_w=stride_w,
+            **pads(self.padding, x.shape[1:3], self.pool_size, self.strides),
+        )
 
     def get_config(self):
         return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
 
 
-_padding = padding           # the constructors have an argument of that name
+_padding = padding  # the constructors have an argument of that name
 
 
 class MaxPooling2D(_Pooling2D):
-    """The largest value of each window: (n, height, width, channels) to (n, new height, new width, channels), sizes as of Conv2D.
+    """The largest value of each window: (n, height, width, channels) to (n, new height, new width, channels), sizes as
+    of Conv2D.
 
     Parameters
     ----------
@@ -45,11 +54,13 @@ class MaxPooling2D(_Pooling2D):
 
     The gradient goes to the first largest value of a window. NaN in a window gives NaN.
     """
+
     operation = "max_pool2d"
 
 
 class AveragePooling2D(_Pooling2D):
     """The mean of each window, over the pixels inside the image. Parameters as of MaxPooling2D."""
+
     operation = "avg_pool2d"
 
 
@@ -74,10 +85,14 @@ class _GlobalPooling2D(Layer):
 
 
 class GlobalAveragePooling2D(_GlobalPooling2D):
-    """The mean of each channel over the image: (n, height, width, channels) to (n, channels), or (n, 1, 1, channels) with keepdims=True."""
+    """The mean of each channel over the image: (n, height, width, channels) to (n, channels), or (n, 1, 1, channels)
+    with keepdims=True.
+    """
+
     operation = "avg_pool2d"
 
 
 class GlobalMaxPooling2D(_GlobalPooling2D):
     """The largest value of each channel over the image; shapes as of GlobalAveragePooling2D."""
+
     operation = "max_pool2d"

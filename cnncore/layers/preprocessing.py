@@ -1,4 +1,5 @@
 """Preparing the input inside the model."""
+
 import numpy as np
 
 from .. import checks
@@ -15,6 +16,7 @@ class Rescaling(Layer):
     offset : float
         Default 0.
     """
+
     accepts_bytes = True
 
     def __init__(self, scale, offset=0.0, **kwargs):
@@ -35,7 +37,8 @@ def _holding(array):
 
 
 class Preprocessing(Layer):
-    """A fitted `cnncore.preprocessing` object as a layer: what was fitted are weights that no gradient reaches, stored in the model's file.
+    """A fitted `cnncore.preprocessing` object as a layer: what was fitted are weights that no gradient reaches, stored
+    in the model's file.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ class Preprocessing(Layer):
     def __init__(self, preprocessing, **kwargs):
         super().__init__(**kwargs)
         from .. import preprocessing as module
+
         if isinstance(preprocessing, dict):
             self._preprocessing = module.deserialize({key: preprocessing[key] for key in ("class_name", "config")})
             shapes, sample = preprocessing["arrays"], preprocessing["sample_shape"]
@@ -66,19 +70,25 @@ class Preprocessing(Layer):
             self._sample_shape = preprocessing.sample_shape
             self._preprocessing.restore(self._sample_shape, self._arrays)
         else:
-            raise ValueError(f'layer "{self.name}": preprocessing must be an object of cnncore.preprocessing, got {preprocessing!r}')
+            raise ValueError(
+                f'layer "{self.name}": preprocessing must be an object of cnncore.preprocessing, got {preprocessing!r}'
+            )
         self.accepts_bytes = self._preprocessing.accepts_bytes
 
     @property
     def preprocessing(self):
         """The fitted object, with the layer's present weights; for `inverse_transform` and the like."""
         from .. import preprocessing as module
+
         arrays = {v.name: v.numpy() for v in self._variables} if self.built else self._arrays
         return module.deserialize(module.serialize(self._preprocessing)).restore(self._sample_shape, arrays)
 
     def build(self, shape):
         if self._arrays and not self._preprocessing._fits(tuple(shape[1:])):
-            raise ValueError(f'layer "{self.name}": samples must have shape {self._sample_shape} as those the preprocessing was fitted on, got {tuple(shape[1:])}')
+            raise ValueError(
+                f'layer "{self.name}": samples must have shape {self._sample_shape} as those the preprocessing '
+                f"was fitted on, got {tuple(shape[1:])}"
+            )
         for name, array in self._arrays.items():
             self.add_weight(name, array.shape, _holding(array), trainable=False)
 
@@ -87,9 +97,15 @@ class Preprocessing(Layer):
 
     def get_config(self):
         from .. import preprocessing as module
-        return {**super().get_config(), "preprocessing": {
-            **module.serialize(self._preprocessing), "sample_shape": None if self._sample_shape is None else list(self._sample_shape),
-            "arrays": {name: list(array.shape) for name, array in self._arrays.items()}}}
+
+        return {
+            **super().get_config(),
+            "preprocessing": {
+                **module.serialize(self._preprocessing),
+                "sample_shape": None if self._sample_shape is None else list(self._sample_shape),
+                "arrays": {name: list(array.shape) for name, array in self._arrays.items()},
+            },
+        }
 
 
 class Normalization(Layer):
@@ -98,7 +114,8 @@ class Normalization(Layer):
     Parameters
     ----------
     axis : int, tuple of int or None
-        Axes that have statistics of their own: -1 (default), each channel; all axes but the first, each element; None: one mean and variance.
+        Axes that have statistics of their own: -1 (default), each channel; all axes but the first, each element; None:
+        one mean and variance.
     mean, variance : float or array, optional
         Both or neither. Without them call `adapt` before the model is used.
     invert : bool
@@ -113,35 +130,53 @@ class Normalization(Layer):
         owner = f'Normalization "{self.name}"'
         self.invert = checks.boolean(owner, "invert", invert)
         if (mean is None) != (variance is None):
-            raise ValueError(f"{owner}: mean and variance must be given together, got mean={mean!r} and variance={variance!r}")
+            raise ValueError(
+                f"{owner}: mean and variance must be given together, got mean={mean!r} and variance={variance!r}"
+            )
         self._given = None
         if mean is not None:
             self._given = np.asarray(mean, np.float32), np.asarray(variance, np.float32)
             if not all(np.isfinite(a).all() for a in self._given) or (self._given[1] < 0).any():
-                raise ValueError(f"{owner}: mean and variance must be finite and variance must not be negative, got {mean!r} and {variance!r}")
+                raise ValueError(
+                    f"{owner}: mean and variance must be finite and variance must not be negative, got "
+                    f"{mean!r} and {variance!r}"
+                )
         self.mean = self.variance = None
 
     def _statistics_shape(self, shape):
         """Of mean and variance, for inputs of `shape`."""
         rank = len(shape)
-        axes = () if self.axis is None else tuple(sorted(a + rank if isinstance(a, int) and a < 0 else a for a in self.axis))
+        axes = (
+            ()
+            if self.axis is None
+            else tuple(sorted(a + rank if isinstance(a, int) and a < 0 else a for a in self.axis))
+        )
         for form, valid in (((1,), ()), (tuple(shape[-1:]), (rank - 1,)), (tuple(shape[1:]), tuple(range(1, rank)))):
             if axes == valid:
                 return form
-        raise ValueError(f'layer "{self.name}": axis must be -1, None or all axes but the first, {tuple(range(1, rank))}, got {self.axis} for {tuple(shape)}')
+        raise ValueError(
+            f'layer "{self.name}": axis must be -1, None or all axes but the first, {tuple(range(1, rank))}, '
+            f"got {self.axis} for {tuple(shape)}"
+        )
 
     def build(self, shape):
         form = self._statistics_shape(shape)
         values = self._given if self._given is not None else (np.zeros(1, np.float32), np.ones(1, np.float32))
         try:
-            values = [np.broadcast_to(v.reshape(v.shape[-len(form):] if v.size > 1 else (1,)), form) for v in values]
+            values = [np.broadcast_to(v.reshape(v.shape[-len(form) :] if v.size > 1 else (1,)), form) for v in values]
         except ValueError:
-            raise ValueError(f'layer "{self.name}": mean and variance must have shape {form}, got {self._given[0].shape} and {self._given[1].shape}') from None
-        self.mean, self.variance = (self.add_weight(name, form, _holding(v), trainable=False) for name, v in zip(("mean", "variance"), values))
+            raise ValueError(
+                f'layer "{self.name}": mean and variance must have shape {form}, got {self._given[0].shape} '
+                f"and {self._given[1].shape}"
+            ) from None
+        self.mean, self.variance = (
+            self.add_weight(name, form, _holding(v), trainable=False) for name, v in zip(("mean", "variance"), values)
+        )
 
     def adapt(self, data):
         """Set mean and variance to those of the data: an array, or an iterable of batches. The training split only."""
         from ..preprocessing import Standardize
+
         if self._given is not None:
             raise ValueError(f'layer "{self.name}": adapt must not be called where mean and variance were given')
         scaler = Standardize("all" if self.axis is None else "channel" if len(self.axis) == 1 else "feature").fit(data)
@@ -156,7 +191,9 @@ class Normalization(Layer):
         self.variance.assign(moments.variance.reshape(form))
 
     def lower(self, b, x):
-        """A batchnorm of mean 0 divides, over rows of as many elements as there are variances; with gamma = variance it multiplies."""
+        """A batchnorm of mean 0 divides, over rows of as many elements as there are variances; with gamma = variance
+        it multiplies.
+        """
         mean, variance, size = b.weight(self.mean), b.weight(self.variance), self.mean.data.size
         zero = b.op("fill", [], value=0.0, rank=1, d0=size)
         if len(self.mean.shape) > 1:
@@ -169,4 +206,9 @@ class Normalization(Layer):
 
     def get_config(self):
         given = {} if self._given is None else {"mean": self._given[0].tolist(), "variance": self._given[1].tolist()}
-        return {**super().get_config(), "axis": self.axis if self.axis is None else list(self.axis), **given, "invert": self.invert}
+        return {
+            **super().get_config(),
+            "axis": self.axis if self.axis is None else list(self.axis),
+            **given,
+            "invert": self.invert,
+        }

@@ -1,12 +1,15 @@
 """Noise in training: Dropout and GaussianNoise. In inference both pass their input on."""
+
 from .. import checks
 from .base import Layer
 
 
 class Dropout(Layer):
-    """In training sets each element to 0 with probability `rate` and multiplies the rest by ``1 / (1 - rate)`` (Srivastava et al. 2014, inverted form).
+    """In training sets each element to 0 with probability `rate` and multiplies the rest by ``1 / (1 - rate)``
+    (Srivastava et al. 2014, inverted form).
 
-    The mask is a function of the model's seed, the step, and the element's position, so it does not depend on the number of threads.
+    The mask is a function of the model's seed, the step, and the element's position, so it does not depend on the
+    number of threads.
 
     Parameters
     ----------
@@ -21,14 +24,21 @@ class Dropout(Layer):
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
         owner = f'Dropout "{self.name}"'
-        self.rate = checks.number(owner, "rate", rate, "be the probability of dropping, in 0 to 1 (1 not included)", lambda v: 0 <= v < 1)
+        self.rate = checks.number(
+            owner, "rate", rate, "be the probability of dropping, in 0 to 1 (1 not included)", lambda v: 0 <= v < 1
+        )
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = None if seed is None else checks.integer(owner, "seed", seed)
 
     def build(self, shape):
-        if self.noise_shape is not None and (len(self.noise_shape) != len(shape) or any(
-                d not in (None, 1) and d != s for d, s in zip(self.noise_shape, shape))):
-            raise ValueError(f'layer "{self.name}": noise_shape must have 1, None or the size of the input in every dimension, got {self.noise_shape} for {shape}')
+        if self.noise_shape is not None and (
+            len(self.noise_shape) != len(shape)
+            or any(d not in (None, 1) and d != s for d, s in zip(self.noise_shape, shape))
+        ):
+            raise ValueError(
+                f'layer "{self.name}": noise_shape must have 1, None or the size of the input in every '
+                f"dimension, got {self.noise_shape} for {shape}"
+            )
 
     def lower(self, b, x):
         if not b.training or self.rate == 0:
@@ -60,7 +70,11 @@ class GaussianNoise(Layer):
         self.seed = None if seed is None else checks.integer(f'GaussianNoise "{self.name}"', "seed", seed)
 
     def lower(self, b, x):
-        return b.op("gaussian_noise", [x], stddev=self.stddev, stream=b.stream(self.seed)) if b.training and self.stddev else x
+        return (
+            b.op("gaussian_noise", [x], stddev=self.stddev, stream=b.stream(self.seed))
+            if b.training and self.stddev
+            else x
+        )
 
     def get_config(self):
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

@@ -1,4 +1,5 @@
 """Layers that move or rearrange pixels: Flatten, Reshape, ZeroPadding2D, Cropping2D, UpSampling2D."""
+
 import numbers
 from math import prod
 
@@ -29,20 +30,30 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
-        rule = f'Reshape "{self.name}": target_shape must be 1 to 3 positive integers, one of which may be -1, got {target_shape!r}'
+        rule = (
+            f'Reshape "{self.name}": target_shape must be 1 to 3 positive integers, '
+            f"one of which may be -1, got {target_shape!r}"
+        )
         try:
             self.target_shape = tuple(int(d) for d in target_shape if isinstance(d, numbers.Integral))
         except TypeError:
             raise ValueError(rule) from None
-        if len(self.target_shape) != len(target_shape) or not 1 <= len(target_shape) <= 3 or self.target_shape.count(-1) > 1 \
-                or any(d < 1 and d != -1 for d in self.target_shape):
+        if (
+            len(self.target_shape) != len(target_shape)
+            or not 1 <= len(target_shape) <= 3
+            or self.target_shape.count(-1) > 1
+            or any(d < 1 and d != -1 for d in self.target_shape)
+        ):
             raise ValueError(rule)
 
     def lower(self, b, x):
         count = prod(x.shape[1:])
         known = prod(d for d in self.target_shape if d != -1)
         if count % known or (-1 not in self.target_shape and count != known):
-            raise ValueError(f'layer "{self.name}": target_shape {self.target_shape} must hold the {count} elements of an input of shape {x.shape[1:]}')
+            raise ValueError(
+                f'layer "{self.name}": target_shape {self.target_shape} must hold the {count} elements of an '
+                f"input of shape {x.shape[1:]}"
+            )
         shape = (x.shape[0], *(count // known if d == -1 else d for d in self.target_shape))
         return b.op("reshape", [x], rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
 
@@ -109,6 +120,7 @@ class UpSampling2D(Layer):
     interpolation : "nearest" or "bilinear"
         "bilinear" interpolates between pixel centres; beyond the outermost centres it continues the border.
     """
+
     MODES = ("nearest", "bilinear")
 
     def __init__(self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs):
@@ -122,7 +134,9 @@ class UpSampling2D(Layer):
         image_shape(self.name, shape)
 
     def lower(self, b, x):
-        return b.op("upsample2d", [x], factor_h=self.size[0], factor_w=self.size[1], mode=self.MODES.index(self.interpolation))
+        return b.op(
+            "upsample2d", [x], factor_h=self.size[0], factor_w=self.size[1], mode=self.MODES.index(self.interpolation)
+        )
 
     def get_config(self):
         return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}

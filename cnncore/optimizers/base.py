@@ -1,4 +1,5 @@
 """What all optimizers share: the learning rate, clipping, weight decay, and state in flat buffers."""
+
 import re
 
 import numpy as np
@@ -10,15 +11,18 @@ from . import schedules
 
 
 class Optimizer(Configurable):
-    """Base of optimizers. One is lowered to update operations, each a single pass over a contiguous range of all weights.
+    """Base of optimizers. One is lowered to update operations, each a single pass over a contiguous range of all
+    weights.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
         A schedule is a function of the number of steps done.
     weight_decay : float, optional
-        Decoupled: before the update ``w -= learning_rate * weight_decay * w``. See also exclude_from_weight_decay. Unlike it,
-        a kernel_regularizer=L2 acts through the gradient. (PyTorch's SGD weight_decay=d acts through the gradient too and equals L2(d / 2).)
+        Decoupled: before the update ``w -= learning_rate * weight_decay * w``. See also exclude_from_weight_decay.
+        Unlike it,
+        a kernel_regularizer=L2 acts through the gradient. (PyTorch's SGD weight_decay=d acts through the gradient too
+        and equals L2(d / 2).)
     clipnorm : float, optional
         Each variable's gradient is scaled down to at most this L2 norm.
     clipvalue : float, optional
@@ -33,22 +37,31 @@ class Optimizer(Configurable):
     iterations : int
         Steps done.
     """
-    slots = ()                                    # names of the state that there is for each weight
 
-    def __init__(self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, name=None):
+    slots = ()  # names of the state that there is for each weight
+
+    def __init__(
+        self, learning_rate, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, name=None
+    ):
         self.name = name or type(self).__name__.lower()
         owner = type(self).__name__
         if sum(value is not None for value in (clipnorm, clipvalue, global_clipnorm)) > 1:
-            raise ValueError(f"{owner}: only one of clipnorm, clipvalue and global_clipnorm must be given, "
-                             f"got clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}")
+            raise ValueError(
+                f"{owner}: only one of clipnorm, clipvalue and global_clipnorm must be given, "
+                f"got clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+            )
         self.weight_decay = None if weight_decay is None else checks.non_negative(owner, "weight_decay", weight_decay)
         self.clipnorm = None if clipnorm is None else checks.positive(owner, "clipnorm", clipnorm)
         self.clipvalue = None if clipvalue is None else checks.positive(owner, "clipvalue", clipvalue)
-        self.global_clipnorm = None if global_clipnorm is None else checks.positive(owner, "global_clipnorm", global_clipnorm)
+        self.global_clipnorm = (
+            None if global_clipnorm is None else checks.positive(owner, "global_clipnorm", global_clipnorm)
+        )
         self.iterations = 0
         self._excluded = set(), ()
-        self._learning_rate = self._checked_rate(schedules.get(learning_rate) if isinstance(learning_rate, dict) else learning_rate)
-        self._store, self.state = None, {}        # slot name -> flat buffer in the layout of the store's parameters
+        self._learning_rate = self._checked_rate(
+            schedules.get(learning_rate) if isinstance(learning_rate, dict) else learning_rate
+        )
+        self._store, self.state = None, {}  # slot name -> flat buffer in the layout of the store's parameters
 
     def _checked_rate(self, value):
         if isinstance(value, schedules.LearningRateSchedule):
@@ -63,9 +76,13 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, value):
-        if isinstance(self._learning_rate, schedules.LearningRateSchedule) and not isinstance(value, schedules.LearningRateSchedule):
-            raise TypeError(f"{type(self).__name__}: the learning rate follows {self._learning_rate!r} and cannot be set; "
-                            "build the optimizer with a number to change it while training")
+        if isinstance(self._learning_rate, schedules.LearningRateSchedule) and not isinstance(
+            value, schedules.LearningRateSchedule
+        ):
+            raise TypeError(
+                f"{type(self).__name__}: the learning rate follows {self._learning_rate!r} and cannot be set; "
+                "build the optimizer with a number to change it while training"
+            )
         self._learning_rate = self._checked_rate(value)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
@@ -86,15 +103,20 @@ class Optimizer(Configurable):
         if store is self._store:
             return
         if self._store is not None and self._store.layout.keys().isdisjoint(store.layout):
-            raise ValueError(f'optimizer "{self.name}": must serve one model, got the weights of a second one; compile each model with an optimizer '
-                             "of its own")
+            raise ValueError(
+                f'optimizer "{self.name}": must serve one model, got the weights of a second one; compile each '
+                "model with an optimizer "
+                "of its own"
+            )
         state = {slot: _core.aligned_zeros(store.parameters.size) for slot in self.slots}
         if self._store is not None:
             for variable, (buffer, offset) in store.layout.items():
                 before = self._store.layout.get(variable)
                 if buffer == "parameters" and before is not None:
                     for slot in self.slots:
-                        store.view(state[slot], variable, offset)[...] = store.view(self.state[slot], variable, before[1])
+                        store.view(state[slot], variable, offset)[...] = store.view(
+                            self.state[slot], variable, before[1]
+                        )
         self._store, self.state = store, state
 
     def hyper(self):
@@ -107,27 +129,44 @@ class Optimizer(Configurable):
         """Append the update of these variables: one operation for each contiguous range that is treated alike."""
         groups = {}
         for variable in variables:
-            groups.setdefault(self.weight_decay if self.weight_decay and self._decays(variable) else 0.0, []).append(variable)
+            groups.setdefault(self.weight_decay if self.weight_decay and self._decays(variable) else 0.0, []).append(
+                variable
+            )
         hyper = Value("float32", (4,), storage="hyper", name="hyper")
         value = lambda storage, offset, count: Value("float32", (count,), storage=storage, offset=offset, name=storage)
-        updates = []                              # (offset, count, decay, scale)
+        updates = []  # (offset, count, decay, scale)
         if self.clipnorm is not None:
             for decay, members in groups.items():
                 for variable in members:
                     offset, count = store.layout[variable][1], variable.data.size
                     squares = graph.add("sum_of_squares", [value("gradients", offset, count)], section=UPDATE)
-                    updates.append((offset, count, decay, graph.add("clip_scale", [squares], section=UPDATE, clip=self.clipnorm)))
+                    updates.append(
+                        (offset, count, decay, graph.add("clip_scale", [squares], section=UPDATE, clip=self.clipnorm))
+                    )
         else:
-            ranges = [(offset, count, decay) for decay, members in groups.items() for offset, count in store.ranges(members)]
+            ranges = [
+                (offset, count, decay) for decay, members in groups.items() for offset, count in store.ranges(members)
+            ]
             scale = None
             if self.global_clipnorm is not None:
-                squares = [graph.add("sum_of_squares", [value("gradients", offset, count)], section=UPDATE) for offset, count, _ in ranges]
+                squares = [
+                    graph.add("sum_of_squares", [value("gradients", offset, count)], section=UPDATE)
+                    for offset, count, _ in ranges
+                ]
                 scale = graph.add("clip_scale", squares, section=UPDATE, clip=self.global_clipnorm)
             updates = [(*r, scale) for r in ranges]
         for offset, count, decay, scale in updates:
             state = [value(f"slot{i}", offset, count) for i in range(len(self.slots))]
-            self._lower(graph, value("parameters", offset, count), value("gradients", offset, count), hyper, state, scale,
-                        weight_decay=decay, clip_value=self.clipvalue or 0.0)
+            self._lower(
+                graph,
+                value("parameters", offset, count),
+                value("gradients", offset, count),
+                hyper,
+                state,
+                scale,
+                weight_decay=decay,
+                clip_value=self.clipvalue or 0.0,
+            )
 
     def _lower(self, graph, parameter, gradient, hyper, state, scale, **attributes):
         raise NotImplementedError(f"{type(self).__name__} must override _lower()")
@@ -140,5 +179,11 @@ class Optimizer(Configurable):
 
     def get_config(self):
         rate = self._learning_rate
-        return {"name": self.name, "learning_rate": schedules.serialize(rate) if isinstance(rate, schedules.LearningRateSchedule) else rate,
-                "weight_decay": self.weight_decay, "clipnorm": self.clipnorm, "clipvalue": self.clipvalue, "global_clipnorm": self.global_clipnorm}
+        return {
+            "name": self.name,
+            "learning_rate": schedules.serialize(rate) if isinstance(rate, schedules.LearningRateSchedule) else rate,
+            "weight_decay": self.weight_decay,
+            "clipnorm": self.clipnorm,
+            "clipvalue": self.clipvalue,
+            "global_clipnorm": self.global_clipnorm,
+        }
