@@ -44,6 +44,8 @@ EVERY_LAYER = [
     layers.GlobalMaxPooling2D(),
     layers.LeakyReLU(0.1),
     layers.MaxPooling2D((2, 1), padding="valid"),
+    layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]),
+    layers.Preprocessing(cc.preprocessing.Standardize().fit(np.random.default_rng(9).random((20, 8, 8, 3)))),
     layers.ReLU(6.0, 0.1, 0.5),
     layers.Rescaling(1 / 255, -1.0),
     layers.Reshape((4, -1)),
