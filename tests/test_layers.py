@@ -34,6 +34,7 @@ NAMES = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "ReLU",
     "Rescaling",
     "Reshape",

@@ -205,10 +205,6 @@ class Normalization(Layer):
         return b.op("add", [y, mean]) if self.invert else y
 
     def get_config(self):
-        given = {} if self._given is None else {"mean": self._given[0].tolist(), "variance": self._given[1].tolist()}
-        return {
-            **super().get_config(),
-            "axis": self.axis if self.axis is None else list(self.axis),
-            **given,
-            "invert": self.invert,
-        }
+        mean, variance = (None, None) if self._given is None else (a.tolist() for a in self._given)
+        axis = None if self.axis is None else list(self.axis)
+        return {**super().get_config(), "axis": axis, "mean": mean, "variance": variance, "invert": self.invert}

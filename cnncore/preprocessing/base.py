@@ -179,7 +179,8 @@ class Preprocessor(Configurable):
     def _checked_arrays(self, arrays):
         result = {}
         for name, value in arrays.items():
-            result[name] = np.ascontiguousarray(value, np.float32).reshape(np.shape(value) or (1,))
+            with np.errstate(over="ignore"):
+                result[name] = np.ascontiguousarray(value, np.float32).reshape(np.shape(value) or (1,))
             if not np.isfinite(result[name]).all():
                 raise ValueError(f"{self._owner}: {name} is beyond the range of float32; rescale the data first, with preprocessing.Rescale")
         return result

@@ -20,14 +20,15 @@ class Moments:
         self.count, self.mean, self.m2 = 0, np.zeros(features), np.zeros(features)
 
     def update(self, x):
-        """Add the rows of x, float64 (n, features)."""
-        n = len(x)
-        mean = x.mean(axis=0)
-        centred = x - mean
-        self.merge(n, mean, np.einsum("ij,ij->j", centred, centred))
+        """Add the rows of x, float64 (n, k * features): k samples side by side, such as the pixels of an image."""
+        means = x.mean(axis=0)
+        centred = x - means
+        m2 = np.einsum("ij,ij->j", centred, centred).reshape(-1, len(self.mean)).sum(axis=0)
+        means = means.reshape(-1, len(self.mean))
+        mean = means.mean(axis=0)
+        self._merge(len(x) * len(means), mean, m2 + len(x) * ((means - mean) ** 2).sum(axis=0))
 
-    def merge(self, n, mean, m2):
-        """Add n rows of which mean and squared deviations are known."""
+    def _merge(self, n, mean, m2):
         delta, total = mean - self.mean, self.count + n
         self.mean = self.mean + delta * (n / total)
         self.m2 = self.m2 + m2 + delta**2 * (self.count * n / total)

@@ -2,7 +2,7 @@
 import numpy as np
 
 from .. import checks
-from .base import Preprocessor, grouped, per_choice
+from .base import Preprocessor, features_last, per_choice
 from .moments import Moments
 
 RESOLUTION = 2.0**-24                 # of float32: a deviation below this share of the mean is rounding
@@ -93,7 +93,7 @@ class Standardize(_Affine):
         self._statistics = Moments(int(np.prod(self._shape(shape))))
 
     def _update(self, x, y):
-        self._statistics.update(grouped(x, self.per))
+        self._statistics.update(features_last(x))
 
     def _finish(self):
         moments, shape = self._statistics, self._shape(self.sample_shape)
