@@ -202,7 +202,10 @@ def _function(inputs, attributes, outputs):
 
 @bound("log_backward", "arctan_backward")
 def _function_backward(inputs, attributes, outputs):
-    """1 / x or 1 / (1 + x^2) in at most six roundings, and the product; where 1 / (1 + x^2) is below 2^-126 it may be flushed."""
+    """1 / x or 1 / (1 + x^2) in at most six roundings, and the product.
+
+    Where 1 / (1 + x^2) is below 2^-126 it may be flushed.
+    """
     return [8 * U * np.abs(np.where(np.isfinite(outputs[0]), outputs[0], 0.0)) + TINY * np.abs(inputs[0])]
 
 
@@ -218,26 +221,32 @@ def _sample_moments(x, per_channel):
 
 @bound("standardize")
 def _standardize(inputs, attributes, outputs):
-    """(x - mean) scale / d: the errors of mean and variance carried on, the mean's rounding to float32, and four roundings."""
+    """(x - mean) scale / d: the errors of mean and variance carried on, the mean rounded, and four roundings."""
     (x,) = inputs
+    per_channel = attributes.get("per_channel", 0)
     own = {key: value for key, value in attributes.items() if key != "scale"}
     d, follows = ref.preprocess.standard_deviation(x, **own)
-    mean_error, var_error = _sample_moments(x, attributes.get("per_channel", 0))
-    mean_error = mean_error + U * np.abs(ref.preprocess.standard_moments(x, attributes.get("per_channel", 0))[0])
-    return [np.abs(attributes.get("scale", 1.0)) / d * mean_error + np.abs(outputs[0]) * (np.where(follows, var_error / (2 * d**2), 0.0) + 4 * U)]
+    mean_error, var_error = _sample_moments(x, per_channel)
+    mean_error = mean_error + U * np.abs(ref.preprocess.standard_moments(x, per_channel)[0])
+    relative = np.where(follows, var_error / (2 * d**2), 0.0) + 4 * U
+    return [np.abs(attributes.get("scale", 1.0)) / d * mean_error + np.abs(outputs[0]) * relative]
 
 
 @bound("standardize_backward")
 def _standardize_backward(inputs, attributes, outputs):
-    """As of batch normalisation: (|x| + |mean|) / d stands for xhat; the variance's error counts three halves, once per factor 1 / d."""
+    """As of batch normalisation: (|x| + |mean|) / d stands for xhat.
+
+    The variance's error counts three halves: 1 / d three times.
+    """
+    per_channel = attributes.get("per_channel", 0)
     grad_y, x = np.abs(ref.window.f64(inputs[0])), ref.window.f64(inputs[1])
     own = {key: value for key, value in attributes.items() if key != "scale"}
     d, follows = ref.preprocess.standard_deviation(x, **own)
-    mean, axes = ref.preprocess.standard_moments(x, attributes.get("per_channel", 0))[0], ref.preprocess._axes(x, attributes.get("per_channel", 0))
+    mean, axes = ref.preprocess.standard_moments(x, per_channel)[0], ref.preprocess._axes(x, per_channel)
     average = lambda v: v.mean(axis=axes, keepdims=True)
     n, xhat = x.size // d.size, (np.abs(x) + np.abs(mean)) / d
     inner = grad_y + average(grad_y) + np.where(follows, xhat * average(grad_y * xhat), 0.0)
-    moved = np.where(follows, 1.5 * _sample_moments(x, attributes.get("per_channel", 0))[1] / d**2, 0.0)
+    moved = np.where(follows, 1.5 * _sample_moments(x, per_channel)[1] / d**2, 0.0)
     return [np.abs(attributes.get("scale", 1.0)) / d * inner * (moved + REDUCTION * (n + 10) * U)]
 
 

@@ -381,8 +381,13 @@ def _sample_shape(rng):
 
 
 def _standard_attributes(rng):
-    return {"scale": float(rng.choice([1.0, -0.5, 55.0])), "ridge": float(rng.choice([0.0, 0.25, 10.0])), "epsilon": float(rng.choice([0.125, 4.0])),
-            "per_channel": int(rng.integers(0, 2)), "divide": int(rng.random() < 0.8)}
+    return {
+        "scale": float(rng.choice([1.0, -0.5, 55.0])),
+        "ridge": float(rng.choice([0.0, 0.25, 10.0])),
+        "epsilon": float(rng.choice([0.125, 4.0])),
+        "per_channel": int(rng.integers(0, 2)),
+        "divide": int(rng.random() < 0.8),
+    }
 
 
 @generator("standardize")

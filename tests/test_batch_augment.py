@@ -1,4 +1,5 @@
-"""Batch augmentation: the pixels against NumPy bit for bit, the draws against a Philox of its own, and what training needs of them."""
+"""Batch augmentation: the pixels against NumPy bit for bit, the draws against a Philox of its own, and what training
+needs of them."""
 
 import time
 
@@ -70,7 +71,9 @@ def expected(recipe, x, draws):
 
 RECIPES = {
     "nothing": BatchAugment(),
-    "cifar": BatchAugment(flip=0.5, shift=2, cutout=4, rescale=1 / 255, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26)),
+    "cifar": BatchAugment(
+        flip=0.5, shift=2, cutout=4, rescale=1 / 255, mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26)
+    ),
     "all flips, edge": BatchAugment(flip=0.5, flip_vertical=0.5, shift=(3, 1), border="edge"),
     "reflect": BatchAugment(flip=0.5, shift=(8, 6), border="reflect", rescale=0.1),
     "symmetric": BatchAugment(shift=(9, 7), border="symmetric"),
@@ -108,7 +111,9 @@ def test_any_width_and_channels(c, w):
 @pytest.mark.parametrize("seed, epoch", [(0, 0), (2**64 - 1, 3), (12345678901234567890, 2**40 + 7)])
 def test_draws_follow_from_seed_epoch_and_number(seed, epoch):
     """Each field from its word of a Philox in plain Python."""
-    recipe, x = BatchAugment(flip=0.5, flip_vertical=0.25, shift=(3, 2), size=(6, 5), cutout=(4, 3), cutout_probability=0.7, mixup=0.3), images(300)
+    recipe, x = BatchAugment(
+        flip=0.5, flip_vertical=0.25, shift=(3, 2), size=(6, 5), cutout=(4, 3), cutout_probability=0.7, mixup=0.3
+    ), images(300)
     numbers = np.array([0, 1, 299, 17])
     _, draws = recipe._run(x, numbers, seed, epoch, 1)
     for row, number in zip(draws, numbers):
@@ -128,11 +133,14 @@ def test_draws_follow_from_seed_epoch_and_number(seed, epoch):
     assert np.array_equal(partners["number"], draws["partner"][:len(numbers)])
     _, own = recipe._run(x, partners["number"].copy(), seed, epoch, 1)
     for name in ("flip", "flip_vertical", "top", "left", "cut_top", "cut_left", "cut_bottom", "cut_right"):
-        assert np.array_equal(partners[name], own[name][:len(numbers)])          # a partner is moved as it is when it comes itself
+        assert np.array_equal(
+            partners[name], own[name][: len(numbers)]
+        )  # a partner is moved as it is when it comes itself
 
 
 def test_draws_are_uniform_and_shares_are_beta():
-    """Frequencies and moments within five standard deviations; Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1))."""
+    """Frequencies and moments within five standard deviations; Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a +
+    1))."""
     n = 20000
     x, numbers = images(n, 4, 4, 1), np.arange(n)
     for alpha in (0.2, 1.0, 3.0):
@@ -211,10 +219,14 @@ def test_training_with_a_flow():
     x = (rng.integers(0, 100, (256, 8, 8, 1)) + 100 * y[:, None, None, None]).astype(np.uint8)
 
     def train():
-        model = cc.Sequential([cc.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(2)])
+        model = cc.Sequential(
+            [cc.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(2)]
+        )
         model.set_weights([np.random.default_rng(2).normal(0, 0.2, w.shape) for w in model.get_weights()])
         model.compile("adam", "mse", seed=0)
-        flow = BatchAugment(flip=0.5, shift=1, rescale=1 / 255, mean=0.5, std=0.3, mixup=0.2).flow(x, y, batch_size=32, seed=6, num_classes=2)
+        flow = BatchAugment(flip=0.5, shift=1, rescale=1 / 255, mean=0.5, std=0.3, mixup=0.2).flow(
+            x, y, batch_size=32, seed=6, num_classes=2
+        )
         return model.fit(flow, epochs=6, verbose=0).history["loss"]
 
     losses = train()
@@ -223,7 +235,9 @@ def test_training_with_a_flow():
 
 def test_cost_on_cifar_batches():
     """The whole recipe on 128 x 32 x 32 x 3 bytes; the bound leaves room for a busy machine (0.25 ms are usual)."""
-    x, recipe = RNG.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8), BatchAugment(flip=0.5, shift=4, cutout=16, rescale=1 / 255, mean=0.5, std=0.25)
+    x, recipe = RNG.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8), BatchAugment(
+        flip=0.5, shift=4, cutout=16, rescale=1 / 255, mean=0.5, std=0.25
+    )
     numbers, best = RNG.integers(0, 2000, 128), np.inf
     for epoch in range(30):
         start = time.perf_counter()
@@ -235,11 +249,20 @@ def test_cost_on_cifar_batches():
 # ---------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"flip": 1.5}, "flip must be a probability"), ({"shift": -1}, "shift must be an integer >= 0"), ({"shift": (1, 2, 3)}, "shift must be a whole number or a pair"),
-    ({"border": "mirror"}, "border must be one of"), ({"std": 0.0}, "std must be > 0"), ({"mixup": -1}, "mixup must be"), ({"size": (0, 3)}, "size must be"),
-    ({"cutout_probability": None}, "cutout_probability must be"), ({"mean": [[1.0]]}, "mean must be a number or one per channel"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"flip": 1.5}, "flip must be a probability"),
+        ({"shift": -1}, "shift must be an integer >= 0"),
+        ({"shift": (1, 2, 3)}, "shift must be a whole number or a pair"),
+        ({"border": "mirror"}, "border must be one of"),
+        ({"std": 0.0}, "std must be > 0"),
+        ({"mixup": -1}, "mixup must be"),
+        ({"size": (0, 3)}, "size must be"),
+        ({"cutout_probability": None}, "cutout_probability must be"),
+        ({"mean": [[1.0]]}, "mean must be a number or one per channel"),
+    ],
+)
 def test_wrong_recipes(arguments, message):
     with pytest.raises(ValueError, match=message):
         BatchAugment(**arguments)
@@ -247,18 +270,28 @@ def test_wrong_recipes(arguments, message):
 
 def test_what_does_not_fit_the_images_is_refused():
     x = images()
-    for recipe, message in ((BatchAugment(mean=(1.0, 2.0)), "mean must have one value per channel, 3, got 2"), (BatchAugment(size=(10, 7)), "cannot be cut out"),
-                            (BatchAugment(shift=(9, 0), border="reflect"), "at most"), (BatchAugment(shift=(0, 8), border="wrap"), "at most")):
+    for recipe, message in (
+        (BatchAugment(mean=(1.0, 2.0)), "mean must have one value per channel, 3, got 2"),
+        (BatchAugment(size=(10, 7)), "cannot be cut out"),
+        (BatchAugment(shift=(9, 0), border="reflect"), "at most"),
+        (BatchAugment(shift=(0, 8), border="wrap"), "at most"),
+    ):
         with pytest.raises(ValueError, match=message):
             recipe(x)
         with pytest.raises(ValueError, match=message):
             recipe.flow(x)
     recipe = BatchAugment(mixup=0.2)
-    for call, message in ((lambda: recipe(x[0]), "images must have shape"), (lambda: recipe(x, indices=[0, 11]), "must be 0 to 10, got 11"),
-                          (lambda: recipe(x, indices=[-1]), "must be 0 to 10, got -1"), (lambda: recipe(x, indices=[0.5]), "whole numbers"),
-                          (lambda: recipe(x, seed=-1), "seed"), (lambda: recipe.flow(x, np.arange(11)), "num_classes must be given"),
-                          (lambda: recipe.flow(x, np.arange(11), num_classes=10), "0 to 9"), (lambda: recipe.flow(x, np.arange(10), num_classes=10), "one entry per image"),
-                          (lambda: BatchAugment().flow(x, np.arange(11), num_classes=11), "left out")):
+    for call, message in (
+        (lambda: recipe(x[0]), "images must have shape"),
+        (lambda: recipe(x, indices=[0, 11]), "must be 0 to 10, got 11"),
+        (lambda: recipe(x, indices=[-1]), "must be 0 to 10, got -1"),
+        (lambda: recipe(x, indices=[0.5]), "whole numbers"),
+        (lambda: recipe(x, seed=-1), "seed"),
+        (lambda: recipe.flow(x, np.arange(11)), "num_classes must be given"),
+        (lambda: recipe.flow(x, np.arange(11), num_classes=10), "0 to 9"),
+        (lambda: recipe.flow(x, np.arange(10), num_classes=10), "one entry per image"),
+        (lambda: BatchAugment().flow(x, np.arange(11), num_classes=11), "left out"),
+    ):
         with pytest.raises(ValueError, match=message):
             call()
     assert recipe(x, indices=np.zeros(0, int)).shape == (0, 9, 7, 3)

@@ -86,8 +86,8 @@ class Preprocessing(Layer):
     def build(self, shape):
         if self._arrays and not self._preprocessing._fits(tuple(shape[1:])):
             raise ValueError(
-                f'layer "{self.name}": samples must have shape {self._sample_shape} as those the preprocessing '
-                f"was fitted on, got {tuple(shape[1:])}"
+                f'layer "{self.name}": samples must have shape {self._sample_shape} as those the preprocessing was '
+                f'fitted on, got {tuple(shape[1:])}'
             )
         for name, array in self._arrays.items():
             self.add_weight(name, array.shape, _holding(array), trainable=False)
@@ -97,15 +97,10 @@ class Preprocessing(Layer):
 
     def get_config(self):
         from .. import preprocessing as module
-
-        return {
-            **super().get_config(),
-            "preprocessing": {
-                **module.serialize(self._preprocessing),
-                "sample_shape": None if self._sample_shape is None else list(self._sample_shape),
-                "arrays": {name: list(array.shape) for name, array in self._arrays.items()},
-            },
-        }
+        sample = None if self._sample_shape is None else list(self._sample_shape)
+        arrays = {name: list(array.shape) for name, array in self._arrays.items()}
+        described = {**module.serialize(self._preprocessing), "sample_shape": sample, "arrays": arrays}
+        return {**super().get_config(), "preprocessing": described}
 
 
 class Normalization(Layer):
@@ -138,25 +133,21 @@ class Normalization(Layer):
             self._given = np.asarray(mean, np.float32), np.asarray(variance, np.float32)
             if not all(np.isfinite(a).all() for a in self._given) or (self._given[1] < 0).any():
                 raise ValueError(
-                    f"{owner}: mean and variance must be finite and variance must not be negative, got "
-                    f"{mean!r} and {variance!r}"
+                    f"{owner}: mean and variance must be finite and variance must not be negative, got {mean!r} and "
+                    f"{variance!r}"
                 )
         self.mean = self.variance = None
 
     def _statistics_shape(self, shape):
         """Of mean and variance, for inputs of `shape`."""
         rank = len(shape)
-        axes = (
-            ()
-            if self.axis is None
-            else tuple(sorted(a + rank if isinstance(a, int) and a < 0 else a for a in self.axis))
-        )
+        axes = tuple(sorted(a + rank if isinstance(a, int) and a < 0 else a for a in self.axis or ()))
         for form, valid in (((1,), ()), (tuple(shape[-1:]), (rank - 1,)), (tuple(shape[1:]), tuple(range(1, rank)))):
             if axes == valid:
                 return form
         raise ValueError(
-            f'layer "{self.name}": axis must be -1, None or all axes but the first, {tuple(range(1, rank))}, '
-            f"got {self.axis} for {tuple(shape)}"
+            f'layer "{self.name}": axis must be -1, None or all axes but the first, {tuple(range(1, rank))}, got '
+            f'{self.axis} for {tuple(shape)}'
         )
 
     def build(self, shape):
@@ -166,8 +157,8 @@ class Normalization(Layer):
             values = [np.broadcast_to(v.reshape(v.shape[-len(form) :] if v.size > 1 else (1,)), form) for v in values]
         except ValueError:
             raise ValueError(
-                f'layer "{self.name}": mean and variance must have shape {form}, got {self._given[0].shape} '
-                f"and {self._given[1].shape}"
+                f'layer "{self.name}": mean and variance must have shape {form}, got {self._given[0].shape} and '
+                f'{self._given[1].shape}'
             ) from None
         self.mean, self.variance = (
             self.add_weight(name, form, _holding(v), trainable=False) for name, v in zip(("mean", "variance"), values)
@@ -191,9 +182,8 @@ class Normalization(Layer):
         self.variance.assign(moments.variance.reshape(form))
 
     def lower(self, b, x):
-        """A batchnorm of mean 0 divides, over rows of as many elements as there are variances; with gamma = variance
-        it multiplies.
-        """
+        """A batchnorm of mean 0 divides, over rows of as many elements as there are variances; with gamma = variance it
+        multiplies."""
         mean, variance, size = b.weight(self.mean), b.weight(self.variance), self.mean.data.size
         zero = b.op("fill", [], value=0.0, rank=1, d0=size)
         if len(self.mean.shape) > 1:

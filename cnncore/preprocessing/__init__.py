@@ -32,8 +32,8 @@ from .projection import LDA, PCA, PCAWhitening, ZCAWhitening
 from .scaling import MeanImage, MinMax, Rescale, Standardize, ZScore
 
 _registry = Registry("preprocessing", [
-    Arctan, GlobalContrastNormalization, HounsfieldWindow, Impute, LDA, Log, MeanImage, MinMax, PCA, PCAWhitening, PerImageCenter, PerImageStandardize,
-    Pipeline, Rescale, Standardize, ZCAWhitening, ZScore])
+    Arctan, GlobalContrastNormalization, HounsfieldWindow, Impute, LDA, Log, MeanImage, MinMax, PCA, PCAWhitening,
+    PerImageCenter, PerImageStandardize, Pipeline, Rescale, Standardize, ZCAWhitening, ZScore])
 
 serialize = _registry.serialize
 
@@ -73,6 +73,6 @@ def prepend(model, preprocessor, input_shape=None, dtype="uint8"):
     return whole
 
 
-__all__ = ["Arctan", "GlobalContrastNormalization", "HounsfieldWindow", "Impute", "LDA", "Log", "MeanImage", "MinMax", "PCA", "PCAWhitening",
-           "PerImageCenter", "PerImageStandardize", "Pipeline", "Preprocessor", "Rescale", "Standardize", "ZCAWhitening", "ZScore", "deserialize",
-           "prepend", "serialize"]
+__all__ = ["Arctan", "GlobalContrastNormalization", "HounsfieldWindow", "Impute", "LDA", "Log", "MeanImage", "MinMax",
+           "PCA", "PCAWhitening", "PerImageCenter", "PerImageStandardize", "Pipeline", "Preprocessor", "Rescale",
+           "Standardize", "ZCAWhitening", "ZScore", "deserialize", "prepend", "serialize"]

@@ -12,18 +12,19 @@ CHUNK = 4_000_000                     # elements that are taken to float64 at a 
 class Preprocessor(Configurable):
     """Base of all preprocessing.
 
-    A preprocessing is fitted once, on the training split only (statistics of test data would leak into training), and is then applied
-    to all data alike::
+    A preprocessing is fitted once, on the training split only (statistics of test data would leak into training), and
+    is then applied to all data alike::
 
         scaler = preprocessing.Standardize().fit(x_train)
         model = cnncore.Sequential([cnncore.Input((32, 32, 3), dtype="uint8"), scaler.layer(), ...])
 
-    Its place is inside the model: `layer` gives a layer with the fitted arrays as weights that no gradient reaches, so that they are stored in
-    the model's file, and fit, evaluate and predict take raw data. `transform` runs the same operations of the engine on arrays.
-    Data that do not fit into memory are fitted batch by batch, with `partial_fit` or by giving `fit` an iterable of batches.
+    Its place is inside the model: `layer` gives a layer with the fitted arrays as weights that no gradient reaches, so
+    that they are stored in the model's file, and fit, evaluate and predict take raw data. `transform` runs the same
+    operations of the engine on arrays. Data that do not fit into memory are fitted batch by batch, with `partial_fit`
+    or by giving `fit` an iterable of batches.
 
-    Subclasses name their arrays in `array_names`, collect statistics in `_update`, compute the arrays in `_finish`, and lower to
-    operations in `lower`. Arguments of the constructor are attributes of the same name.
+    Subclasses name their arrays in `array_names`, collect statistics in `_update`, compute the arrays in `_finish`, and
+    lower to operations in `lower`. Arguments of the constructor are attributes of the same name.
     """
     array_names = ()                  # what fitting finds; nothing: there is nothing to fit
     needs_labels = False
@@ -49,7 +50,8 @@ class Preprocessor(Configurable):
         Parameters
         ----------
         x : array of shape (n, ...), or an iterable of batches
-            The training split. Batches are x, (x, y) or (x, y, weight), as of `Model.fit`; the weights are not looked at.
+            The training split. Batches are x, (x, y) or (x, y, weight), as of `Model.fit`; the weights are not looked
+            at.
         y : array of shape (n,), optional
             Labels, which LDA needs; the others do not look at them.
 
@@ -61,7 +63,8 @@ class Preprocessor(Configurable):
         Raises
         ------
         ValueError
-            For no samples, NaN or infinity where they are not expected, and values outside the domain; nothing is changed then.
+            For no samples, NaN or infinity where they are not expected, and values outside the domain; nothing is
+            changed then.
         """
         before = self.sample_shape, self._arrays, self._statistics
         self.sample_shape, self._arrays, self._statistics = None, {}, None
@@ -86,7 +89,10 @@ class Preprocessor(Configurable):
             As of fit, and for samples of another shape than before; nothing is changed then.
         """
         if self._arrays and self._statistics is None:
-            raise ValueError(f"{self._owner}: partial_fit cannot go on from arrays alone, the statistics are not kept in a file; fit anew")
+            raise ValueError(
+                f"{self._owner}: partial_fit cannot go on from arrays alone, the statistics are not kept in a file; "
+                "fit anew"
+            )
         for part, labels in list(self._checked_parts(x, y)):
             self._add(part, labels)
         self._arrays = {}                     # computed when they are next asked for
@@ -104,7 +110,9 @@ class Preprocessor(Configurable):
     def _checked_parts(self, x, y):
         x = self._checked(x)
         if self.sample_shape is not None and x.shape[1:] != self.sample_shape:
-            raise ValueError(f"{self._owner}: samples must have shape {self.sample_shape} as those before, got {x.shape[1:]}")
+            raise ValueError(
+                f"{self._owner}: samples must have shape {self.sample_shape} as those before, got {x.shape[1:]}"
+            )
         if self.needs_labels:
             y = self._checked_labels(y, len(x))
         step = max(1, CHUNK // max(1, math.prod(x.shape[1:])))
@@ -126,14 +134,19 @@ class Preprocessor(Configurable):
             lowest, highest = (np.nanmin, np.nanmax) if self.takes_nan and not np.isnan(x).all() else (np.min, np.max)
             ends = float(lowest(x)), float(highest(x))
             if not self.takes_nan and math.isnan(ends[0]):
-                raise ValueError(f"{self._owner}: x must be finite, got NaN; replace what is missing first, with preprocessing.Impute")
+                raise ValueError(
+                    f"{self._owner}: x must be finite, got NaN; replace what is missing first, with "
+                    "preprocessing.Impute"
+                )
             if math.isinf(ends[0]) or math.isinf(ends[1]):
                 raise ValueError(f"{self._owner}: x must be finite, got an infinity")
         else:
             ends = float(x.min()), float(x.max())
         if ends[0] < low or ends[1] > high:
-            raise ValueError(f"{self._owner}: x must be {f'>= {low:g}' if high == math.inf else f'in {low:g} to {high:g}'}, "
-                             f"got {ends[0] if ends[0] < low else ends[1]:g}{self._domain_remedy()}")
+            raise ValueError(
+                f"{self._owner}: x must be {f'>= {low:g}' if high == math.inf else f'in {low:g} to {high:g}'}, "
+                f"got {ends[0] if ends[0] < low else ends[1]:g}{self._domain_remedy()}"
+            )
         return x
 
     def _domain_remedy(self):
@@ -145,7 +158,10 @@ class Preprocessor(Configurable):
         y = batches.to_array(y, f"{self._owner}: y")
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if y.shape != (n,) or y.dtype.kind not in "iub":
-            raise ValueError(f"{self._owner}: y must be {n} whole numbers, the class of each sample, got {y.dtype} of shape {y.shape}")
+            raise ValueError(
+                f"{self._owner}: y must be {n} whole numbers, the class of each sample, got {y.dtype} of shape "
+                f"{y.shape}"
+            )
         return y
 
     def _add(self, x, y):
@@ -182,7 +198,10 @@ class Preprocessor(Configurable):
             with np.errstate(over="ignore"):
                 result[name] = np.ascontiguousarray(value, np.float32).reshape(np.shape(value) or (1,))
             if not np.isfinite(result[name]).all():
-                raise ValueError(f"{self._owner}: {name} is beyond the range of float32; rescale the data first, with preprocessing.Rescale")
+                raise ValueError(
+                    f"{self._owner}: {name} is beyond the range of float32; rescale the data first, with "
+                    "preprocessing.Rescale"
+                )
         return result
 
     def restore(self, sample_shape, arrays):
@@ -194,8 +213,12 @@ class Preprocessor(Configurable):
             Where the names or types of the arrays are not those of this preprocessing.
         """
         if set(arrays) != set(self.array_names) or not all(np.asarray(a).dtype == np.float32 for a in arrays.values()):
-            raise ValueError(f"{self._owner}: arrays must be float32 and have the names {', '.join(self.array_names) or 'none'}, got {', '.join(arrays) or 'none'}")
-        self.sample_shape, self._arrays, self._statistics = None if sample_shape is None else tuple(sample_shape), dict(arrays), None
+            raise ValueError(
+                f"{self._owner}: arrays must be float32 and have the names {', '.join(self.array_names) or 'none'}, "
+                f"got {', '.join(arrays) or 'none'}"
+            )
+        self.sample_shape = None if sample_shape is None else tuple(sample_shape)
+        self._arrays, self._statistics = dict(arrays), None
         return self
 
     # -- applying --
@@ -218,7 +241,8 @@ class Preprocessor(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must override lower()")
 
     def layer(self, name=None):
-        """A `cnncore.layers.Preprocessing` with a copy of what was fitted; goes first into a model, whose file then holds it."""
+        """A `cnncore.layers.Preprocessing` with a copy of what was fitted; goes first into a model, whose file then
+        holds it."""
         from ..layers import Preprocessing
         return Preprocessing(self, name=name)
 
@@ -239,15 +263,19 @@ class Preprocessor(Configurable):
         RuntimeError
             Before fitting.
         ValueError
-            For samples of another shape than those fitted, NaN or infinity, and values outside the domain. (Inside a model, where data pass
-            unseen, these give NaN or what the equation gives.)
+            For samples of another shape than those fitted, NaN or infinity, and values outside the domain. (Inside a
+            model, where data pass unseen, these give NaN or what the equation gives.)
         """
         x = self._checked(x)
         if self.array_names and self.arrays and not self._fits(x.shape[1:]):
-            raise ValueError(f"{self._owner}: samples must have shape {self.sample_shape} as those fitted, got {x.shape[1:]}")
+            raise ValueError(
+                f"{self._owner}: samples must have shape {self.sample_shape} as those fitted, got {x.shape[1:]}"
+            )
         from ..model import Input, Model
-        inputs = Input(x.shape[1:], dtype="uint8" if x.dtype == np.uint8 else "float32", name="x")        # names that count nothing up
-        return Model(inputs, self.layer("transform")(inputs), name="transform").predict(x, batch_size=max(1, CHUNK // math.prod(x.shape[1:])), verbose=0)
+        # with names given, so that those of the user's layers do not depend on it
+        inputs = Input(x.shape[1:], dtype="uint8" if x.dtype == np.uint8 else "float32", name="x")
+        model = Model(inputs, self.layer("transform")(inputs), name="transform")
+        return model.predict(x, batch_size=max(1, CHUNK // math.prod(x.shape[1:])), verbose=0)
 
     def output_shape(self, shape):
         """The shape of a transformed sample, for a sample's shape."""

@@ -5,14 +5,16 @@ import numpy as np
 
 from .. import checks
 from .base import Preprocessor, grouped
-from .scaling import _Affine
+from .scaling import _Affine, not_zero
 
 
 class Log(_Affine):
-    """``x' = log(x + offset) / log(max + offset)``, the logarithmic normalisation: for data that span orders of magnitude.
+    """``x' = log(x + offset) / log(max + offset)``, the logarithmic normalisation: for data that span orders of
+    magnitude.
 
-    With the default offset 1 the domain is x >= 0 and the training data come to lie in 0..1; with offset 0 it is ``log x / log max`` and x must be
-    at least 1, since the logarithm of what is below is negative. Where max + offset is 1 the result is 0 for all training data.
+    With the default offset 1 the domain is x >= 0 and the training data come to lie in 0..1; with offset 0 it is ``log
+    x / log max`` and x must be at least 1, since the logarithm of what is below is negative. Where max + offset is 1
+    the result is 0 for all training data.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ class Log(_Affine):
         return {"offset": self.offset, "per": self.per}
 
     def _domain_remedy(self):
-        return " (log must not be negative or undefined); shift the data first with preprocessing.Rescale, or give a larger offset"
+        return ("; the logarithm must not be negative or undefined: shift the data with preprocessing.Rescale, or give a "
+                "larger offset")
 
     def _begin(self, shape):
         self._statistics = np.full(int(np.prod(self._shape(shape))), -np.inf)
@@ -69,9 +72,11 @@ class Arctan(Preprocessor):
 
 
 class HounsfieldWindow(Preprocessor):
-    """The window of a computed tomography image: ``x' = low + (high - low) clip((slope x + intercept - (center - width / 2)) / width, 0, 1)``.
+    """The window of a computed tomography image.
 
-    ``slope x + intercept`` are Hounsfield units, -1000 for air and 0 for water; slope and intercept are those of the DICOM file. Nothing is fitted.
+    ``x' = low + (high - low) clip((slope x + intercept - (center - width / 2)) / width, 0, 1)``, where
+    ``slope x + intercept`` are Hounsfield units, -1000 for air and 0 for water; slope and intercept are those of the
+    DICOM file. Nothing is fitted.
 
     Parameters
     ----------
@@ -89,7 +94,7 @@ class HounsfieldWindow(Preprocessor):
         owner = self._owner
         self.center, self.width = checks.number(owner, "center", center), checks.positive(owner, "width", width)
         self.low, self.high = checks.number(owner, "low", low), checks.number(owner, "high", high)
-        self.slope = checks.number(owner, "slope", slope, "be a finite number other than 0", lambda v: math.isfinite(v) and v != 0)
+        self.slope = not_zero(owner, "slope", slope)
         self.intercept = checks.number(owner, "intercept", intercept)
         if self.low >= self.high:
             raise ValueError(f"{owner}: low must be below high, got {low!r} and {high!r}")
@@ -100,8 +105,10 @@ class HounsfieldWindow(Preprocessor):
     def lower(self, b, x, weights):
         size = self.high - self.low
         scale = size / self.width
-        above = b.op("affine", [x], scale=self.slope * scale, offset=(self.intercept - self.center + self.width / 2) * scale)
-        return b.op("affine", [b.op("activation", [above], activation=1, max_value=size)], offset=self.low)      # relu: 0 below the window
+        begin = self.center - self.width / 2
+        above = b.op("affine", [x], scale=self.slope * scale, offset=(self.intercept - begin) * scale)
+        clipped = b.op("activation", [above], activation=1, max_value=size)           # relu: 0 below the window
+        return b.op("affine", [clipped], offset=self.low)
 
     def _why_no_inverse(self):
         return "what lay outside the window is gone"

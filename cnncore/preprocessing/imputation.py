@@ -23,14 +23,14 @@ class _RunningMean:
 class Impute(Preprocessor):
     """What is missing, NaN, becomes the mean, the median or the most frequent value of what is there.
 
-    That is sound where values are missing at random. Where their being missing says something (an examination that was not made), any value in their
-    place is a bias; then give the network a feature more that tells.
+    That is sound where values are missing at random. Where their being missing says something (an examination that was
+    not made), any value in their place is a bias; then give the network a feature more that tells.
 
     Parameters
     ----------
     strategy : "mean", "median" or "mode"
-        The mode is for categories: at most 65,536 different values. The median is exact for as many, and close to it beyond: see
-        `cnncore.preprocessing.moments.ValueCounts`.
+        The mode is for categories: at most 65,536 different values. The median is exact for as many, and close to it
+        beyond: see `cnncore.preprocessing.moments.ValueCounts`.
     per : "feature", "channel" or "all"
         Over what it is taken, as of `Standardize`; default "feature".
     """
@@ -49,7 +49,8 @@ class Impute(Preprocessor):
         return {"feature": int(np.prod(shape)), "channel": shape[-1], "all": 1}[self.per]
 
     def _fits(self, shape):
-        return shape == self.sample_shape if self.per == "feature" else self._groups(shape) == self._groups(self.sample_shape)
+        same_groups = self._groups(shape) == self._groups(self.sample_shape)
+        return shape == self.sample_shape if self.per == "feature" else same_groups
 
     def _begin(self, shape):
         groups = self._groups(shape)
@@ -70,16 +71,20 @@ class Impute(Preprocessor):
         else:
             empty = [i for i, counts in enumerate(self._statistics) if len(counts.values) == 0]
         if len(empty):
-            raise ValueError(f"Impute: every {'feature' if self.per == 'feature' else self.per} must have a value in some sample, but number {empty[0]} is "
-                             "always missing; leave it out")
+            raise ValueError(
+                f"Impute: every {'feature' if self.per == 'feature' else self.per} must have a value in some sample, "
+                f"but number {empty[0]} is always missing; leave it out"
+            )
         if self.strategy == "mean":
             return {"values": self._statistics.means}
         if self.strategy == "median":
             return {"values": [counts.median() for counts in self._statistics]}
         many = [i for i, counts in enumerate(self._statistics) if not counts.exact]
         if many:
-            raise ValueError(f'Impute: strategy "mode" must be used with at most {self._statistics[many[0]].limit} different values, number {many[0]} has '
-                             'more; use "median"')
+            raise ValueError(
+                f'Impute: strategy "mode" must be used with at most {self._statistics[many[0]].limit} different '
+                f'values, number {many[0]} has more; use "median"'
+            )
         return {"values": [counts.mode() for counts in self._statistics]}
 
     def lower(self, b, x, weights):

@@ -1,8 +1,8 @@
 """Running moments: means, variances and scatter matrices of batches that come one after another.
 
-Batches are merged by the pairwise formula of Chan, Golub and LeVeque (1983, Algorithms for computing the sample variance): with counts n and
-m and the difference d of the means, ``M = M_n + M_m + d d' n m / (n + m)``. Nothing is ever computed as E[x^2] - E[x]^2, so a mean far
-above the deviation costs no digits. Everything is float64.
+Batches are merged by the pairwise formula of Chan, Golub and LeVeque (1983, Algorithms for computing the sample
+variance): with counts n and m and the difference d of the means, ``M = M_n + M_m + d d' n m / (n + m)``. Nothing is
+ever computed as E[x^2] - E[x]^2, so a mean far above the deviation costs no digits. Everything is float64.
 """
 import numpy as np
 
@@ -67,8 +67,9 @@ class Scatter:
 class ValueCounts:
     """The values that one feature takes, sorted, and how often each.
 
-    Exact up to `limit` different values. Beyond that neighbours are merged, by weight, to half as many: a rank is then off by at most half a
-    group each time, in the worst case by a share ``count / limit**2`` of all values, which is less than a thousandth for 4 million values.
+    Exact up to `limit` different values. Beyond that neighbours are merged, by weight, to half as many: a rank is then
+    off by at most half a group each time, in the worst case by a share ``count / limit**2`` of all values, which is
+    less than a thousandth for 4 million values.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class ValueCounts:
 
     def _merge_neighbours(self):
         self.exact = False
-        below = np.cumsum(self.counts) - self.counts / 2                                       # the rank of each value's middle
+        below = np.cumsum(self.counts) - self.counts / 2  # the rank of each value's middle
         group = np.minimum((below * (self.limit // 2) / self.counts.sum()).astype(np.int64), self.limit // 2 - 1)
         first = np.flatnonzero(np.diff(group, prepend=-1))
         middle = (first + np.append(first[1:], len(group)) - 1) // 2

@@ -66,7 +66,8 @@ class PerImageStandardize(_PerImage):
 class GlobalContrastNormalization(_PerImage):
     """``x' = scale (x - mean(x)) / max(epsilon, sqrt(regularization + var(x)))`` of each image over all its channels.
 
-    Goodfellow, Bengio and Courville 2016, Deep Learning, equation 12.3; Coates, Ng and Lee 2011 used regularization 10 for bytes.
+    Goodfellow, Bengio and Courville 2016, Deep Learning, equation 12.3; Coates, Ng and Lee 2011 used regularization 10
+    for bytes.
 
     Parameters
     ----------

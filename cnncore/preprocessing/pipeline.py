@@ -66,13 +66,17 @@ class Pipeline(Preprocessor):
         return all(step.fitted for step in self.steps)
 
     def fit(self, x, y=None):
-        """Fit each step in turn. An iterable of batches is walked once per step that is fitted, so it must begin anew each time."""
+        """Fit each step in turn. An iterable of batches is walked once per step that is fitted, so it must begin anew
+        each time."""
         own = self._sample_shape
         before = [(step, step.sample_shape, step._arrays, step._statistics) for step in self.steps]
         iterable = batches.is_iterable_of_batches(x, y)
         to_fit = [i for i, step in enumerate(self.steps) if step.array_names]
         if iterable and iter(x) is x and len(to_fit) > 1:
-            raise ValueError(f"Pipeline: x must be an array or an iterable that can be walked {len(to_fit)} times, once per fitted step, got a generator")
+            raise ValueError(
+                f"Pipeline: x must be an array or an iterable that can be walked {len(to_fit)} times, once per fitted "
+                "step, got a generator"
+            )
         if not iterable:
             x = self.steps[0]._checked(x)
             y = self._checked_labels(y, len(x)) if self.needs_labels else y
@@ -89,10 +93,14 @@ class Pipeline(Preprocessor):
         return self
 
     def partial_fit(self, x, y=None):
-        """Add one batch, where a single step is fitted; with several, each needs the ones before it done, and its own pass: see `fit`."""
+        """Add one batch, where a single step is fitted; with several, each needs the ones before it done, and its own
+        pass: see `fit`."""
         to_fit = [i for i, step in enumerate(self.steps) if step.array_names]
         if len(to_fit) > 1:
-            raise ValueError(f"Pipeline: partial_fit must be used with one fitted step, this one has {len(to_fit)}; give fit an iterable of batches")
+            raise ValueError(
+                f"Pipeline: partial_fit must be used with one fitted step, this one has {len(to_fit)}; give fit an "
+                "iterable of batches"
+            )
         for i in to_fit:
             for step in self.steps[:i]:
                 x = step.transform(x)
@@ -113,7 +121,10 @@ class Pipeline(Preprocessor):
 
     def restore(self, sample_shape, arrays):
         if set(arrays) != set(self.array_names):
-            raise ValueError(f"Pipeline: arrays must have the names {', '.join(self.array_names) or 'none'}, got {', '.join(arrays) or 'none'}")
+            raise ValueError(
+                f"Pipeline: arrays must have the names {', '.join(self.array_names) or 'none'}, got "
+                f"{', '.join(arrays) or 'none'}"
+            )
         shape = sample_shape
         for i, step in enumerate(self.steps):
             step.restore(shape, {name: arrays[f"{i}.{name}"] for name in step.array_names})

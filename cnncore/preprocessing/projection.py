@@ -18,8 +18,10 @@ class _Projection(Preprocessor):
     def _begin(self, shape):
         features = math.prod(shape)
         if features > MOST_FEATURES:
-            raise ValueError(f"{self._owner}: samples must have at most {MOST_FEATURES} features, got {features} of shape {shape}, whose covariance "
-                             f"would take {features**2 * 8 / 2**30:.0f} GiB; resize or crop them first")
+            raise ValueError(
+                f"{self._owner}: samples must have at most {MOST_FEATURES} features, got {features} of shape {shape}, "
+                f"whose covariance would take {features**2 * 8 / 2**30:.0f} GiB; resize or crop them first"
+            )
         self._statistics = Scatter(features)
 
     def _update(self, x, y):
@@ -29,7 +31,7 @@ class _Projection(Preprocessor):
         return shape if self.keeps_shape else self.arrays["projection"].shape[1:]
 
     def lower(self, b, x, weights):
-        centred = b.op("subtract", [flatten(b, x), weights["mean"]])      # before the product, which would lose it in a large bias
+        centred = b.op("subtract", [flatten(b, x), weights["mean"]])      # first: a bias would lose digits
         y = b.op("dense", [centred, weights["projection"]])
         return unflatten(b, y, x.shape[1:]) if self.keeps_shape else y
 
@@ -43,7 +45,9 @@ class _Projection(Preprocessor):
 
 
 def principal_axes(scatter, owner):
-    """Variances (biased, descending) and axes (columns) of a scatter; the largest entry of each axis is positive, so that signs are repeatable."""
+    """Variances (biased, descending) and axes (columns) of a scatter.
+
+    The largest entry of each axis is positive, so that signs are repeatable."""
     if scatter.count < 2:
         raise ValueError(f"{owner}: x must have at least 2 samples, got {scatter.count}")
     variances, axes = np.linalg.eigh(scatter.matrix / scatter.count)
@@ -61,15 +65,19 @@ def _deviations(variances, epsilon, owner):
     """sqrt(variance + epsilon), or ValueError where that is 0."""
     rank = rank_of(variances)
     if epsilon == 0 and rank < len(variances):
-        raise ValueError(f"{owner}: epsilon must be > 0, the data vary in {rank} of {len(variances)} directions only (constant features, or fewer "
-                         "samples than features) and 0 would be divided by 0")
+        raise ValueError(
+            f"{owner}: epsilon must be > 0, the data vary in {rank} of {len(variances)} directions only (constant "
+            "features, or fewer samples than features) and 0 would be divided by 0"
+        )
     return np.sqrt(variances + epsilon)
 
 
 class PCA(_Projection):
-    """Principal component analysis: ``x' = (x - mean) V``, the columns of V the eigenvectors of the covariance with the largest eigenvalues.
+    """Principal component analysis: ``x' = (x - mean) V``, the columns of V the eigenvectors of the covariance with the
+    largest eigenvalues.
 
-    Pearson 1901; Hotelling 1933. The components are uncorrelated, the first has the largest variance. Images become vectors.
+    Pearson 1901; Hotelling 1933. The components are uncorrelated, the first has the largest variance. Images become
+    vectors.
 
     Parameters
     ----------
@@ -86,7 +94,10 @@ class PCA(_Projection):
     def __init__(self, n_components=None):
         super().__init__()
         if isinstance(n_components, float) and not 0 < n_components < 1:
-            raise ValueError(f"{self._owner}: n_components must be an integer >= 1, a share between 0 and 1, or None, got {n_components!r}")
+            raise ValueError(
+                f"{self._owner}: n_components must be an integer >= 1, a share between 0 and 1, or None, got "
+                f"{n_components!r}"
+            )
         if n_components is not None and not isinstance(n_components, float):
             n_components = checks.integer(self._owner, "n_components", n_components, 1)
         self.n_components = n_components
@@ -99,7 +110,8 @@ class PCA(_Projection):
         total = variances.sum()
         share = variances / total if total > 0 else np.zeros_like(variances)
         kept = self._kept(share)
-        return {"mean": self._statistics.mean, "projection": self._scaled(variances[:kept], axes[:, :kept]), "explained": share[:kept]}
+        projection = self._scaled(variances[:kept], axes[:, :kept])
+        return {"mean": self._statistics.mean, "projection": projection, "explained": share[:kept]}
 
     def _kept(self, share):
         if self.n_components is None:
@@ -107,7 +119,10 @@ class PCA(_Projection):
         if isinstance(self.n_components, float):
             return min(int(np.searchsorted(np.cumsum(share), self.n_components)) + 1, len(share))
         if self.n_components > len(share):
-            raise ValueError(f"{self._owner}: n_components must be at most the number of features, {len(share)}, got {self.n_components}")
+            raise ValueError(
+                f"{self._owner}: n_components must be at most the number of features, {len(share)}, got "
+                f"{self.n_components}"
+            )
         return self.n_components
 
     def _scaled(self, variances, axes):
@@ -119,7 +134,8 @@ class PCA(_Projection):
 
 
 class PCAWhitening(PCA):
-    """Principal components of variance 1: ``x' = (x - mean) V (L + epsilon)^(-1/2)``, L the eigenvalues of the covariance.
+    """Principal components of variance 1: ``x' = (x - mean) V (L + epsilon)^(-1/2)``, L the eigenvalues of the
+    covariance.
 
     The covariance of x' is the identity, up to epsilon. Images become vectors.
 
@@ -128,8 +144,8 @@ class PCAWhitening(PCA):
     n_components : int, float or None
         As of `PCA`.
     epsilon : float
-        In squared units of the data, at least 0, default 1e-5, for data in 0..1: directions of a smaller variance are noise and are not blown up.
-        It is no machine epsilon; Krizhevsky 2009 and others take 0.01 to 0.1 for images.
+        In squared units of the data, at least 0, default 1e-5, for data in 0..1: directions of a smaller variance are
+        noise and are not blown up. It is no machine epsilon; Krizhevsky 2009 and others take 0.01 to 0.1 for images.
     """
 
     def __init__(self, n_components=None, epsilon=1e-5):
@@ -146,8 +162,8 @@ class PCAWhitening(PCA):
 class ZCAWhitening(_Projection):
     """Zero-phase component analysis: ``x' = (x - mean) V (L + epsilon)^(-1/2) V'`` (Bell and Sejnowski 1997).
 
-    Of all maps that make the covariance the identity this one, being symmetric, changes the data least: images stay images of the same shape, with
-    their edges sharpened.
+    Of all maps that make the covariance the identity this one, being symmetric, changes the data least: images stay
+    images of the same shape, with their edges sharpened.
 
     Parameters
     ----------
@@ -165,7 +181,8 @@ class ZCAWhitening(_Projection):
 
     def _finish(self):
         variances, axes = principal_axes(self._statistics, self._owner)
-        return {"mean": self._statistics.mean, "projection": axes / _deviations(variances, self.epsilon, self._owner) @ axes.T}
+        projection = axes / _deviations(variances, self.epsilon, self._owner) @ axes.T
+        return {"mean": self._statistics.mean, "projection": projection}
 
 
 class _ClassScatter:
@@ -186,24 +203,28 @@ class _ClassScatter:
 
 
 class LDA(_Projection):
-    """Linear discriminant analysis: ``x' = (x - mean) W``, the directions in which the classes lie furthest apart for their width.
+    """Linear discriminant analysis: ``x' = (x - mean) W``, the directions in which the classes lie furthest apart for
+    their width.
 
-    Fisher 1936; Rao 1948. The columns of W solve ``S_b w = lambda S_w w`` with the scatter between and within the classes; of C classes there
-    are at most C - 1. They are scaled so that the covariance within the classes is the identity. `fit` needs y.
+    Fisher 1936; Rao 1948. The columns of W solve ``S_b w = lambda S_w w`` with the scatter between and within the
+    classes; of C classes there are at most C - 1. They are scaled so that the covariance within the classes is the
+    identity. `fit` needs y.
 
     Parameters
     ----------
     n_components : int, optional
         At most C - 1 and the number of features; default as many as there are.
     shrinkage : float
-        In 0..1, default 0: S_w becomes ``(1 - shrinkage) S_w + shrinkage mean(diag S_w) I``, for few samples of many features. Directions in
-        which the classes have no width at all (constant features) are left out.
+        In 0..1, default 0: S_w becomes ``(1 - shrinkage) S_w + shrinkage mean(diag S_w) I``, for few samples of many
+        features. Directions in which the classes have no width at all (constant features) are left out.
     """
     needs_labels = True
 
     def __init__(self, n_components=None, shrinkage=0.0):
         super().__init__()
-        self.n_components = None if n_components is None else checks.integer(self._owner, "n_components", n_components, 1)
+        if n_components is not None:
+            n_components = checks.integer(self._owner, "n_components", n_components, 1)
+        self.n_components = n_components
         self.shrinkage = checks.number(self._owner, "shrinkage", shrinkage, "be in 0 to 1", lambda v: 0 <= v <= 1)
 
     def get_config(self):
@@ -222,8 +243,11 @@ class LDA(_Projection):
             raise ValueError(f"{self._owner}: y must have at least 2 classes, got {len(classes)}")
         most = min(len(classes) - 1, math.prod(self.sample_shape))
         if self.n_components is not None and self.n_components > most:
-            raise ValueError(f"{self._owner}: n_components must be at most {most}, for {len(classes)} classes and {math.prod(self.sample_shape)} features, "
-                             f"got {self.n_components}")
+            raise ValueError(
+                f"{self._owner}: n_components must be at most {most}, for {len(classes)} classes and "
+                f"{math.prod(self.sample_shape)} features, "
+                f"got {self.n_components}"
+            )
         counts = np.array([count for count, _ in classes.values()], np.float64)
         means = np.array([mean for _, mean in classes.values()])
         total = counts.sum()
@@ -233,7 +257,9 @@ class LDA(_Projection):
         variances, axes = np.linalg.eigh(within)
         rank = rank_of(variances[::-1]) if variances[-1] > 0 else 0
         if rank == 0:
-            raise ValueError(f"{self._owner}: the samples of each class must differ from each other, got classes of equal samples")
+            raise ValueError(
+                f"{self._owner}: the samples of each class must differ from each other, got classes of equal samples"
+            )
         whiten = axes[:, -rank:] / np.sqrt(variances[-rank:])
         spread = (means - mean) * np.sqrt(counts / total)[:, None] @ whiten
         _, _, directions = np.linalg.svd(spread, full_matrices=False)

@@ -8,6 +8,11 @@ from .moments import Moments
 RESOLUTION = 2.0**-24                 # of float32: a deviation below this share of the mean is rounding
 
 
+def not_zero(owner, name, value):
+    """Return `value` as a float; it must be finite and not 0."""
+    return checks.number(owner, name, value, "be a finite number other than 0", lambda v: np.isfinite(v) and v != 0)
+
+
 class Rescale(Preprocessor):
     """``x' = x * scale + offset``. Nothing is fitted.
 
@@ -22,7 +27,7 @@ class Rescale(Preprocessor):
 
     def __init__(self, scale=1 / 255, offset=0.0):
         super().__init__()
-        self.scale = checks.number("Rescale", "scale", scale, "be a finite number other than 0", lambda v: np.isfinite(v) and v != 0)
+        self.scale = not_zero("Rescale", "scale", scale)
         self.offset = checks.number("Rescale", "offset", offset)
 
     def get_config(self):
@@ -67,15 +72,16 @@ class _Affine(Preprocessor):
 class Standardize(_Affine):
     """``x' = (x - mean) / std``: mean 0 and standard deviation 1 over the data set.
 
-    Per channel this is what ResNets take (He et al. 2016), and with divide=False, the mean colour alone, what VGG takes (Simonyan and Zisserman
-    2015). The deviation is the biased one, as in batch normalisation. A constant feature, one whose deviation is below the resolution of
-    float32, becomes 0: it is centred and divided by 1. This is a channel's mean over the whole data set; for that of each image see
-    `PerImageCenter`.
+    Per channel this is what ResNets take (He et al. 2016), and with divide=False, the mean colour alone, what VGG takes
+    (Simonyan and Zisserman 2015). The deviation is the biased one, as in batch normalisation. A constant feature, one
+    whose deviation is below the resolution of float32, becomes 0: it is centred and divided by 1. This is a channel's
+    mean over the whole data set; for that of each image see `PerImageCenter`.
 
     Parameters
     ----------
     per : "channel", "feature" or "all"
-        Over what mean and std are taken: one pair for each channel (the last axis), for each element of a sample, or one for all.
+        Over what mean and std are taken: one pair for each channel (the last axis), for each element of a sample, or
+        one for all.
     divide : bool
         False: the mean is taken off and nothing is divided.
     """
@@ -110,7 +116,8 @@ class Standardize(_Affine):
 
 
 class ZScore(Standardize):
-    """``x' = (x - mean) / std`` of each feature: `Standardize` with per="feature", for tables; constant features become 0."""
+    """``x' = (x - mean) / std`` of each feature: `Standardize` with per="feature", for tables; constant features become
+    0."""
 
     def __init__(self):
         super().__init__("feature")
@@ -139,7 +146,8 @@ class MinMax(_Affine):
     low, high : float
         Default 0 and 1.
     per : "feature", "channel" or "all"
-        Over what minimum and maximum are taken, as of `Standardize`; default "feature". For images "all" keeps the colours.
+        Over what minimum and maximum are taken, as of `Standardize`; default "feature". For images "all" keeps the
+        colours.
     """
 
     def __init__(self, low=0.0, high=1.0, per="feature"):
@@ -157,7 +165,8 @@ class MinMax(_Affine):
 
     def _update(self, x, y):
         x = x.reshape(-1, len(self._statistics[0]))
-        self._statistics = [np.minimum(self._statistics[0], x.min(axis=0)), np.maximum(self._statistics[1], x.max(axis=0))]
+        low, high = self._statistics
+        self._statistics = [np.minimum(low, x.min(axis=0)), np.maximum(high, x.max(axis=0))]
 
     def _finish(self):
         low, high = self._statistics

@@ -2,10 +2,12 @@
 #include "kernels.h"
 #include "philox.h"
 
-static void convert_u8(ptrdiff_t n, const uint8_t *restrict x, const float *restrict scale, const float *restrict offset, float *restrict y) {
+static void convert_u8(ptrdiff_t n, const uint8_t *restrict x, const float *restrict scale,
+                       const float *restrict offset, float *restrict y) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)x[i] * scale[i] + offset[i];
 }
-static void convert_f32(ptrdiff_t n, const float *restrict x, const float *restrict scale, const float *restrict offset, float *restrict y) {
+static void convert_f32(ptrdiff_t n, const float *restrict x, const float *restrict scale,
+                        const float *restrict offset, float *restrict y) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * scale[i] + offset[i];
 }
 
@@ -30,7 +32,9 @@ static void blend(ptrdiff_t n, float a, const float *restrict x, float b, float 
     for (ptrdiff_t i = 0; i < n; i++) y[i] = a * y[i] + b * x[i];
 }
 
-static void draw(const cnn_random_key *key, uint64_t group, uint32_t words[CNN_RANDOM_GROUP]) { philox_group(key, group, words); }
+static void draw(const cnn_random_key *key, uint64_t group, uint32_t words[CNN_RANDOM_GROUP]) {
+    philox_group(key, group, words);
+}
 
 extern const cnn_augment_kernels KERNEL(cnn_augment);
 const cnn_augment_kernels KERNEL(cnn_augment) = {

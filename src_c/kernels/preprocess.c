@@ -7,8 +7,8 @@ VINLINE vf function_of(int kind, vf x) { return kind == CNN_LOG ? vlog(x) : varc
 VINLINE vf derivative_of(int kind, vf x) {
     vf one = vset(1.0f);
     if (kind == CNN_LOG) return one / x;
-    vf inverse = one / x,
-       square = inverse * inverse; /* 1 / (1 + x^2); beyond 1 as x^-2 / (1 + x^-2), which cannot overflow */
+    /* 1 / (1 + x^2); beyond 1 as x^-2 / (1 + x^-2), which cannot overflow */
+    vf inverse = one / x, square = inverse * inverse;
     return vselect(vabs(x) > one, square / (one + square), one / vfma(x, x, one));
 }
 
@@ -56,8 +56,6 @@ static void center_scale(ptrdiff_t n, ptrdiff_t width, const float *x, const flo
 
 extern const cnn_preprocess_kernels KERNEL(cnn_preprocess);
 const cnn_preprocess_kernels KERNEL(cnn_preprocess) = {
-    .function = function,
-    .function_backward = function_backward,
-    .replace_nan = replace_nan,
+    .function = function, .function_backward = function_backward, .replace_nan = replace_nan,
     .center_scale = center_scale,
 };

@@ -16,7 +16,8 @@ typedef struct cnn_preprocess_kernels {
                         const float *value, float *y);
     /* y[i] = (x[i] - mean[i % width]) * scale[i % width] for i < n: the difference first, so that x = mean gives 0
      * under any scale. */
-    void (*center_scale)(ptrdiff_t n, ptrdiff_t width, const float *x, const float *mean, const float *scale, float *y);
+    void (*center_scale)(ptrdiff_t n, ptrdiff_t width, const float *x, const float *mean, const float *scale,
+                         float *y);
 } cnn_preprocess_kernels;
 
 #endif

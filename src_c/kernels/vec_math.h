@@ -140,9 +140,9 @@ VINLINE vf vnormal(vf x, vf *density) {
     return vselect(x < vzero(), tail, vset(1.0f) - tail);
 }
 
-/* arctan x. |x| is folded at tan(pi/8) and tan(3 pi/8) onto r = t, (t - 1) / (t + 1) or -1 / t, |r| <= tan(pi/8), where
- * arctan r = r + r^3 P(r^2), P of degree 4 (relative error 7.0e-10); the folded angle's low part is added first. All x:
- * +-pi/2 at +-inf; NaN gives NaN. 1.82 ulp. */
+/* arctan x. t = |x| is folded at tan(pi/8) and tan(3 pi/8) onto r = t, (t - 1) / (t + 1) or -1 / t, |r| <= tan(pi/8),
+ * where arctan r = r + r^3 P(r^2), P of degree 4 (relative error 7.0e-10); the low part of the folded angle is added
+ * first. All x: +-pi/2 at +-inf; NaN gives NaN. 1.82 ulp. */
 VINLINE vf varctan(vf x) {
     vf t = vabs(x), one = vset(1.0f), zero = vzero();
     vi far = t > vset(2.41421356f), middle = t > vset(0.414213562f);

@@ -31,8 +31,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e, int kind) {
     cnn_share_grain(e, cnn_count(c->out[0]), GRAIN, &begin, &end);
     const float *grad_y = cnn_data(e, c->in[0]), *x = cnn_data(e, c->in[1]);
     float *grad_x = cnn_data(e, c->out[0]);
-    if (begin < end)
-        c->kernels->preprocess->function_backward(kind, end - begin, grad_y + begin, x + begin, grad_x + begin);
+    if (begin >= end) return;
+    c->kernels->preprocess->function_backward(kind, end - begin, grad_y + begin, x + begin, grad_x + begin);
 }
 
 static void run_log(const cnn_call *c, const cnn_exec *e) { run(c, e, CNN_LOG); }

@@ -45,9 +45,11 @@ static cnn_augment_draw draw(const job *j, int64_t number, int mixed) {
     const cnn_augment_recipe *r = j->r;
     uint32_t word[CNN_RANDOM_GROUP];
     j->k->draw(&j->key, (uint64_t)number, word);
-    cnn_augment_draw d = {.number = number, .flip = happens(word[0], r->flip), .flip_vertical = happens(word[1], r->flip_vertical),
-                          .top = (int32_t)below(word[2], r->h + 2 * r->pad_h - r->out_h + 1),
-                          .left = (int32_t)below(word[3], r->w + 2 * r->pad_w - r->out_w + 1), .partner = -1, .share = 1};
+    cnn_augment_draw d = {.number = number, .partner = -1, .share = 1};
+    d.flip = happens(word[0], r->flip);
+    d.flip_vertical = happens(word[1], r->flip_vertical);
+    d.top = (int32_t)below(word[2], r->h + 2 * r->pad_h - r->out_h + 1);
+    d.left = (int32_t)below(word[3], r->w + 2 * r->pad_w - r->out_w + 1);
     if (happens(word[4], r->cutout)) {
         box(below(word[5], r->out_h), r->cutout_h, r->out_h, &d.cut_top, &d.cut_bottom);
         box(below(word[6], r->out_w), r->cutout_w, r->out_w, &d.cut_left, &d.cut_right);
@@ -81,14 +83,14 @@ static void convert(const job *j, int64_t n, const char *x, float *y) {
 /* Row i of the window of one image, converted, flipped and erased. */
 static void window_row(const job *j, const cnn_augment_draw *d, int64_t i, char *reversed, float *y) {
     const cnn_augment_recipe *r = j->r;
-    int64_t c = r->c, w = r->out_w;
+    int64_t c = r->c, w = r->out_w, shift = r->pad_w - d->left;       /* column i of the image is column i + shift */
     int32_t from = j->source_row[d->top + (d->flip_vertical ? r->out_h - 1 - i : i)];
     if (from < 0) {
         memcpy(y, j->border, (size_t)(w * c) * sizeof *y);
     } else {
         const char *row = j->images + (d->number * r->h + from) * j->row;
-        int64_t begin = cnn_min(cnn_max(r->pad_w - d->left, 0), w), end = cnn_max(cnn_min(r->w + r->pad_w - d->left, w), begin);
-        const char *inside = row + (begin + d->left - r->pad_w) * j->pixel;        /* columns begin..end of the window lie in the image */
+        int64_t begin = cnn_min(cnn_max(shift, 0), w), end = cnn_max(cnn_min(r->w + shift, w), begin);   /* in the image */
+        const char *inside = row + (end > begin ? begin - shift : 0) * j->pixel;
         if (d->flip) j->k->reverse(end - begin, j->pixel, (const uint8_t *)inside, (uint8_t *)reversed);
         convert(j, (end - begin) * c, d->flip ? reversed : inside, y + (d->flip ? w - end : begin) * c);
         for (int64_t column = begin > 0 ? 0 : end; column < w; column++) {
@@ -101,7 +103,8 @@ static void window_row(const job *j, const cnn_augment_draw *d, int64_t i, char 
         }
     }
     if (i >= d->cut_top && i < d->cut_bottom)
-        for (int64_t column = d->cut_left; column < d->cut_right; column++) memcpy(y + column * c, r->cutout_value, (size_t)c * sizeof *y);
+        for (int64_t column = d->cut_left; column < d->cut_right; column++)
+            memcpy(y + column * c, r->cutout_value, (size_t)c * sizeof *y);
 }
 
 static void work(void *context, cnn_team *team, int thread, int threads) {
@@ -127,18 +130,23 @@ static void work(void *context, cnn_team *team, int thread, int threads) {
 }
 
 int cnn_augment_batch(const cnn_augment_recipe *r, const void *images, int64_t count, int64_t n, const int64_t *numbers,
-                      uint64_t seed, uint64_t epoch, int threads, int isa, cnn_augment_draw *draws, float *y, cnn_error *error) {
+                      uint64_t seed, uint64_t epoch, int threads, int isa, cnn_augment_draw *draws, float *y,
+                      cnn_error *error) {
     for (int64_t i = 0; i < n; i++)
         if (numbers[i] < 0 || numbers[i] >= count)
-            return cnn_fail(error, "augment: the numbers of the images must be 0 to %lld, got %lld", (long long)count - 1, (long long)numbers[i]);
+            return cnn_fail(error, "augment: the numbers of the images must be 0 to %lld, got %lld",
+                            (long long)count - 1, (long long)numbers[i]);
     if (threads == 0) threads = cnn_get_threads();
     threads = (int)cnn_max(1, cnn_min(threads, n));
-    int64_t pixel = r->c * cnn_dtype_bytes(r->dtype), width = r->out_w * r->c, rows = r->h + 2 * r->pad_h, columns = r->w + 2 * r->pad_w;
+    int64_t pixel = r->c * cnn_dtype_bytes(r->dtype), width = r->out_w * r->c;
+    int64_t rows = r->h + 2 * r->pad_h, columns = r->w + 2 * r->pad_w;
     size_t floats = (size_t)(width * (3 + threads)), numbers_of_source = (size_t)(rows + columns);
-    char *memory = cnn_alloc(floats * sizeof(float) + numbers_of_source * sizeof(int32_t) + (size_t)(threads * r->out_w * pixel));
+    char *memory = cnn_alloc(floats * sizeof(float) + numbers_of_source * sizeof(int32_t)
+                             + (size_t)(threads * r->out_w * pixel));
     if (!memory) return cnn_fail(error, "augment: out of memory");
-    job j = {.r = r, .k = cnn_isa_kernels(isa < 0 ? cnn_isa_in_use() : isa)->augment, .images = images, .count = count, .n = n, .pixel = pixel,
-             .row = r->w * pixel, .numbers = numbers, .key = {.seed = seed, .step = epoch, .stream = CNN_AUGMENT_STREAM}, .draws = draws, .y = y};
+    job j = {.r = r, .k = cnn_isa_kernels(isa < 0 ? cnn_isa_in_use() : isa)->augment,
+             .images = images, .count = count, .n = n, .pixel = pixel, .row = r->w * pixel, .numbers = numbers,
+             .key = {.seed = seed, .step = epoch, .stream = CNN_AUGMENT_STREAM}, .draws = draws, .y = y};
     j.scale = (float *)memory;
     j.offset = j.scale + width;
     j.border = j.offset + width;

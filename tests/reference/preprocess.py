@@ -52,7 +52,11 @@ def standard_deviation(x, ridge=0.0, epsilon=1e-8, per_channel=0, divide=1):
 
 def standardize(x, *, scale=1.0, per_channel=0, **others):
     """y = scale (x - mean) / max(epsilon, sqrt(ridge + var))."""
-    return scale * (f64(x) - standard_moments(x, per_channel)[0]) / standard_deviation(x, per_channel=per_channel, **others)[0]
+    return (
+        scale
+        * (f64(x) - standard_moments(x, per_channel)[0])
+        / standard_deviation(x, per_channel=per_channel, **others)[0]
+    )
 
 
 def standardize_backward(grad_y, x, *, scale=1.0, per_channel=0, **others):
