@@ -113,8 +113,9 @@ cdef extern from "../runtime/augment.h" nogil:
         const float *cutout_value
     ctypedef struct cnn_augment_draw:
         int64_t number
-    int cnn_augment_batch(const cnn_augment_recipe *, const void *, int64_t, int64_t, const int64_t *, uint64_t, uint64_t, int, int,
-                          cnn_augment_draw *, float *, cnn_error *)
+    int64_t cnn_augment_workspace_bytes(const cnn_augment_recipe *, int)
+    int cnn_augment_batch(const cnn_augment_recipe *, const void *, int64_t, int64_t, const int64_t *, uint64_t,
+                          uint64_t, int, int, void *, cnn_augment_draw *, float *, cnn_error *)
 
 VERSION = CNN_VERSION.decode()
 MAX_RANK, MAX_STORAGES, MAX_THREADS, ALIGNMENT = CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
@@ -486,6 +487,8 @@ def augment_batch(images, const int64_t[::1] numbers, float[:, :, :, ::1] out, p
     r.scale, r.offset, r.border_value, r.cutout_value = &scale[0], &offset[0], &border_value[0], &cutout_value[0]
     cdef int64_t total = count, n = numbers.shape[0]
     cdef int number = -1 if isa is None else isa_number(isa), status
+    threads = threads or cnn_get_threads()
+    cdef float[::1] workspace = np.empty(cnn_augment_workspace_bytes(&r, threads) // 4 + 1, np.float32)
     draws = np.zeros(n * (2 if mixup > 0 else 1), DRAWS)
     if n == 0:
         return draws
@@ -495,7 +498,7 @@ def augment_batch(images, const int64_t[::1] numbers, float[:, :, :, ::1] out, p
         raise RuntimeError("DRAWS does not describe cnn_augment_draw")
     with nogil:
         status = cnn_augment_batch(&r, &pixels[0], total, n, &numbers[0], seed, epoch, threads, number,
-                                   <cnn_augment_draw *>&drawn[0], &out[0, 0, 0, 0], &error)
+                                   &workspace[0], <cnn_augment_draw *>&drawn[0], &out[0, 0, 0, 0], &error)
     if status:
         raise ValueError(error.text.decode())
     return draws

@@ -129,40 +129,49 @@ static void work(void *context, cnn_team *team, int thread, int threads) {
     }
 }
 
+/* The workspace: rows of scale, offset, border and of each thread's partner, as floats; the sources; each thread's
+ * reversed row. */
+typedef struct workspace { int64_t width, floats, rows, columns, reversed; } workspace;
+
+static workspace lay_out(const cnn_augment_recipe *r, int threads) {
+    workspace w = {.width = r->out_w * r->c, .rows = r->h + 2 * r->pad_h, .columns = r->w + 2 * r->pad_w};
+    w.floats = w.width * (3 + threads);
+    w.reversed = w.width * cnn_dtype_bytes(r->dtype) * threads;
+    return w;
+}
+
+int64_t cnn_augment_workspace_bytes(const cnn_augment_recipe *r, int threads) {
+    workspace w = lay_out(r, threads);
+    return w.floats * (int64_t)sizeof(float) + (w.rows + w.columns) * (int64_t)sizeof(int32_t) + w.reversed;
+}
+
 int cnn_augment_batch(const cnn_augment_recipe *r, const void *images, int64_t count, int64_t n, const int64_t *numbers,
-                      uint64_t seed, uint64_t epoch, int threads, int isa, cnn_augment_draw *draws, float *y,
-                      cnn_error *error) {
+                      uint64_t seed, uint64_t epoch, int threads, int isa, void *memory, cnn_augment_draw *draws,
+                      float *y, cnn_error *error) {
     for (int64_t i = 0; i < n; i++)
         if (numbers[i] < 0 || numbers[i] >= count)
             return cnn_fail(error, "augment: the numbers of the images must be 0 to %lld, got %lld",
                             (long long)count - 1, (long long)numbers[i]);
-    if (threads == 0) threads = cnn_get_threads();
-    threads = (int)cnn_max(1, cnn_min(threads, n));
-    int64_t pixel = r->c * cnn_dtype_bytes(r->dtype), width = r->out_w * r->c;
-    int64_t rows = r->h + 2 * r->pad_h, columns = r->w + 2 * r->pad_w;
-    size_t floats = (size_t)(width * (3 + threads)), numbers_of_source = (size_t)(rows + columns);
-    char *memory = cnn_alloc(floats * sizeof(float) + numbers_of_source * sizeof(int32_t)
-                             + (size_t)(threads * r->out_w * pixel));
-    if (!memory) return cnn_fail(error, "augment: out of memory");
+    workspace space = lay_out(r, threads);
+    int64_t pixel = r->c * cnn_dtype_bytes(r->dtype), width = space.width;
     job j = {.r = r, .k = cnn_isa_kernels(isa < 0 ? cnn_isa_in_use() : isa)->augment,
              .images = images, .count = count, .n = n, .pixel = pixel, .row = r->w * pixel, .numbers = numbers,
              .key = {.seed = seed, .step = epoch, .stream = CNN_AUGMENT_STREAM}, .draws = draws, .y = y};
-    j.scale = (float *)memory;
+    j.scale = memory;
     j.offset = j.scale + width;
     j.border = j.offset + width;
     j.partner = j.border + width;
-    j.source_row = (int32_t *)(j.scale + floats);
-    j.source_column = j.source_row + rows;
-    j.reversed = (char *)(j.source_row + numbers_of_source);
+    j.source_row = (int32_t *)(j.scale + space.floats);
+    j.source_column = j.source_row + space.rows;
+    j.reversed = (char *)(j.source_column + space.columns);
     for (int64_t i = 0; i < width; i++) {
         j.scale[i] = r->scale[i % r->c];
         j.offset[i] = r->offset[i % r->c];
     }
     for (int64_t i = 0; i < width && r->border == CNN_BORDER_CONSTANT; i++)
         j.border[i] = r->border_value[i % r->c] * j.scale[i] + j.offset[i];
-    for (int64_t i = 0; i < rows; i++) j.source_row[i] = source(r->border, i - r->pad_h, r->h);
-    for (int64_t i = 0; i < columns; i++) j.source_column[i] = source(r->border, i - r->pad_w, r->w);
-    cnn_team_run(threads, work, &j);
-    cnn_free(memory);
+    for (int64_t i = 0; i < space.rows; i++) j.source_row[i] = source(r->border, i - r->pad_h, r->h);
+    for (int64_t i = 0; i < space.columns; i++) j.source_column[i] = source(r->border, i - r->pad_w, r->w);
+    cnn_team_run((int)cnn_max(1, cnn_min(threads, n)), work, &j);
     return 0;
 }

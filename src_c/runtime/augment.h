@@ -55,12 +55,15 @@ typedef struct cnn_augment_draw {
     int32_t unused;
 } cnn_augment_draw;
 
+/* The size of the memory that a call works in; 0 < threads. */
+int64_t cnn_augment_workspace_bytes(const cnn_augment_recipe *recipe, int threads);
+
 /* Augments images[numbers[i]] into y + i out_h out_w c for i < n. images: `count` <= 2^32 - 1 of them, contiguous;
  * numbers: each in [0, count). draws: n entries that are written, with mixup 2 n, of which the second n are those of the
- * partners. isa -1: the one in use. The shapes of the recipe are the caller's responsibility. Returns 0, or -1 with a
- * sentence (a number out of range, no memory) and nothing written. */
+ * partners. isa -1: the one in use. workspace: aligned to 4 bytes. The shapes of the recipe are the caller's
+ * responsibility. Returns 0, or -1 with a sentence (a number out of range) and nothing written. Allocates nothing. */
 int cnn_augment_batch(const cnn_augment_recipe *recipe, const void *images, int64_t count, int64_t n,
                       const int64_t *numbers, uint64_t seed, uint64_t epoch, int threads, int isa,
-                      cnn_augment_draw *draws, float *y, cnn_error *error);
+                      void *workspace, cnn_augment_draw *draws, float *y, cnn_error *error);
 
 #endif
