@@ -1,7 +1,8 @@
 """Builds cnncore/_core: the C library in src_c/, with its kernels compiled once per instruction set, behind one Cython
 module.
 
-Metadata is in pyproject.toml. CNNCORE_NO_OPENMP=1 builds the serial library; CC chooses the compiler.
+Metadata is in pyproject.toml. CNNCORE_NO_OPENMP=1 builds the serial library; CC chooses the compiler; CNNCORE_CFLAGS
+adds flags.
 """
 
 import os
@@ -25,6 +26,8 @@ COMMON = [
     "-fvisibility=hidden",
     "-Wall",
     "-Wextra",
+    "-g0",  # Python's own flags ask for debugging information, which would make the library several times larger
+    *os.environ.get("CNNCORE_CFLAGS", "").split(),  # for sanitizers and debuggers; see tools/sanitize.sh
 ]
 
 # Instruction sets by target: name -> flags for the files in src_c/kernels. The rest of the library is compiled for the

@@ -11,7 +11,7 @@ python=${PYTHON:-python3}
 cd "$copy"
 export CC=${CC:-gcc}
 flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
-CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
+CNNCORE_CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
 runtimes=$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.so)
 # Python itself does not free everything at exit, so leaks are not looked for here.
 # detect_stack_use_after_return stays off: gcc's replacement stack is not aligned to the 64 bytes of an AVX-512 vector, and vectors
