@@ -99,6 +99,17 @@ def test_pixels_are_those_of_numpy(name, dtype, isa):
     assert np.array_equal(one, expected(recipe, x, draws))
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_many_threads_on_large_images(threads):
+    """Enough pixels that every thread gets some; small batches are left to one."""
+    x, recipe = images(5, 400, 400), BatchAugment(flip=0.5, shift=20, border="reflect", cutout=30, mixup=0.5)
+    numbers = np.arange(10) % 5
+    one, draws = recipe._run(x, numbers, 5, 2, 1)
+    many, again = recipe._run(x, numbers, 5, 2, threads)
+    assert many.tobytes() == one.tobytes() and again.tobytes() == draws.tobytes()
+    assert np.array_equal(one[7], expected(recipe, x, draws[[7, 17]])[0])
+
+
 @pytest.mark.parametrize("c", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("w", [1, 2, 31, 33])
 def test_any_width_and_channels(c, w):

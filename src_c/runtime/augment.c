@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { GRAIN = 1 << 19 };         /* elements that are worth a thread: half a millisecond, what waking it may cost */
+
 /* One call, as all threads see it. */
 typedef struct job {
     const cnn_augment_recipe *r;
@@ -89,7 +91,7 @@ static void window_row(const job *j, const cnn_augment_draw *d, int64_t i, char 
         memcpy(y, j->border, (size_t)(w * c) * sizeof *y);
     } else {
         const char *row = j->images + (d->number * r->h + from) * j->row;
-        int64_t begin = cnn_min(cnn_max(shift, 0), w), end = cnn_max(cnn_min(r->w + shift, w), begin);   /* in the image */
+        int64_t begin = cnn_min(cnn_max(shift, 0), w), end = cnn_max(cnn_min(r->w + shift, w), begin);
         const char *inside = row + (end > begin ? begin - shift : 0) * j->pixel;
         if (d->flip) j->k->reverse(end - begin, j->pixel, (const uint8_t *)inside, (uint8_t *)reversed);
         convert(j, (end - begin) * c, d->flip ? reversed : inside, y + (d->flip ? w - end : begin) * c);
@@ -172,6 +174,7 @@ int cnn_augment_batch(const cnn_augment_recipe *r, const void *images, int64_t c
         j.border[i] = r->border_value[i % r->c] * j.scale[i] + j.offset[i];
     for (int64_t i = 0; i < space.rows; i++) j.source_row[i] = source(r->border, i - r->pad_h, r->h);
     for (int64_t i = 0; i < space.columns; i++) j.source_column[i] = source(r->border, i - r->pad_w, r->w);
-    cnn_team_run((int)cnn_max(1, cnn_min(threads, n)), work, &j);
+    int64_t most = cnn_min(n, cnn_ceil_div(n * r->out_h * width, GRAIN));
+    cnn_team_run((int)cnn_max(1, cnn_min(threads, most)), work, &j);
     return 0;
 }

@@ -1,15 +1,15 @@
 /* Augmentation of batches of small images: bytes become float32, moved, cut out, mixed and normalised in one reading.
  *
  * WHAT IS DONE. Each image is surrounded by a border of pad_h and pad_w pixels on both sides, a window of out_h x out_w
- * is cut out of it at a random place, flipped, converted, normalised, partly erased, and blended with another image that
- * went the same way:
+ * is cut out of it at a random place, flipped, converted, normalised, partly erased, and blended with another image
+ * that went the same way:
  *
  *     y = share * erase(scale * flip(window(image)) + offset) + (1 - share) * the same of the partner
  *
  * RANDOM NUMBERS. What happens to an image is a function of (seed, epoch, number of the image) alone: of its 64 words,
  * which are the elements 64 * number + k of the stream CNN_AUGMENT_STREAM at step = epoch (kernels/philox.h). A word
- * below p 2^32 is an event of probability p; floor(word k / 2^32) is a whole number below k. So neither the order of the
- * images, nor the cut into batches, nor threads change anything.
+ * below p 2^32 is an event of probability p; floor(word k / 2^32) is a whole number below k. So neither the order of
+ * the images, nor the cut into batches, nor threads change anything.
  *
  *     word 0, 1   flipped left-right, up-down?
  *     word 2, 3   top, left of the window
@@ -59,9 +59,10 @@ typedef struct cnn_augment_draw {
 int64_t cnn_augment_workspace_bytes(const cnn_augment_recipe *recipe, int threads);
 
 /* Augments images[numbers[i]] into y + i out_h out_w c for i < n. images: `count` <= 2^32 - 1 of them, contiguous;
- * numbers: each in [0, count). draws: n entries that are written, with mixup 2 n, of which the second n are those of the
- * partners. isa -1: the one in use. workspace: aligned to 4 bytes. The shapes of the recipe are the caller's
- * responsibility. Returns 0, or -1 with a sentence (a number out of range) and nothing written. Allocates nothing. */
+ * numbers: each in [0, count). draws: n entries that are written, with mixup 2 n, of which the second n are those of
+ * the partners. isa -1: the one in use. workspace: aligned to 4 bytes. The shapes of the recipe are the caller's
+ * responsibility. Small batches take fewer threads than given. Returns 0, or -1 with a sentence (a number out of range)
+ * and nothing written. Allocates nothing. */
 int cnn_augment_batch(const cnn_augment_recipe *recipe, const void *images, int64_t count, int64_t n,
                       const int64_t *numbers, uint64_t seed, uint64_t epoch, int threads, int isa,
                       void *workspace, cnn_augment_draw *draws, float *y, cnn_error *error);
