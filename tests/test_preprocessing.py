@@ -425,6 +425,25 @@ def test_fit_evaluate_and_checkpoints_take_raw_bytes(tmp_path):
     assert "subtract" in model.describe() and "multiply" in model.describe()
 
 
+def test_the_command_line_applies_it_to_image_files(tmp_path, capsys):
+    """cnncore predict on PNG files says what predict says of their bytes."""
+    from PIL import Image
+
+    from cnncore import cli
+
+    inputs = cc.Input((5, 4, 3), dtype="uint8")
+    x = pp.Pipeline([pp.GlobalContrastNormalization(), pp.ZCAWhitening(0.1)]).fit(BYTES)(inputs)
+    model = cc.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    model.class_names = ["ape", "bee", "cat"]
+    model.save(tmp_path / "model.cnn")
+    paths = [str(tmp_path / f"{i}.png") for i in range(8)]
+    for path, image in zip(paths, BYTES):
+        Image.fromarray(image).save(path)
+    assert cli.main(["predict", str(tmp_path / "model.cnn"), *paths]) in (0, None)
+    said = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert said == [model.class_names[k] for k in model.predict(BYTES[:8], verbose=0).argmax(axis=1)]
+
+
 def test_prepend():
     network = cc.Sequential([cc.Input((5, 4, 3)), layers.Flatten(), layers.Dense(2)])
     network.class_names = ["cat", "dog"]
