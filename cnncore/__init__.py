@@ -20,7 +20,6 @@ __version__ = _core.VERSION
 _MODULES = (
     "activations",
     "augment",
-    "backend",
     "batches",
     "callbacks",
     "checks",

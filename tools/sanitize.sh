@@ -10,7 +10,8 @@ python=${PYTHON:-python3}
 (cd "$tree" && tar -cf - --exclude=.git --exclude=build --exclude='*.so' --exclude=__pycache__ .) | tar -xf - -C "$copy"
 cd "$copy"
 export CC=${CC:-gcc}
-flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+# -fno-wrapv: Python asks for wrapping signed integers, which would keep overflows from being seen.
+flags="-fno-wrapv -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
 CNNCORE_CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
 runtimes=$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.so)
 # Python itself does not free everything at exit, so leaks are not looked for here.
