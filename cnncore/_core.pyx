@@ -167,7 +167,8 @@ _by_number = tuple(OPERATIONS.values())
 
 def op_table():
     """The operations: name -> {"summary", "inputs", "outputs", "attributes": {name: (type, default)}}."""
-    return {op.name: {"summary": op.summary, "inputs": op.inputs, "outputs": op.outputs, "attributes": dict(op.attributes)}
+    return {op.name: {"summary": op.summary, "inputs": op.inputs, "outputs": op.outputs,
+                      "attributes": dict(op.attributes)}
             for op in OPERATIONS.values()}
 
 
@@ -215,7 +216,8 @@ def infer(operation, inputs, attributes, int n_outputs):
             values[i] = attributes[i]
         if cnn_op_infer(operation.number, pointers, n, values, tensors + n, n_outputs, &error):
             raise ValueError(error.text.decode())
-        return [(DTYPES[tensors[n + i].dtype], shape_of(&tensors[n + i])) if tensors[n + i].rank else None for i in range(n_outputs)]
+        return [(DTYPES[tensors[n + i].dtype], shape_of(&tensors[n + i])) if tensors[n + i].rank else None
+                for i in range(n_outputs)]
     finally:
         free(tensors)
         free(pointers)
@@ -280,7 +282,8 @@ cdef class Program:
     """A program of the engine; see cnncore.h for the life of one."""
     cdef cnn_program *p
     cdef readonly bint planned
-    cdef readonly uint64_t updates             # how many runs have done their update section: counted before Python sees a Ctrl-C
+    # how many runs have done their update section: counted before Python sees a Ctrl-C
+    cdef readonly uint64_t updates
 
     def __cinit__(self):
         self.p = cnn_program_new()
@@ -301,7 +304,8 @@ cdef class Program:
         return number
 
     def op(self, operation, int section, inputs, attributes, outputs):
-        """Appends an operation; returns the numbers of its outputs. inputs: tensor numbers (ABSENT for none); attributes: values in the
+        """Appends an operation; returns the numbers of its outputs. inputs: tensor numbers (ABSENT for none); attributes:
+        values in the
         table's order; outputs: ABSENT for a new tensor, UNWANTED, or the number of a declared tensor."""
         cdef int n_in = len(inputs), n_out = len(outputs), n_attr = len(attributes), i
         cdef cnn_error error
@@ -329,9 +333,14 @@ cdef class Program:
             raise ValueError(error.text.decode())
 
     def plan(self, int isa=-1, bint reuse_memory=True, exact=None):
-        """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only; None: as set_exact said."""
+        """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only; None:
+        as set_exact said.
+        """
         cdef cnn_error error
-        if cnn_program_plan(self.p, isa, (CNN_REUSE_MEMORY if reuse_memory else 0) | (CNN_EXACT if (get_exact() if exact is None else exact) else 0), &error):
+        cdef int flags = (CNN_REUSE_MEMORY if reuse_memory else 0)
+        if get_exact() if exact is None else exact:
+            flags |= CNN_EXACT
+        if cnn_program_plan(self.p, isa, flags, &error):
             raise ValueError(error.text.decode())
         self.planned = True
 
@@ -366,7 +375,8 @@ cdef class Program:
 
     def run(self, const uint64_t[::1] bases, int threads=0, int sections=CNN_COMPUTE, uint64_t seed=0, uint64_t step=0,
             double[::1] seconds=None):
-        """Runs without the GIL. bases: MAX_STORAGES addresses. seconds: None, or one slot per operation and one for packing, added to.
+        """Runs without the GIL. bases: MAX_STORAGES addresses. seconds: None, or one slot per operation and one for
+        packing, added to.
         Ctrl-C stops the run before the update section."""
         if bases.shape[0] != CNN_MAX_STORAGES:
             raise ValueError(f"bases must have {CNN_MAX_STORAGES} addresses")
@@ -390,8 +400,9 @@ cdef class Program:
 def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0, exact=False):
     """Runs one operation on NumPy arrays: for tests and experiments.
 
-    inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells which outputs are
-    wanted (None: all that exist). exact: direct convolution only. Returns the wanted outputs; what works in place returns new arrays and leaves the inputs as they were.
+    inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells
+    which outputs are wanted (None: all that exist). exact: direct convolution only. Returns the wanted outputs; what
+    works in place returns new arrays and leaves the inputs as they were.
     """
     op = OPERATIONS.get(name)
     if op is None:
@@ -410,23 +421,20 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     for i, a in enumerate(arrays):
         ids.append(ABSENT if a is None else program.tensor(FIRST_FREE + i, a.dtype.name, a.shape))
         bases[FIRST_FREE + i] = 0 if a is None else a.ctypes.data
-    in_place = [i for i, n in enumerate(op.inputs) if n.strip("[]") in [o.strip("[]") for o in op.outputs] and i < len(ids) and ids[i] >= 0]
+    names = [n.strip("[]") for n in op.inputs]
     results, targets = [], []
-    updates = bool(set(n.strip("[]") for n in op.inputs) & set(n.strip("[]") for n in op.outputs))
     for i, want in enumerate(wanted):
-        names = [n.strip("[]") for n in op.inputs]
-        own = op.outputs[i].strip("[]") if i < len(op.outputs) else ""
-        if updates and own in names:
-            position = names.index(own)
+        position = names.index(op.outputs[i].strip("[]")) if op.outputs[i].strip("[]") in names else None
+        if position is not None:                                       # works in place on this input
             present = position < len(ids) and ids[position] >= 0
             targets.append(ids[position] if present else UNWANTED)
             results.append(arrays[position] if present else None)
         elif want and inferred[i] is not None:
-            result = np.zeros(inferred[i][1], inferred[i][0])
+            dtype, shape = inferred[i]
+            results.append(np.zeros(shape, dtype))
             storage = FIRST_FREE + len(arrays) + i
-            targets.append(program.tensor(storage, inferred[i][0], inferred[i][1]))
-            bases[storage] = result.ctypes.data
-            results.append(result)
+            targets.append(program.tensor(storage, dtype, shape))
+            bases[storage] = results[i].ctypes.data
         else:
             targets.append(UNWANTED)
             results.append(None)
@@ -567,8 +575,10 @@ FILE_MAX_TENSORS, FILE_MAX_METADATA = CNN_FILE_MAX_TENSORS, CNN_FILE_MAX_METADAT
 cdef class ModelFile:
     """A model file (safetensors) that is open: the C reader's checks have passed and its bytes are in memory.
 
-    Give `path`, or `data` (any contiguous buffer of bytes). Raises ValueError where the bytes are at fault, with a sentence
-    that says how, OSError where the file cannot be read, MemoryError. The object is a read-only buffer of all the tensors'
+    Give `path`, or `data` (any contiguous buffer of bytes). Raises ValueError where the bytes are at fault, with a
+    sentence
+    that says how, OSError where the file cannot be read, MemoryError. The object is a read-only buffer of all the
+    tensors'
     bytes, which `tensors` shows as arrays.
     """
     cdef cnn_file *file
