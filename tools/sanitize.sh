@@ -17,9 +17,14 @@ runtimes=$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.
 # Python itself does not free everything at exit, so leaks are not looked for here.
 # detect_stack_use_after_return stays off: gcc's replacement stack is not aligned to the 64 bytes of an AVX-512 vector, and vectors
 # kept on it end in a segmentation fault.
-export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=0:log_path=$copy/report
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$copy/report     # pytest would swallow what goes to stderr
 if [ $# = 0 ]; then
     set -- -q -x -p no:cacheprovider tests/test_ops_*.py tests/test_model_file.py tests/test_training.py tests/test_graph.py
 fi
-PYTHONPATH="$copy" LD_PRELOAD="$runtimes" "$python" -m pytest "$@"
+if ! PYTHONPATH="$copy" LD_PRELOAD="$runtimes" "$python" -m pytest "$@"; then
+    cat "$copy"/report* 2> /dev/null || true
+    echo "sanitizers: FAILED"
+    exit 1
+fi
 echo "sanitizers: clean"

@@ -41,6 +41,8 @@
 
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
+/* Unsigned: for arithmetic that may wrap, as on the bits of a NaN. */
+typedef uint32_t vu __attribute__((vector_size(VL * 4)));
 typedef uint64_t vul __attribute__((vector_size(VL * 4)));
 typedef float vf_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t vi_unaligned __attribute__((vector_size(VL * 4), aligned(4), may_alias));

@@ -17,7 +17,7 @@ VINLINE vf vcopysign(vf magnitude, vf sign) {
 /* Into lo..hi; NaN stays NaN, since vmin and vmax return their second argument where either is NaN. */
 VINLINE vf vclamp(vf x, float lo, float hi) { return vmin(vset(hi), vmax(vset(lo), x)); }
 /* 2^n for -126 <= n <= 127. */
-VINLINE vf vpow2(vi n) { return vfrom_bits((n + 127) << 23); }
+VINLINE vf vpow2(vi n) { return vfrom_bits((vi)(((vu)n + 127u) << 23)); }
 
 /* hi + lo = n ln 2 + r with |r| <= 0.35; returns e^r - 1 = r + r^2 P(r), P of degree 4 (relative error of e^r
  * 3.4e-9). The constant ln 2 is split so that n times its first part is exact for |n| < 2^14 (Cody and Waite 1980);
@@ -50,7 +50,7 @@ VINLINE vf vexp(vf x) {
 VINLINE vf vexpm1(vf x) {
     vi n;
     vf q = vexp_reduced(vclamp(x, -20.0f, 89.0f), vzero(), &n);
-    vf half = vpow2(n - 1);                           /* half of 2^n: finite where e^x overflows */
+    vf half = vpow2((vi)((vu)n - 1u));                           /* half of 2^n: finite where e^x overflows */
     return (vfma(half, q, half - vset(0.5f))) * vset(2.0f);
 }
 
@@ -70,14 +70,14 @@ VINLINE vf vlog_reduced(vf f, vf k) {
     return vfma(k, vset(0.693359375f), f + tail);
 }
 /* k with sqrt(1/2) <= x 2^-k < sqrt(2), for normal x > 0. */
-VINLINE vi vlog_exponent(vf x) { return (vbits(x) - 0x3f3504f3) >> 23; }
+VINLINE vi vlog_exponent(vf x) { return (vi)((vu)vbits(x) - 0x3f3504f3u) >> 23; }
 
 /* log x. Denormals are numbers, 0 gives -inf, +inf gives +inf, x < 0 and NaN give NaN. 0.85 / 0.88 ulp. */
 VINLINE vf vlog(vf x) {
     vi tiny = x < vset(1.17549435e-38f);
     vf scaled = vselect(tiny, x * vset(8388608.0f), x);
     vi k = vlog_exponent(scaled);
-    vf f = vfrom_bits(vbits(scaled) - (k << 23)) - vset(1.0f);
+    vf f = vfrom_bits((vi)((vu)vbits(scaled) - ((vu)k << 23))) - vset(1.0f);
     vf y = vlog_reduced(f, vfrom_int(k - (tiny & 23)));
     y = vselect(x == vset(__builtin_inff()), x, y);
     y = vselect(x == vzero(), vset(-__builtin_inff()), y);
