@@ -5,11 +5,17 @@ CNNCORE_DATA names the folder of the data sets; tests that read them are skipped
 """
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))  # `import reference`, `import op_cases` from any folder
 
 # Tests ask for more threads than there may be cores: a waiting thread must sleep, not spin. Read when OpenMP is loaded.
+# A job in the background of a shell starts with Ctrl-C ignored, and hands that on to the processes that tests start
+# and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 TEST_SCALE = float(os.environ.get("CNNCORE_TEST_SCALE", "1"))
