@@ -67,12 +67,37 @@ def compiles(compiler, flags):
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def in_parallel(compile):
-    """The compiler's `compile` method, running one compiler per processor, each on one file."""
+def up_to_date(target, dependencies):
+    """Is the object newer than every file that its compiler read (its -MMD file)? Flags are not looked at: after a
+    change of flags build with --force."""
+    if not os.path.exists(target) or not os.path.exists(dependencies):
+        return False
+    with open(dependencies) as file:
+        read = file.read().replace("\\\n", " ").split(":", 1)[1].split()
+    built = os.path.getmtime(target)
+    return all(os.path.exists(path) and os.path.getmtime(path) <= built for path in read)
+
+
+def in_parallel(compiler, force):
+    """The compiler's `compile` method, running one compiler per processor, each on one file, and none on a file whose
+    object is up to date."""
+    compile = compiler.compile
+
+    def compile_one(source, output_dir, extra_postargs, **arguments):
+        (target,) = compiler.object_filenames([source], output_dir=output_dir)
+        dependencies = target + ".d"
+        if not force and up_to_date(target, dependencies):
+            return [target]
+        return compile(
+            [source],
+            output_dir=output_dir,
+            extra_postargs=[*extra_postargs, "-MMD", "-MF", dependencies],
+            **arguments,
+        )
 
     def parallel(sources, **arguments):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return sum(pool.map(lambda source: compile([source], **arguments), sources), [])
+            return sum(pool.map(lambda source: compile_one(source, **arguments), sources), [])
 
     return parallel
 
@@ -82,7 +107,7 @@ class BuildKernels(build_ext):
 
     def build_extension(self, extension):
         machine = target_machine()
-        self.compiler.compile = in_parallel(self.compiler.compile)
+        self.compiler.compile = in_parallel(self.compiler, self.force)
         openmp = []
         if os.environ.get("CNNCORE_NO_OPENMP", "0") in ("", "0"):
             openmp = ["-fopenmp"] if compiles(self.compiler, ["-fopenmp"]) else []
