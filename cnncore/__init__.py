@@ -45,7 +45,7 @@ _NAMES = {
     "Input": "model",
     "InputLayer": "model",
     "Model": "model",
-    "Sequential": "model",
+    "Sequential": "sequential",
     "load_model": "serialization",
 }
 

@@ -6,6 +6,7 @@ from . import checks
 from .batches import structure_to_list
 from .graph import Call, Tensor, calls_between, flatten
 from .layers.base import Layer, unique_name
+from .reports import Reports
 from .training import Trainer
 from .variables import Changes
 
@@ -71,7 +72,7 @@ def Input(shape, batch_size=None, dtype="float32", name=None):
     return InputLayer(shape, batch_size, dtype, name or unique_name("input")).output
 
 
-class Model(Trainer, Layer):
+class Model(Trainer, Reports, Layer):
     """A graph of layers from inputs to outputs.
 
     Parameters
@@ -92,6 +93,7 @@ class Model(Trainer, Layer):
 
     accepts_bytes = True  # the inputs' own layers convert where they must
     _class_names = None
+    _grows = False  # may layers be added and removed after building?
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)
@@ -322,13 +324,46 @@ class Model(Trainer, Layer):
             ) from error
         return Model(inputs, outputs, name=name)
 
+    # -- as a file --
+
+    def save(self, filepath, overwrite=True, include_optimizer=True):
+        """Write the model to one file, atomically: graph, weights and, where compiled, losses, metrics and the
+        optimizer with its state.
+
+        Parameters
+        ----------
+        filepath : str or path
+            By custom ending in ".cnn"; the content is the same under any name.
+        overwrite : bool
+            False: an existing file is an error.
+        include_optimizer : bool
+            False leaves out what only continued training needs.
+        """
+        from . import serialization
+
+        serialization.save_model(self, filepath, overwrite, include_optimizer)
+
+    def save_weights(self, filepath, overwrite=True):
+        """Write the weights alone, atomically, to a file of the same layout."""
+        from . import serialization
+
+        serialization.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath, skip_mismatch=False):
+        """Read weights from a file of save or save_weights: by name, or in order where all names differ.
+
+        Parameters
+        ----------
+        skip_mismatch : bool
+            Leave weights alone whose name or shape is not in the file, with a warning; otherwise that is an error and
+            nothing is changed.
+        """
+        from . import serialization
+
+        serialization.load_weights(self, filepath, skip_mismatch)
+
     def __setattr__(self, name, value):
-        if (
-            name == "layers"
-            and "layers" in self.__dict__
-            and self.__dict__.get("built")
-            and not isinstance(self, Sequential)
-        ):
+        if name == "layers" and not self._grows and "layers" in self.__dict__ and self.__dict__.get("built"):
             raise AttributeError(f'model "{self.name}": layers cannot be replaced; build a new Model')
         super().__setattr__(name, value)
 
@@ -357,110 +392,3 @@ def _decode(encoded, leaf):
     if "dict" in encoded:
         return {key: leaf(value) for key, value in encoded["dict"].items()}
     return [leaf(value) for value in encoded["list"]] if "list" in encoded else leaf(encoded["one"])
-
-
-class Sequential(Model):
-    """Layers one after another.
-
-    Parameters
-    ----------
-    layers : list of Layer, optional
-        The first may be an Input(...), or have input_shape=; without either the model is built when it first sees data.
-    name : str, optional
-    """
-
-    def __init__(self, layers=None, trainable=True, name=None):
-        Layer.__init__(self, name=name)
-        Trainer.__init__(self)
-        self._structure = None, None
-        self.layers, self.inputs, self.outputs, self.calls = [], [], [], []
-        self._input_layer = None
-        for layer in layers or []:
-            self.add(layer)
-        if not trainable:
-            self.trainable = False
-
-    def add(self, layer):
-        """Append a layer, or begin with Input(...)."""
-        if isinstance(layer, Tensor) and isinstance(layer.call.layer, InputLayer):
-            layer = layer.call.layer
-        if not isinstance(layer, Layer):
-            raise ValueError(f'Sequential "{self.name}": needs layers, got {layer!r}')
-        if any(layer.name == other.name for other in self.layers):
-            raise ValueError(
-                f'Sequential "{self.name}": layer names must be unique, got "{layer.name}" twice; give the '
-                "layer a name= argument"
-            )
-        if isinstance(layer, InputLayer):
-            if self.layers or self._input_layer:
-                raise ValueError(f'Sequential "{self.name}": Input must come first')
-            self._input_layer = layer
-            return
-        if not self.layers and self._input_layer is None and layer.input_shape_argument:
-            self._input_layer = InputLayer(layer.input_shape_argument)
-        if not self.layers and self._input_layer is None and isinstance(layer, Model) and layer.inputs:
-            self._input_layer = InputLayer(layer.inputs[0].shape[1:], dtype=layer.inputs[0].dtype)
-        self.layers.append(layer)
-        if self._input_layer is not None:
-            try:
-                self._build_graph()
-            except ValueError:
-                self.layers.remove(layer)
-                raise
-
-    def pop(self):
-        """Remove the last layer and return it."""
-        if not self.layers:
-            raise ValueError(f'Sequential "{self.name}": has no layer to remove')
-        layer = self.layers.pop()
-        self.built = False
-        if self.layers and self._input_layer is not None:
-            self._build_graph()
-        return layer
-
-    def build(self, *shapes):
-        """Build the weights for inputs of a shape (None, ...)."""
-        if self._input_layer is None:
-            self._input_layer = InputLayer(tuple(shapes[0])[1:])
-        self._build_graph()
-
-    def _build_graph(self):
-        if not self.layers:
-            raise ValueError(f'Sequential "{self.name}": has no layers; add() some')
-        x = self._input_layer.output
-        if self.calls and self.inputs and len(self.calls) == len(self.layers) - 1:
-            x = self.layers[-1](self.outputs[0])  # one more layer
-        else:
-            for layer in self.layers:
-                x = layer(x)
-        layers = self.layers
-        self._set_graph(self._input_layer.output, x)
-        self.layers = layers
-        if self.optimizer is not None:  # losses and metrics depend on the outputs
-            self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
-
-    def __call__(self, inputs, training=None):
-        leaves = flatten(inputs)
-        if not self.built and leaves:
-            shape = leaves[0].shape if isinstance(leaves[0], Tensor) else (None, *np.shape(leaves[0])[1:])
-            self.build(shape)
-        return super().__call__(inputs, training)
-
-    def get_config(self):
-        entries = [{"class_name": type(layer).__name__, "config": layer.get_config()} for layer in self.layers]
-        shape = (
-            None
-            if self._input_layer is None
-            else {"shape": self._input_layer.shape, "dtype": self._input_layer.dtype, "name": self._input_layer.name}
-        )
-        return {"name": self.name, "input": shape, "sequence": entries}
-
-    @classmethod
-    def from_config(cls, config):
-        from .serialization import layer_from_config
-
-        try:
-            first = [] if config["input"] is None else [InputLayer(**config["input"])]
-            return cls(first + [layer_from_config(entry) for entry in config["sequence"]], name=config["name"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"Sequential: the description is damaged: {type(error).__name__} {error}") from error

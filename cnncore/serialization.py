@@ -15,8 +15,10 @@ import warnings
 
 import numpy as np
 
-from . import checks, layers, losses, metrics, model as model_module, model_file, optimizers
+from . import checks, layers, losses, metrics, model_file, optimizers
 from ._core import VERSION
+from .model import InputLayer, Model
+from .sequential import Sequential
 from .variables import at_most
 
 FORMAT = "cnncore-1"
@@ -30,10 +32,10 @@ _DAMAGE = (
     RecursionError,
 )  # what making objects from a wrong description raises
 _MODELS = {
-    "Model": model_module.Model,
-    "Functional": model_module.Model,
-    "Sequential": model_module.Sequential,
-    "InputLayer": model_module.InputLayer,
+    "Model": Model,
+    "Functional": Model,
+    "Sequential": Sequential,
+    "InputLayer": InputLayer,
 }
 
 
@@ -115,7 +117,7 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
         "weights": _json(list(named), owner),
         "model": _json(
             {
-                "class_name": "Sequential" if isinstance(model, model_module.Sequential) else "Model",
+                "class_name": "Sequential" if isinstance(model, Sequential) else "Model",
                 "config": model.get_config(),
             },
             owner,

@@ -125,7 +125,6 @@ ALLOWED = {
         "callbacks",
         "checks",
         "compiler",
-        "graph",
         "losses",
         "metrics",
         "optimizers",
@@ -133,7 +132,9 @@ ALLOWED = {
         "random",
         "variables",
     },
-    "model": {"batches", "checks", "graph", "layers", "training", "variables"},
+    "reports": {"compiler"},
+    "model": {"batches", "checks", "graph", "layers", "reports", "training", "variables"},
+    "sequential": {"batches", "graph", "layers", "model", "training"},
     "serialization": {
         "_core",
         "checks",
@@ -143,6 +144,7 @@ ALLOWED = {
         "model",
         "model_file",
         "optimizers",
+        "sequential",
         "variables",
     },
     "models": {
@@ -154,13 +156,14 @@ ALLOWED = {
         "models",
         "regularizers",
         "registry",
+        "sequential",
         "serialization",
     },
 }
 EXPORTED = {
     "Input": "model",
     "Model": "model",
-    "Sequential": "model",
+    "Sequential": "sequential",
     "load_model": "serialization",
 }  # names of the package itself
 REPORTS = {"batches", "losses"}  # compiler/report.py tells of whole models
