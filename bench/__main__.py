@@ -10,7 +10,7 @@ from . import timing
 # Command: (module, what it does). A module has add_arguments(parser) and run(args).
 COMMANDS = {
     "layers": ("layers", "convolution and dense layers, each pass beside the multiply-add peak"),
-    "networks": ("networks", "training step and inference of the zoo's networks, beside PyTorch"),
+    "models": ("models", "training steps and inference of known networks, beside PyTorch, ONNX Runtime and OpenVINO"),
     "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, beside PyTorch"),
     "cifar10": ("cifar10", "ResNet-20 on CIFAR-10; its loss curve beside PyTorch's"),
     "memory": ("memory", "peak memory of a training step, beside PyTorch"),
@@ -23,7 +23,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--threads", type=int, default=timing.cpu_count(), help="of each side (default: all)")
+        command.add_argument("--threads", type=int, default=timing.cpu_count(), help="of each side (default: %(default)s)")
         # The modules import no engine at the top, so that --threads can be set before one is loaded.
         imported = importlib.import_module(f".{module}", __package__)
         imported.add_arguments(command)

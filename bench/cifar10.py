@@ -104,14 +104,14 @@ def compare(model, rates, batches, args):
 
     Rounding grows from step to step in any training; how fast, PyTorch beside itself in its other memory format shows.
     """
-    from . import peers_torch
+    from . import torch_networks, torch_training
 
     block = (args.depth - 2) // 6
     trainers = []
     for channels_last in (True, False):
-        net = peers_torch.ResNet(peers_torch.BasicBlock, (16, 32, 64), (block, block, block), True)
-        peers_torch.copy_weights(model, net)
-        trainers.append(peers_torch.Trainer(net, momentum=MOMENTUM, weight_decay=args.weight_decay,
+        net = torch_networks.ResNet(torch_networks.BasicBlock, (16, 32, 64), (block, block, block), True)
+        torch_networks.copy_weights(model, net)
+        trainers.append(torch_training.Trainer(net, momentum=MOMENTUM, weight_decay=args.weight_decay,
                                             channels_last=channels_last, threads=args.threads))
     differences = []
     print("  step       cnncore       PyTorch  difference  PyTorch beside itself")

@@ -62,11 +62,11 @@ def train_peer(model, x, y, x_test, y_test, args):
     """PyTorch from the weights of `model`, same optimizer and schedule: (test accuracy, images per second)."""
     import torch
 
-    from . import peers_torch
+    from . import torch_networks, torch_training
 
-    net = peers_torch.SmallCNN(DROPOUT)
-    peers_torch.copy_weights(model, net)
-    trainer = peers_torch.Trainer(net, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, threads=args.threads)
+    net = torch_networks.SmallCNN(DROPOUT)
+    torch_networks.copy_weights(model, net)
+    trainer = torch_training.Trainer(net, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, threads=args.threads)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     epoch_steps = -(-len(x) // args.batch)
@@ -85,7 +85,7 @@ def train_peer(model, x, y, x_test, y_test, args):
 
 def compare_speed(x, y, args):
     """Blocks of training steps, cnncore and PyTorch in turn."""
-    from . import peers_torch
+    from . import torch_networks, torch_training
 
     batches = [(np.ascontiguousarray(x[i:i + args.batch]), y[i:i + args.batch].astype(np.int32))
                for i in range(0, min(len(x), 50 * args.batch) - args.batch + 1, args.batch)]
@@ -93,9 +93,9 @@ def compare_speed(x, y, args):
     model = compiled(steps=10 ** 6, dropout=0.0)
     trainers = {}
     for name, channels_last in (("PyTorch", False), ("PyTorch channels_last", True)):
-        net = peers_torch.SmallCNN(0.0)
-        peers_torch.copy_weights(model, net)
-        trainers[name] = peers_torch.Trainer(net, PEAK, MOMENTUM, WEIGHT_DECAY, channels_last, args.threads)
+        net = torch_networks.SmallCNN(0.0)
+        torch_networks.copy_weights(model, net)
+        trainers[name] = torch_training.Trainer(net, PEAK, MOMENTUM, WEIGHT_DECAY, channels_last, args.threads)
     ours = float(model.train_on_batch(*batches[0], return_dict=True)["loss"])
     for name, trainer in trainers.items():
         theirs = trainer.penalty()

@@ -1,29 +1,27 @@
 """Peak resident memory of training steps, above the loaded model, beside PyTorch: each side in a process of its own.
 
 The child imports its library, builds the network, notes its resident memory, resets the kernel's high-water mark,
-trains a few steps and reads the mark. Linux only, as the mark is read from /proc.
+trains a few steps and reads the mark. Linux only, as the mark is read from /proc. PyTorch runs in both memory formats;
+compiled it is left out, as its compiler's own memory would be counted.
 """
 
+import argparse
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
-import numpy as np
+from . import engines, networks, timing
 
-from . import timing
-from .networks import SHAPES
-
-SIDES = ("cnncore", "PyTorch", "PyTorch channels_last")
+STEPS = 3
 
 
 def add_arguments(parser):
-    parser.add_argument("names", nargs="*", default=["lenet", "vgg_cifar", "resnet20"], metavar="NAME",
-                        help=f"of {', '.join(SHAPES)}")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--child", choices=SIDES, help="measure this side in this process and print JSON")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help=f"of {', '.join(networks.NETWORKS)} (default: all that are trained)")
+    parser.add_argument("--batch", type=int, help="default: each network's own")
+    parser.add_argument("--child", metavar="ENGINE:VARIANT", help=argparse.SUPPRESS)
 
 
 def status_bytes(field):
@@ -34,71 +32,53 @@ def status_bytes(field):
     raise OSError(f"memory: /proc/self/status must have {field}; this system does not report it")
 
 
-def step_of_cnncore(name, x, y):
-    """A function that does one training step."""
-    import cnncore as cc
-    from cnncore import models
-
-    model = models.build(name, input_shape=SHAPES[name], classifier_activation=None)
-
-    def prepare():
-        model.compile(optimizer=cc.optimizers.SGD(1e-3, momentum=0.9, nesterov=True),
-                      loss=cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-        return lambda: model.train_on_batch(x, y)
-    return prepare
-
-
-def step_of_pytorch(name, x, y, channels_last, threads):
-    """The same in PyTorch."""
-    from . import peers_torch
-
-    net = peers_torch.NETWORKS[name]()
-
-    def prepare():
-        trainer = peers_torch.Trainer(net, 1e-3, 0.9, channels_last=channels_last, threads=threads)
-        images, labels = trainer.images(x), trainer.labels(y)
-        return lambda: trainer.step(images, labels)
-    return prepare
-
-
-def measure(side, name, args):
+def measure(engine, variant, network, batch, threads):
     """In this process: bytes resident with the model loaded, and at the peak of the training steps."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(args.batch, *SHAPES[name])).astype(np.float32)
-    y = rng.integers(0, 10, args.batch).astype(np.int32)
-    if side == "cnncore":
-        prepare = step_of_cnncore(name, x, y)
-    else:
-        prepare = step_of_pytorch(name, x, y, side.endswith("channels_last"), args.threads)
+    module = engines.load(engine)
+    loaded = module.load(network, variant)
+    x, y = network.batch(batch, 10)
     pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # high-water mark := resident now
     loaded_bytes = status_bytes("VmRSS")
-    step = prepare()
-    for _ in range(args.steps):
-        step()
+    trainer = module.Trainer(loaded, x, y, threads, variant)
+    for _ in range(STEPS):
+        trainer.step()
     return {"loaded_bytes": loaded_bytes, "peak_bytes": status_bytes("VmHWM")}
+
+
+def above_loaded(network, batch, peers, threads):
+    """{candidate: bytes at the peak of training steps, above the loaded model}, of cnncore and the peers that train."""
+    found = {}
+    for module in [engines.load("cnncore"), *peers]:
+        for variant in getattr(module, "MEMORY_VARIANTS", ()):
+            engine = module.__name__.rpartition(".")[2]
+            command = [sys.executable, "-m", __package__, "memory", "--child", f"{engine}:{variant}", "--batch",
+                       str(batch), "--threads", str(threads), network.name]
+            child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
+            bytes_of = json.loads(child.stdout.splitlines()[-1])
+            found[variant] = bytes_of["peak_bytes"] - bytes_of["loaded_bytes"]
+    return found
 
 
 def run(args):
     if not sys.platform.startswith("linux"):
         raise SystemExit(f"memory: the system must be Linux, got {sys.platform}; its /proc is what is read")
-    for name in args.names:
-        if name not in SHAPES:
-            raise SystemExit(f"memory: NAME must be one of {', '.join(SHAPES)}, got {name!r}")
+    chosen = networks.checked("memory", args.names)
     if args.child:
-        print(json.dumps(measure(args.child, args.names[0], args)))
+        engine, variant = args.child.split(":")
+        print(json.dumps(measure(engine, variant, chosen[0], args.batch, args.threads)))
         return 0
+    peer = engines.load("pytorch")
+    absent = engines.missing(peer)
+    if absent:
+        print(f"pytorch: left out, as {', '.join(absent)} is not installed")
     print(timing.environment(args.threads))
-    for name in args.names:
-        above = {}
-        for side in SIDES:
-            command = [sys.executable, "-m", __package__, "memory", "--child", side, "--batch", str(args.batch),
-                       "--steps", str(args.steps), "--threads", str(args.threads), name]
-            child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
-            found = json.loads(child.stdout.splitlines()[-1])
-            above[side] = found["peak_bytes"] - found["loaded_bytes"]
-            print(f"{name}, batch {args.batch}, {side}: loaded {found['loaded_bytes'] / 2 ** 20:.1f} MiB, peak of "
-                  f"{args.steps} training steps {found['peak_bytes'] / 2 ** 20:.1f} MiB, above the loaded model "
-                  f"{above[side] / 2 ** 20:.1f} MiB")
-        peer = min(above[side] for side in SIDES[1:])
-        print(f"{name}: cnncore takes {above['cnncore'] / peer:.2f} of the better PyTorch")
+    for network in chosen:
+        for batch in [args.batch] if args.batch else network.training:
+            found = above_loaded(network, batch, [] if absent else [peer], args.threads)
+            for name, value in found.items():
+                print(f"{network.name}, batch {batch}, {name}: peak of {STEPS} training steps {value / 2 ** 20:.1f} "
+                      "MiB above the loaded model", flush=True)
+            if not absent:
+                least = min(found[name] for name in peer.MEMORY_VARIANTS)
+                print(f"{network.name}: cnncore takes {found['cnncore'] / least:.2f} of the better PyTorch")
     return 0

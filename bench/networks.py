@@ -1,100 +1,117 @@
-"""Training step and inference of the zoo's networks beside PyTorch: same weights, same images, same number of threads.
+"""The networks that are compared: their images, their batches, and what they compute."""
 
-PyTorch runs in its default memory format and in channels_last; the faster one counts. The results are compared before
-anything is timed.
-"""
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import timing
 
-SHAPES = {
-    "lenet": (28, 28, 1), "vgg_cifar": (32, 32, 3), "resnet18_cifar": (32, 32, 3), "resnet20": (32, 32, 3),
-    "vgg16": (224, 224, 3), "resnet18": (224, 224, 3), "resnet50": (224, 224, 3), "mobilenet_v2": (224, 224, 3),
-}
-TOLERANCE = 1e-3  # of the largest logit, for a check that both sides compute the same network
+@dataclass(frozen=True)
+class Network:
+    """A network of `cnncore.models` as it is compared.
 
+    Attributes
+    ----------
+    name : str
+        In `cnncore.models.names()`.
+    shape : tuple of int
+        (height, width, channels) of an image.
+    training, inference : tuple of int
+        Batch sizes.
+    arguments : dict
+        For the builder. There is no dropout, so that every engine computes the same in training.
+    """
 
-def add_arguments(parser):
-    parser.add_argument("names", nargs="*", default=["lenet", "vgg_cifar", "resnet20"], metavar="NAME",
-                        help=f"of {', '.join(SHAPES)}")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--what", choices=("training", "inference", "both"), default="both")
-    parser.add_argument("--rounds", type=int, default=9, help="timed blocks of each side")
-    parser.add_argument("--block-s", type=float, default=0.3, help="least duration of a timed block, in seconds")
+    name: str
+    shape: tuple
+    training: tuple = ()
+    inference: tuple = ()
+    arguments: dict = field(default_factory=dict)
 
-
-def repeated(function, count):
-    def block():
-        for _ in range(count):
-            function()
-    return block
-
-
-def race(title, candidates, batch, args):
-    """Time the candidates in blocks of equally many calls and print the table, a call at a time."""
-    first = timing.alternate(candidates, rounds=1, warmup=2)
-    count = max(1, int(args.block_s / max(t.min_s for t in first.values())))
-    timings = timing.alternate({name: repeated(f, count) for name, f in candidates.items()}, args.rounds, warmup=1)
-    for t in timings.values():
-        t.seconds = [s / count for s in t.seconds]
-    print(f"{title}, batch {batch}, {args.rounds} rounds of {count}:")
-    print(timing.report(timings, images=batch), flush=True)
+    def batch(self, n, classes, seed=0):
+        """Random images, float32 NHWC, and labels, int32."""
+        rng = np.random.default_rng(seed)
+        return rng.normal(size=(n, *self.shape)).astype(np.float32), rng.integers(0, classes, n).astype(np.int32)
 
 
-def run(args):
+_NO_DROPOUT = {"dropout": 0.0}
+NETWORKS = {network.name: network for network in (
+    Network("lenet", (28, 28, 1), training=(64,), inference=(1,)),
+    Network("vgg_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
+    Network("resnet18_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
+    Network("resnet20", (32, 32, 3), training=(128,), inference=(1,)),
+    Network("mobilenet_v2", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
+    Network("resnet50", (224, 224, 3), training=(16,), inference=(1, 16)),
+    Network("vgg16", (224, 224, 3), inference=(1,), arguments=_NO_DROPOUT),
+    Network("squeezenet", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
+)}
+
+
+def checked(command, names):
+    """The networks of these names, all if there are none; SystemExit for a name that there is not."""
+    for name in names:
+        if name not in NETWORKS:
+            raise SystemExit(f"{command}: NAME must be one of {', '.join(NETWORKS)}, got {name!r}")
+    return [NETWORKS[name] for name in names] or list(NETWORKS.values())
+
+
+def build(network, seed=0):
+    """The cnncore model of a network, which returns logits, with random weights.
+
+    Batch normalisations get moments and scales that differ from channel to channel, as after training, so that an
+    engine which folds them wrongly is found out.
+    """
     import cnncore as cc
-    from cnncore import models
-    import torch
+    from cnncore import layers, models
 
-    from . import peers_torch
-
-    for name in args.names:
-        if name not in SHAPES:
-            raise SystemExit(f"networks: NAME must be one of {', '.join(SHAPES)}, got {name!r}")
-    print(timing.environment(args.threads))
-    for name in args.names:
-        rng = np.random.default_rng(0)
-        x = rng.normal(size=(args.batch, *SHAPES[name])).astype(np.float32)
-        # No dropout: both sides do the same.
-        dropout = {"dropout": 0.0} if name in ("vgg16", "mobilenet_v2") else {}
-        model = models.build(name, input_shape=SHAPES[name], classifier_activation=None, **dropout)
-        classes = model.outputs[0].shape[-1]
-        y = rng.integers(0, classes, args.batch).astype(np.int32)
-        model.compile(optimizer=cc.optimizers.SGD(1e-3, momentum=0.9, nesterov=True),
-                      loss=cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-        trainers = {}
-        for peer, channels_last in (("PyTorch", False), ("PyTorch channels_last", True)):
-            net = peers_torch.NETWORKS[name](**dropout)
-            peers_torch.copy_weights(model, net)
-            trainers[peer] = peers_torch.Trainer(net, 1e-3, 0.9, channels_last=channels_last, threads=args.threads)
-        ours = np.asarray(model.predict_on_batch(x))
-        for peer, trainer in trainers.items():
-            theirs = trainer.predict(x)
-            difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
-            print(f"{name}: logits of cnncore and {peer} differ by {difference:.1e} of the largest")
-            if not difference < TOLERANCE:
-                raise SystemExit(f"networks: the logits of {name} must agree to {TOLERANCE}; nothing is timed")
-        if args.what != "training":
-            candidates = {"cnncore": lambda: model.predict_on_batch(x)}
-            for peer, trainer in trainers.items():
-                candidates[peer] = inference(torch, trainer, trainer.images(x))
-            race(f"{name} inference", candidates, args.batch, args)
-        if args.what != "inference":
-            candidates = {"cnncore": lambda: model.train_on_batch(x, y)}
-            for peer, trainer in trainers.items():
-                candidates[peer] = training(trainer, trainer.images(x), trainer.labels(y))
-            race(f"{name} training step", candidates, args.batch, args)
-    return 0
+    cc.utils.set_random_seed(seed)
+    model = models.build(network.name, input_shape=network.shape, classifier_activation=None, **network.arguments)
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, variance = rng.uniform(0.5, 1.5, (2, *layer.gamma.shape)).astype(np.float32)
+            beta, mean = rng.normal(0, 0.1, (2, *layer.gamma.shape)).astype(np.float32)
+            layer.set_weights([gamma, beta, mean, variance])
+    return model
 
 
-def inference(torch, trainer, images):
-    def call():
-        trainer.net.eval()
-        with torch.inference_mode():
-            trainer.net(images)
-    return call
+def lowered(model, batch):
+    """What a model computes in inference, before any compiler pass.
+
+    Returns
+    -------
+    operations : list of cnncore.compiler.ir.Operation
+    source : cnncore.compiler.ir.Value
+        The images.
+    weights : dict
+        Value of a weight: its array.
+    result : Value
+    """
+    from cnncore.compiler.ir import Value
+    from cnncore.layers.base import Lowering
+
+    lowering = Lowering()
+    source = Value("float32", (batch, *model.inputs[0].shape[1:]), storage="input0", name="images")
+    (result,) = model.lower(lowering, source)
+    weights = {value: np.array(variable) for variable, value in lowering.weights.items()}
+    return lowering.graph.operations, source, weights, result
 
 
-def training(trainer, images, labels):
-    return lambda: trainer.step(images, labels)
+def products(operation):
+    """Floating-point operations of a convolution or dense layer, two for a multiply-add, 0 of anything else.
+
+    Those of the direct algorithm, with the products that fall into the padding, whatever an engine does.
+    """
+    if operation.name not in ("conv2d", "depthwise_conv2d", "dense"):
+        return 0
+    kernel = operation.inputs[1].shape
+    terms = int(np.prod(kernel[:2] if operation.name == "depthwise_conv2d" else kernel[:-1]))
+    return 2 * terms * int(np.prod(operation.outputs[0].shape))
+
+
+def flops(model, batch, training):
+    """Operations of a batch in inference, or of a training step: three times as many, less the gradient of the images,
+    which nobody needs."""
+    operations, source, _, _ = lowered(model, batch)
+    forward = sum(products(operation) for operation in operations)
+    first = sum(products(operation) for operation in operations if operation.inputs[0] is source)
+    return 3 * forward - first if training else forward

@@ -7,6 +7,7 @@ import shlex
 import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 
 class Timing:
@@ -55,6 +56,62 @@ def alternate(candidates, rounds=7, warmup=2, clock=time.perf_counter):
             if turn >= 0:
                 timings[name].seconds.append(elapsed)
     return timings
+
+
+def race(candidates, rounds=7, block_s=0.3, settle_s=0.02, each_round=None, clock=time.perf_counter):
+    """Time functions in turn, in blocks of calls: for candidates in one process, each with a thread pool of its own.
+
+    Before a block there is a pause, in which the threads of the one before stop spinning, and a call that is not
+    timed, which wakes this one's threads and fills the caches; calls longer than a block need neither.
+
+    Parameters
+    ----------
+    candidates : dict of str to callable
+        Functions without arguments.
+    rounds : int
+        Timed blocks of each candidate, at least 1, after a block that warms up.
+    block_s : float
+        Least duration of a block; at least one call is made.
+    settle_s : float
+        Of the pause.
+    each_round : callable, optional
+        Called before each round, outside all blocks.
+    clock : callable
+        Returns seconds.
+
+    Returns
+    -------
+    dict of str to Timing
+        The medians of the blocks, in seconds a call.
+    """
+    if rounds < 1:
+        raise ValueError(f"race: rounds must be at least 1, got {rounds}")
+    timings = {name: Timing() for name in candidates}
+    longest = dict.fromkeys(candidates, 0.0)
+    for turn in range(-1, rounds):
+        if each_round is not None:
+            each_round()
+        for name, function in candidates.items():
+            if longest[name] < block_s:
+                time.sleep(settle_s)
+                function()
+            seconds = []
+            while not seconds or sum(seconds) < block_s:
+                start = clock()
+                function()
+                seconds.append(clock() - start)
+            longest[name] = max(seconds)
+            if turn >= 0:
+                timings[name].seconds.append(statistics.median(seconds))
+    return timings
+
+
+def peak(isa, threads, seconds=0.02):
+    """Floating-point operations per second that all threads together reach in loops of multiply-adds, at one time."""
+    from cnncore import _core
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda _: _core.measure_peak(isa, seconds), range(threads)))
 
 
 def report(timings, images=None, reference=None):

@@ -217,6 +217,43 @@ class MobileNetV2(nn.Module):
         return self.predictions(self.dropout(x))
 
 
+class Fire(nn.Module):
+    """A 1x1 convolution to few channels, then 1x1 and 3x3 convolutions side by side."""
+
+    def __init__(self, inputs, squeeze, expand):
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x):
+        x = functional.relu(self.squeeze(x))
+        return torch.cat([functional.relu(self.expand1x1(x)), functional.relu(self.expand3x3(x))], 1)
+
+
+class SqueezeNet(nn.Module):
+    """`cnncore.models.SqueezeNet()`, version 1.1."""
+
+    def __init__(self, channels=3, classes=1000, dropout=0.5):
+        super().__init__()
+        self.stem = nn.ModuleDict({"conv": nn.Conv2d(channels, 64, 3, 2)})
+        channels = 64
+        fires = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+        for i, (squeeze, expand) in enumerate(fires, start=1):
+            self.add_module(f"fire{i}", Fire(channels, squeeze, expand))
+            channels = 2 * expand
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.ModuleDict({"conv": nn.Conv2d(channels, classes, 1)})
+
+    def forward(self, x):
+        x = functional.relu(self.stem["conv"](x))
+        for i in range(1, 9):
+            if i in (1, 3, 5):
+                x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+            x = getattr(self, f"fire{i}")(x)
+        return functional.relu(self.classifier["conv"](self.dropout(x))).mean((2, 3))
+
+
 class SmallCNN(nn.Module):
     """`bench.fashion_mnist.network`."""
 
@@ -245,7 +282,14 @@ NETWORKS = {
     "resnet20": ResNet20,
     "resnet50": ResNet50,
     "mobilenet_v2": MobileNetV2,
+    "squeezenet": SqueezeNet,
 }
+
+
+def layers_of(net):
+    """{name of a layer of ours: module of `net` with its weights}."""
+    return {name.replace(".", "_"): module for name, module in net.named_modules()
+            if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear))}
 
 
 def copy_weights(model, net):
@@ -268,8 +312,7 @@ def copy_weights(model, net):
     ValueError
         If one of the two has a layer with weights that the other lacks.
     """
-    modules = {name.replace(".", "_"): module for name, module in net.named_modules()
-               if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear))}
+    modules = layers_of(net)
     layers = {layer.name: [np.array(w) for w in layer.get_weights()] for layer in model.layers if layer.get_weights()}
     if modules.keys() != layers.keys():
         raise ValueError(f"copy_weights: the networks must have the same layers, these differ: "
@@ -281,14 +324,25 @@ def copy_weights(model, net):
                 targets = [module.weight, module.bias, module.running_mean, module.running_var]
             else:
                 targets = [module.weight] + ([] if module.bias is None else [module.bias])
-                weights[0] = _kernel(weights[0], module, getattr(net, "flattened", {}).get(name))
+                weights[0] = _to_pytorch(weights[0], module, getattr(net, "flattened", {}).get(name))
             if len(targets) != len(weights):
                 raise ValueError(f'copy_weights "{name}": there must be {len(targets)} weights, got {len(weights)}')
             for target, weight in zip(targets, weights):
                 target.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
 
 
-def _kernel(kernel, module, flattened):
+def gradients(net):
+    """{name of a layer: gradients of its weights, in our layout and order}, after a backward pass."""
+    found = {}
+    for name, module in layers_of(net).items():
+        arrays = [p.grad.numpy() for p in (module.weight, module.bias) if p is not None]
+        if not isinstance(module, nn.BatchNorm2d):
+            arrays[0] = _from_pytorch(arrays[0], module, getattr(net, "flattened", {}).get(name))
+        found[name] = arrays
+    return found
+
+
+def _to_pytorch(kernel, module, flattened):
     """A kernel of ours in PyTorch's layout."""
     if isinstance(module, nn.Conv2d):
         if module.groups > 1:
@@ -301,71 +355,12 @@ def _kernel(kernel, module, flattened):
     return kernel.T
 
 
-class Trainer:
-    """Training steps of a network on NHWC NumPy batches: cross-entropy, SGD with Nesterov momentum, decay of the
-    kernels.
-
-    Parameters
-    ----------
-    net : torch.nn.Module
-        Returns logits.
-    learning_rate, momentum, weight_decay : float
-        Of torch.optim.SGD (the fused one); the decay applies to convolution and dense kernels.
-    channels_last : bool
-        Memory format of images and weights; the batch is converted before `step`, by `images`.
-    threads : int, optional
-        Number of threads, of the whole process.
-    """
-
-    def __init__(self, net, learning_rate=0.1, momentum=0.9, weight_decay=0.0, channels_last=True, threads=None):
-        if threads:
-            torch.set_num_threads(threads)
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.net = net.to(memory_format=self.memory_format)
-        self.weight_decay = weight_decay
-        self.kernels = [p for p in net.parameters() if p.ndim > 1]
-        others = [p for p in net.parameters() if p.ndim == 1]
-        self.optimizer = torch.optim.SGD([{"params": self.kernels, "weight_decay": weight_decay},
-                                          {"params": others, "weight_decay": 0.0}],
-                                         lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True)
-
-    def images(self, x):
-        """An NHWC NumPy batch as a tensor in this trainer's memory format."""
-        return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
-
-    def labels(self, y):
-        return torch.from_numpy(np.asarray(y, np.int64))
-
-    def step(self, x, y, learning_rate=None):
-        """One training step on `images(...)` and `labels(...)`; returns the loss, a tensor, without the penalty."""
-        if learning_rate is not None:
-            self._set_learning_rate(learning_rate)
-        self.net.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(self.net(x), y)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
-
-    def _set_learning_rate(self, learning_rate):
-        """Keras' velocity contains the learning rates of the steps it is made of, PyTorch's buffer does not: with a
-        schedule the two are the same only if the buffer is scaled by old / new whenever the rate changes."""
-        for group in self.optimizer.param_groups:
-            if group["lr"] != learning_rate:
-                buffers = [self.optimizer.state[p].get("momentum_buffer") for p in group["params"]]
-                buffers = [buffer for buffer in buffers if buffer is not None]
-                if buffers:
-                    torch._foreach_mul_(buffers, group["lr"] / learning_rate)
-                group["lr"] = learning_rate
-
-    def penalty(self):
-        """What the decay adds to the loss: weight_decay / 2 * sum of w^2."""
-        with torch.no_grad():
-            return 0.5 * self.weight_decay * sum(float(kernel.double().square().sum()) for kernel in self.kernels)
-
-    def predict(self, x, batch_size=1000):
-        """Logits of an NHWC NumPy array."""
-        self.net.eval()
-        with torch.no_grad():
-            return np.concatenate([self.net(self.images(x[i:i + batch_size])).numpy()
-                                   for i in range(0, len(x), batch_size)])
+def _from_pytorch(kernel, module, flattened):
+    """The inverse of `_to_pytorch`."""
+    if isinstance(module, nn.Conv2d):
+        if module.groups > 1:
+            return kernel.reshape(module.groups, -1, *kernel.shape[2:]).transpose(2, 3, 0, 1)
+        return kernel.transpose(2, 3, 1, 0)
+    if flattened:
+        return kernel.reshape(-1, *flattened).transpose(2, 3, 1, 0).reshape(-1, len(kernel))
+    return kernel.T
