@@ -113,12 +113,12 @@ def test_peer_steps_by_the_equations_of_keras():
     """v = m v - lr g, w += m v - lr g with g = gradient + decay w, the rate changing from step to step; on a linear
     model whose gradient is written out."""
     torch = pytest.importorskip("torch")
-    from bench import peers_torch
+    from bench import torch_training
 
     rng = np.random.default_rng(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 4)).double()
     w, b = (p.detach().numpy().copy() for p in net.parameters())
-    trainer = peers_torch.Trainer(net, momentum=0.9, weight_decay=0.01)
+    trainer = torch_training.Trainer(net, momentum=0.9, weight_decay=0.01)
     v_w, v_b = np.zeros_like(w), np.zeros_like(b)
     for rate in (0.0, 0.1, 0.3, 0.3, 0.05):
         x, y = rng.normal(size=(5, 1, 2, 3)), rng.integers(0, 4, 5)
@@ -140,11 +140,11 @@ def test_peer_steps_by_the_equations_of_keras():
 
 def test_copying_weights_needs_the_same_layers():
     pytest.importorskip("torch")
-    from bench import peers_torch
+    from bench import torch_networks
     from cnncore import models
 
     with pytest.raises(ValueError, match="must have the same layers.*stage"):
-        peers_torch.copy_weights(models.LeNet(), peers_torch.VGGCifar())
+        torch_networks.copy_weights(models.LeNet(), torch_networks.VGGCifar())
 
 
 def test_every_command_has_arguments_and_help(capsys):

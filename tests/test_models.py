@@ -160,7 +160,7 @@ def test_same_scores_as_pytorch(name, shape, depth, monkeypatch):
     """
     torch = pytest.importorskip("torch")
     monkeypatch.syspath_prepend(ROOT)
-    from bench import peers_torch
+    from bench import torch_networks
 
     rng = np.random.default_rng(0)
     model = models.build(name, input_shape=shape, classifier_activation=None)
@@ -170,8 +170,8 @@ def test_same_scores_as_pytorch(name, shape, depth, monkeypatch):
             gamma, variance = rng.uniform(0.5, 1.5, (2, *channels)).astype(np.float32)
             beta, mean = rng.normal(0, 0.1, (2, *channels)).astype(np.float32)
             layer.set_weights([gamma, beta, mean, variance])
-    net = peers_torch.NETWORKS[name]().eval()
-    peers_torch.copy_weights(model, net)
+    net = torch_networks.NETWORKS[name]().eval()
+    torch_networks.copy_weights(model, net)
     x = rng.normal(size=(2, *shape)).astype(np.float32)
     with torch.no_grad():
         expected = net(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy()

@@ -14,12 +14,11 @@ def inference(network, model, x, args):
                 "PERFORMANCE_HINT": "LATENCY"}
     network_ir = openvino.Core().read_model(onnx_file.convert(model, len(x)).SerializeToString())
     request = openvino.Core().compile_model(network_ir, "CPU", settings).create_infer_request()
-    images = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
-    logits = request.get_output_tensor().data
+    images = openvino.Tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))  # a copy that the tensor owns
+    request.set_input_tensor(images)
 
     def call():
         request.infer()
-        return logits
+        return request.get_output_tensor().data
 
     return {"OpenVINO": call}
