@@ -12,7 +12,6 @@ Train and run CNNs with the names of Keras 3; results are the same bits for any 
 import importlib
 
 from . import _core
-from .config import get_exact, get_isa, get_threads, set_exact, set_isa, set_threads, show_config
 
 __version__ = _core.VERSION
 
@@ -47,6 +46,13 @@ _NAMES = {
     "Model": "model",
     "Sequential": "sequential",
     "load_model": "serialization",
+    "get_exact": "config",
+    "get_isa": "config",
+    "get_threads": "config",
+    "set_exact": "config",
+    "set_isa": "config",
+    "set_threads": "config",
+    "show_config": "config",
 }
 
 

@@ -6,7 +6,8 @@ from . import _core
 
 
 def _check_environment():
-    """Wrong values of the environment variables are refused with a sentence, when the library is imported."""
+    """Wrong values of the environment variables are refused with a sentence before anything is computed: by whatever
+    imports the settings, as the compiler does."""
     isa = os.environ.get("CNNCORE_ISA")
     if isa and isa not in _core.available_isas():
         raise ImportError(

@@ -103,7 +103,7 @@ ALLOWED = {
     "variables": {"_core"},
     "model_file": {"_core"},
     "config": {"_core"},
-    "compiler": {"_core", "graph", "layers"},
+    "compiler": {"_core", "config", "graph", "layers"},
     "activations": {"checks", "compiler"},
     "losses": {"checks", "compiler", "registry"},
     "layers": {

@@ -13,7 +13,8 @@ from PIL import Image
 
 import cnncore as cc
 from cnncore import cli
-from cnncore.cli import arguments, data, images, networks
+from cnncore import data as cc_data
+from cnncore.cli import arguments, data, networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples" / "digits").glob("*.png"))
@@ -78,8 +79,8 @@ def test_examples_are_test_images_of_the_digits(command):
     digits = data.load("digits")
     assert [path.stem for path in EXAMPLES] == list("0123456789")
     for label, path in enumerate(EXAMPLES):
-        first = digits.x_test[np.argmax(digits.y_test == label)]
-        assert np.array_equal(images.load(path, 8, 8, 1), first)
+        first = digits.test.x[np.argmax(digits.test.labels == label)]
+        assert np.array_equal(cc_data.ImageFiles([path], channels=1)[0][0], first)
 
 
 def test_predict_names_the_digits(digits_model, command):
@@ -167,7 +168,7 @@ def test_bench(command):
 def test_bench_of_a_saved_model(digits_model, command):
     status, out, err = command("bench", "--model", digits_model, "--seconds", 0.01, "--threads", 1)
     assert status == 0, err
-    assert "1 thread\n" in out and "31,018 weights" in out
+    assert "1 thread\n" in out and "31,020 weights" in out
 
 
 # ---- folders of images ----
@@ -189,49 +190,97 @@ def test_train_on_a_folder(command, tmp_path):
 def test_train_and_val_folders(tmp_path):
     photos(tmp_path / "train", ("a", "b", "c"), 3)
     photos(tmp_path / "val", ("a", "b", "c"), 2)
-    read = data.load(str(tmp_path), image_size=(6, 5))
-    assert read.x_train.shape == (9, 6, 5, 3) and read.x_test.shape == (6, 6, 5, 3)
-    assert read.y_train.tolist() == [0] * 3 + [1] * 3 + [2] * 3 and read.classes == ["a", "b", "c"]
-    _, x, y = data.load_test(str(tmp_path), (6, 5, 3), ["c", "b", "a"])
-    assert len(x) == 6 and y.tolist() == [2, 2, 1, 1, 0, 0]  # the model's order of the classes
+    read = data.load(str(tmp_path))
+    assert read.train.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 and read.classes == ["a", "b", "c"]
+    assert read.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    _, test = data.load_test(str(tmp_path), (6, 5, 3), ["c", "b", "a"])
+    assert sorted(test.labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    for path, label in zip(test.paths, test.labels):
+        assert pathlib.Path(path).parent.name == "cba"[label]  # the model's order of the classes
 
 
 def test_split_is_stratified_and_repeatable(tmp_path):
     photos(tmp_path, ("a", "b"), 10)
-    one, two, other = (data.load(str(tmp_path), (4, 4), 0.3, seed) for seed in (1, 1, 2))
-    assert np.bincount(one.y_test).tolist() == [3, 3] and np.bincount(one.y_train).tolist() == [7, 7]
-    assert np.array_equal(one.x_test, two.x_test) and not np.array_equal(one.x_test, other.x_test)
-    pixels = [image.tobytes() for part in (one.x_train, one.x_test) for image in part]
-    assert len(set(pixels)) == 20  # every image once
+    one, two, other = (data.load(str(tmp_path), 0.3, seed) for seed in (1, 1, 2))
+    assert np.bincount(one.test.labels).tolist() == [3, 3] and np.bincount(one.train.labels).tolist() == [7, 7]
+    names = [[part.path(i) for i in range(len(part))] for part in (one.train, one.test, two.test, other.test)]
+    assert names[1] == names[2] != names[3] and len({*names[0], *names[1]}) == 20  # every image once
 
 
 def test_grey_images_have_one_channel(tmp_path):
     photos(tmp_path, ("a", "b"), 2, mode="L")
-    assert data.load(str(tmp_path), (4, 4)).x_train.shape[3] == 1
+    assert data.load(str(tmp_path)).train[0][0].shape == (10, 12, 1)
     Image.new("RGB", (5, 5)).save(tmp_path / "a" / "colour.png")
-    assert data.load(str(tmp_path), (4, 4)).x_train.shape[3] == 3
+    assert data.load(str(tmp_path)).train[0][0].shape[2] == 3
 
 
-def test_orientation_of_the_camera_is_applied(tmp_path):
-    array = np.zeros((4, 6, 3), np.uint8)
-    array[:, :3] = 255  # white on the left
+def test_predict_sees_what_training_saw(command, tmp_path):
+    """An image file of another shape and orientation, through predict, and its pixels by hand through the model."""
+    photos(tmp_path / "photos", ("dark", "bright"), 5)
+    assert command("train", "photos", "--image-size", 8, "--epochs", 1, "--quiet")[0] == 0
+    array = np.zeros((8, 24, 3), np.uint8)
+    array[:, 8:16] = np.arange(8, dtype=np.uint8)[None, :, None] * 30
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
-    Image.fromarray(array).save(tmp_path / "turned.png", exif=exif)
-    turned = images.load(tmp_path / "turned.png", 6, 4, 3)
-    assert turned.shape == (6, 4, 3) and turned[:3].min() == 255 and turned[3:].max() == 0
+    Image.fromarray(array).save("turned.png", exif=exif)
+    _, out, _ = command("predict", "model.cnn", "turned.png", "--top", 2)
+    model = cc.load_model("model.cnn")
+    row = model.predict(np.rot90(array[:, 8:16], -1)[None], verbose=0)[0]  # turned, and cropped around the centre
+    best = int(row.argmax())
+    assert out.split()[1:3] == [model.class_names[best], f"{100 * row[best]:.1f}"]
 
 
-def test_aspect_ratio_is_kept(tmp_path):
-    array = np.zeros((8, 24), np.uint8)
-    array[:, 8:16] = 200  # a grey square between two black ones
-    Image.fromarray(array).save(tmp_path / "wide.png")
-    assert (images.load(tmp_path / "wide.png", 8, 8, 1) == 200).all()
+# ---- the pipeline of cnncore train ----
 
 
-def test_sixteen_bits_are_scaled(tmp_path):
-    Image.fromarray(np.full((4, 4), 0x8100, np.uint16)).save(tmp_path / "deep.png")
-    assert (images.load(tmp_path / "deep.png", 4, 4, 1) == 0x81).all()
+def test_folder_with_unreadable_files(command, tmp_path):
+    photos(tmp_path / "photos" / "train", ("dark", "bright"), 12)
+    photos(tmp_path / "photos" / "val", ("dark", "bright"), 4)
+    damaged = tmp_path / "photos" / "train" / "dark" / "7.png"
+    damaged.write_bytes(damaged.read_bytes()[:90])
+    (tmp_path / "photos" / "val" / "dark" / "note.jpg").write_text("no photo")
+    status, out, err = command("train", "photos", "--image-size", 8, "--epochs", 2)
+    assert status == 0
+    assert "23 images to train with, 8 to test with" in out
+    assert err.count("\n") == 2 and f'skipped "{pathlib.Path("photos/train/dark/7.png")}": ' in err
+    assert 'note.jpg": is no image' in err
+    refused(command("train", "photos", "--image-size", 8, "--strict"), "7.png", "damaged")
+    status, _, err = command("evaluate", "model.cnn", "photos")
+    assert status == 0 and 'note.jpg": is no image' in err
+    for path in (tmp_path / "photos" / "train").glob("*/*"):
+        path.write_bytes(b"nothing")
+    refused(command("train", "photos"), "no image can be read", "bright")
+
+
+@pytest.mark.parametrize("extra", [(), ("--cache", "0"), ("--cache", "disk:1M"), ("--cache", "2k")])
+def test_workers_and_caches_change_no_byte(command, tmp_path, extra):
+    photos(tmp_path / "photos", ("dark", "bright"), 20, size=(20, 14))
+    common = ("train", "photos", "--image-size", "8x10", "--epochs", 2, "--quiet", "--seed", 3, "--load-size", "10x12",
+              "--augment", "RandomCrop(8), HorizontalFlip, GaussianNoise(0.1)")
+    assert command(*common, "--workers", 0, "--output", "a.cnn")[0] == 0
+    assert command(*common, "--workers", 2, "--threads", 2, "--output", "b.cnn", *extra)[0] == 0
+    assert pathlib.Path("a.cnn").read_bytes() == pathlib.Path("b.cnn").read_bytes()
+    assert command(*common[:-4], "--output", "c.cnn")[0] == 0  # without augmentation other weights come out
+    assert pathlib.Path("a.cnn").read_bytes() != pathlib.Path("c.cnn").read_bytes()
+
+
+def test_preprocessing_is_fitted_to_training_images_and_stored(command, tmp_path):
+    photos(tmp_path / "photos" / "train", ("dark", "bright"), 6)
+    photos(tmp_path / "photos" / "val", ("dark", "bright"), 2)
+    for path in (tmp_path / "photos" / "val").glob("*/*"):
+        Image.new("RGB", (12, 10), (255, 0, 0)).save(path)
+    assert command("train", "photos", "--image-size", "10x12", "--epochs", 1, "--quiet")[0] == 0
+    pixels = np.concatenate([np.asarray(Image.open(p)).reshape(-1, 3) for p in (tmp_path / "photos").glob("train/*/*")])
+    found = cc.load_model("model.cnn").get_layer("preprocessing").preprocessing.arrays
+    np.testing.assert_allclose(found["center"], pixels.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(1 / found["scale"], pixels.std(axis=0), rtol=1e-6)
+    command("train", "photos", "--image-size", 8, "--epochs", 1, "--preprocess", "Rescale(0.01), MeanImage")
+    assert cc.load_model("model.cnn").get_layer("preprocessing").preprocessing.sample_shape == (8, 8, 3)
+
+
+def test_label_changing_augmentations_are_warned_of(command):
+    status, out, _ = command("train", "--epochs", 1, "--augment", "HorizontalFlip")
+    assert status == 0 and out.startswith("warning: HorizontalFlip must not be used for digits")
 
 
 # ---- networks from files ----
@@ -290,6 +339,13 @@ def test_wrong_network_files(command, source, part):
         (("train", "--validation", "0.1"), ["--validation must be left out for digits"]),
         (("train", "--image-size", "8"), ["--image-size must be left out for digits"]),
         (("train", "--image-size", "5x"), ["HEIGHTxWIDTH"]),
+        (("train", "--load-size", "8"), ["--load-size needs --augment"]),
+        (("train", "--load-size", "8", "--augment", "Rotation"), ["--load-size must be left out for digits"]),
+        (("train", "--augment", "Flip"), ["no augmentation 'Flip'"]),
+        (("train", "--preprocess", "Magic"), ["no preprocessing step 'Magic'"]),
+        (("train", "--preprocess", "Rescale(0)"), ["Rescale", "other than 0"]),
+        (("train", "--cache", "lots"), ["--cache", "512M"]),
+        (("train", "--workers", "-1"), ["--workers"]),
         (("evaluate", "nope.cnn"), ['no model "nope.cnn"']),
         (("evaluate", "text.cnn"), ["text.cnn"]),
         (("predict", "MODEL", "nope.png"), ["nope.png", "No such file"]),
@@ -320,14 +376,14 @@ def test_errors_are_one_sentence(command, digits_model, argv, parts):
         (
             lambda p: (photos(p / "train", ("a", "b"), 1), photos(p / "val", ("a", "c"), 1)),
             ("train", "photos"),
-            ["val/c", "a, b"],
+            ["val", "'c'"],
         ),
         (
             lambda p: (photos(p / "train", ("a", "b"), 1), photos(p / "val", ("a",), 1)),
             ("train", "photos", "--validation", "0.5"),
             ["left out"],
         ),
-        (lambda p: photos(p, ("a", "b"), 1), ("evaluate", "MODEL", "photos"), ["photos/a", "0, 1, 2"]),
+        (lambda p: photos(p, ("a", "b"), 1), ("evaluate", "MODEL", "photos"), ["photos", "'a', 'b'"]),
     ],
 )
 def test_wrong_folders(command, digits_model, tmp_path, make, argv, parts):
@@ -363,9 +419,9 @@ def test_debug_shows_the_traceback(command):
 def test_known_data_sets(name, folder, shape, label):
     by_name, by_path = data.load(name), data.load(os.path.join(os.environ["CNNCORE_DATA"], folder))
     assert by_path.kind == by_name.kind == name
-    assert by_name.x_train.shape[1:] == shape and by_name.x_train.dtype == np.uint8
-    assert np.array_equal(by_name.x_test, by_path.x_test)
-    assert by_name.classes[by_name.y_test[0]] == label  # the first test image of each set, as published
+    assert by_name.train.x.shape[1:] == shape and by_name.train.x.dtype == np.uint8
+    assert np.array_equal(by_name.test.x, by_path.test.x)
+    assert by_name.classes[by_name.test.labels[0]] == label  # the first test image of each set, as published
 
 
 def test_several_data_sets_in_one_folder_are_ambiguous(tmp_path):
@@ -385,11 +441,18 @@ def test_image_size(text, size):
     assert arguments.image_size(text) == size
 
 
-def test_scale_is_inside_the_model():
-    model = networks.classifier(networks.builder("small"), (8, 8, 1), list("ab"))
+def test_preprocessing_is_inside_the_model():
+    model = networks.classifier(networks.builder("small"), (8, 8, 1), list("ab"), cc.preprocessing.Rescale())
     network = model.get_layer("small")
     x = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
     assert np.allclose(model.predict(x, verbose=0), network.predict(x / np.float32(255), verbose=0), atol=1e-6)
+
+
+def test_size_of_a_cache():
+    memory, disk = arguments.cache("3k"), arguments.cache("disk:1M")
+    assert type(memory) is cc_data.MemoryCache and memory.limit_bytes == 3 << 10
+    assert type(disk) is cc_data.FileCache and disk.limit_bytes == 1 << 20
+    assert arguments.cache("0") is None and arguments.cache("memory:7").limit_bytes == 7
 
 
 # ---- as processes ----
@@ -431,6 +494,15 @@ def test_interrupt_ends_with_130_and_one_line(tmp_path):
     assert child.returncode == 130 and err == "cnncore: interrupted\n"
     assert time.monotonic() - begin < 10
     assert not (tmp_path / "model.cnn").exists()
+
+
+@pytest.mark.parametrize("variable, value", [("CNNCORE_ISA", "sse9"), ("CNNCORE_NUM_THREADS", "two")])
+def test_wrong_environment_variables_are_one_sentence(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    child = process("train")
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 2 and not out
+    assert err.startswith(f"cnncore: {variable} must be ") and err.count("\n") == 1 and repr(value) in err
 
 
 def test_reader_that_goes_away(digits_model):

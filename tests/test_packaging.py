@@ -161,7 +161,7 @@ def test_defaults_without_variables():
     ("CNNCORE_NUM_THREADS", "257", "1 to 256"), ("CNNCORE_NUM_THREADS", "two", "1 to 256"),
     ("CNNCORE_NUM_THREADS", "-1", "1 to 256"), ("CNNCORE_NUM_THREADS", "1.5", "1 to 256")])  # fmt: skip
 def test_wrong_variables_are_refused(variable, value, part):
-    child = python("import cnncore", check=False, **{variable: value})
+    child = python("import cnncore; cnncore.Input((8, 8, 1))", check=False, **{variable: value})
     last = child.stderr.strip().splitlines()[-1]
     assert child.returncode == 1
     assert last.startswith("ImportError:") and variable in last and repr(value) in last and part in last

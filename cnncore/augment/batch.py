@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .. import _core, batches, checks, random
+from .. import _core, batches, checks, config, random
 from ..registry import Configurable
 
 
@@ -124,7 +124,7 @@ class BatchAugment(Configurable):
             cutout=self.cutout_probability if min(self.cutout) else 0.0, cutout_size=self.cutout, mixup=self.mixup,
             scale=(self.rescale / std).astype(np.float32), offset=(-mean / std).astype(np.float32),
             border_value=border_value.astype(np.float32), cutout_value=cutout_value.astype(np.float32),
-            seed=seed, epoch=epoch, threads=threads, isa=isa)
+            seed=seed, epoch=epoch, threads=threads or config.get_threads(), isa=isa)
         return out, draws
 
     def flow(self, x, y=None, batch_size=32, shuffle=True, seed=None, epoch=0, num_classes=None, threads=0):

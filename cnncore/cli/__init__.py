@@ -69,6 +69,11 @@ def _sentence(error):
 
 def main(argv=None):
     """Run a command line, a list of str (default: that of the process); returns the exit status."""
+    try:
+        from .. import config  # noqa: F401, refuses wrong values of environment variables
+    except ImportError as error:
+        print(f"cnncore: {_sentence(error)}", file=sys.stderr)
+        return 2
     args = _parser().parse_args(argv)
     try:
         if args.threads:

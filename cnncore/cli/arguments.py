@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import re
 
 
 def positive_integer(text):
@@ -13,6 +14,12 @@ def positive_integer(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
     return value
+
+
+def natural_number(text):
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0, got {text!r}")
+    return int(text)
 
 
 def positive_number(text):
@@ -39,6 +46,18 @@ def image_shape(text):
     if len(sizes) != 3:
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTHxCHANNELS, such as 32x32x3, got {text!r}")
     return sizes
+
+
+def cache(text):
+    """ "512M" -> a MemoryCache, "disk:20G" -> a FileCache, "0" -> None."""
+    from .. import data
+
+    kind, _, size = text.rpartition(":")
+    found = re.fullmatch(r"(\d+)([KMG]?)", size, re.ASCII | re.IGNORECASE)
+    if kind not in ("", "disk", "memory") or not found:
+        raise argparse.ArgumentTypeError(f"must be a number of bytes such as 512M, or disk:20G, got {text!r}")
+    limit = int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2].upper()]
+    return (data.FileCache if kind == "disk" else data.MemoryCache)(limit) if limit else None
 
 
 def numbers(text):

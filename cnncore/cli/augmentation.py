@@ -1,8 +1,10 @@
 """The --augment argument: augmentations as they are written in Python, or from a file, without running any code."""
 
-import ast
 import json
 import pathlib
+import warnings
+
+from . import specification
 
 HELP = (
     "augmentations, one after the other, with their arguments as in Python: "
@@ -22,54 +24,17 @@ def parse(text):
 
     if text.endswith(".json"):
         return augment.deserialize(json.loads(pathlib.Path(text).read_text(encoding="utf-8")))
-    try:
-        tree = ast.parse(f"[{text}\n]", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f'--augment must be names of augmentations with commas between them, such as "HorizontalFlip, '
-            f'Rotation(15)", got {text!r}'
-        ) from error
-    transforms = _value(tree)
-    for transform in transforms:
-        if not isinstance(transform, augment.Transform):
-            raise ValueError(f"--augment must name augmentations, got {transform!r}")
-    if not transforms:
-        raise ValueError("--augment must name at least one augmentation, got none")
+    public = {name: getattr(augment, name) for name in augment.__all__ if name != "Transform"}
+    known = {name: value for name, value in public.items()
+             if isinstance(value, type) and issubclass(value, augment.Transform)}
+    transforms = specification.parse("--augment", text, known, "augmentation")
     return transforms[0] if len(transforms) == 1 else augment.Compose(transforms)
 
 
-def _value(node):
-    """The value of a name or call of an augmentation, a list or tuple, or a literal; nothing else is understood."""
-    if isinstance(node, (ast.List, ast.Tuple)):
-        values = [_value(child) for child in node.elts]
-        return values if isinstance(node, ast.List) else tuple(values)
-    if isinstance(node, ast.Name):
-        return _class(node)()
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and all(k.arg for k in node.keywords):
-        arguments = [_value(child) for child in node.args]
-        keywords = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-        try:
-            return _class(node.func)(*arguments, **keywords)
-        except TypeError as error:  # the wrong number of arguments, or an unknown one
-            raise ValueError(f"--augment: {ast.unparse(node)}: {error}") from error
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"--augment: {ast.unparse(node)!r} must be a number, a text, a list or an augmentation"
-        ) from error
-
-
-def _class(name):
+def label_warnings(transform, kind):
+    """A sentence for each augmentation that changes the labels of a kind of data."""
     from .. import augment
-    from ..checks import suggestion
 
-    public = {n: getattr(augment, n) for n in augment.__all__ if n != "Transform"}
-    known = {
-        n: value for n, value in public.items() if isinstance(value, type) and issubclass(value, augment.Transform)
-    }
-    if name.id not in known:
-        raise ValueError(
-            f"--augment: there is no augmentation {name.id!r}{suggestion(name.id, known)}; there are {', '.join(known)}"
-        )
-    return known[name.id]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", augment.LabelWarning)  # they are printed instead
+        return augment.check(transform, kind)

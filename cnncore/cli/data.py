@@ -5,8 +5,6 @@ from collections import namedtuple
 
 import numpy as np
 
-from . import images
-
 HELP = (
     "digits (default; comes with the package); mnist, fashion-mnist, cifar10 or cifar100, whose files are looked for "
     "below the folder in the environment variable CNNCORE_DATA; the path of a folder with one of these; or the path of "
@@ -14,9 +12,9 @@ HELP = (
     "in one folder per class, if you like with train/ and val/ above them"
 )
 
-# Training and test images as uint8 (n, height, width, channels) with values 0..255, labels (n,), and the names of the
-# classes. `kind` is the name of a known data set, or "folder".
-Data = namedtuple("Data", "kind name x_train y_train x_test y_test classes")
+# Training and test images as cnncore.data.Dataset, with class numbers as labels, and the names of the classes. `kind` is
+# the name of a known data set, whose images are arrays, or "folder".
+Data = namedtuple("Data", "kind name train test classes")
 
 _NUMERALS = [str(i) for i in range(10)]
 _CLOTHES = ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
@@ -33,56 +31,55 @@ KNOWN = {
 TRAINING_FOLDERS, TEST_FOLDERS = ("train", "training"), ("val", "valid", "validation", "test")
 
 
-def load(text, image_size=None, validation=None, seed=0):
-    """Read what DATA names, to train and to test.
+def load(text, validation=None, seed=0):
+    """What DATA names, to train and to test; the images of a folder are not read yet.
 
     Parameters
     ----------
     text : str
-    image_size : (int, int), optional
-        Height and width to which the images of a folder are brought; default 64, 64.
     validation : float, optional
         The fraction of each class that is kept for testing where a folder has no val/; default 0.2.
     seed : int
         Of that choice.
+
+    Returns
+    -------
+    Data
     """
     name, folder = find(text)
     if name is None:
-        return _from_folder(folder, image_size or (64, 64), validation, seed)
-    if validation is not None or image_size is not None:
-        argument, reason = (
-            ("validation", "its own test images") if validation is not None else ("image-size", "a size of its own")
-        )
-        raise ValueError(f"--{argument} must be left out for {name}, which has {reason}; it is for folders of images")
+        return _folder(folder, validation, seed)
+    if validation is not None:
+        raise ValueError(f"--validation must be left out for {name}, which has its own test images; it is for folders "
+                         "of images")
     return known(name, folder)
 
 
 def load_test(text, input_shape, classes):
-    """Read the test images that DATA names for a model with this input (height, width, channels) and these classes.
+    """The test images that DATA names for a model with this input (height, width, channels) and these classes.
 
     Of a folder of images these are the ones in val/, or else all of them.
 
     Returns
     -------
     tuple
-        (name, x, y)
+        (name, Dataset)
     """
+    from .. import data
+
     name, folder = find(text)
-    if name is not None:
-        data = known(name, folder)
-        if data.x_test.shape[1:] != input_shape:
-            raise ValueError(
-                f"{name} has images of shape {data.x_test.shape[1:]}, but the model takes {input_shape}; "
-                "give it the data it was trained for"
-            )
-        if len(classes) != len(data.classes):
-            raise ValueError(
-                f"{name} has {len(data.classes)} classes, but the model has {len(classes)}; "
-                "give it the data it was trained for"
-            )
-        return name, data.x_test, data.y_test
-    test = part(folder, TEST_FOLDERS) or folder
-    return (folder.name, *_arrays(test, _class_folders(test), classes, input_shape))
+    if name is None:
+        test = part(folder, TEST_FOLDERS) or folder
+        return folder.name, data.ImageFolder(test, class_names=classes, channels=input_shape[2])
+    read = known(name, folder)
+    shape = read.test.x.shape[1:]
+    if shape != input_shape:
+        raise ValueError(f"{name} has images of shape {shape}, but the model takes {input_shape}; give it the data it "
+                         "was trained for")
+    if len(classes) != len(read.classes):
+        raise ValueError(f"{name} has {len(read.classes)} classes, but the model has {len(classes)}; give it the data "
+                         "it was trained for")
+    return name, read.test
 
 
 def find(text):
@@ -92,24 +89,23 @@ def find(text):
         return name, None
     if not folder.is_dir():
         raise ValueError(f"DATA must be one of {', '.join(KNOWN)} or the path of a folder, got {text!r}")
-    if _class_folders(part(folder, TRAINING_FOLDERS + TEST_FOLDERS) or folder):
-        return None, folder
-    return _recognise(folder), folder
+    return _recognised(folder), folder
 
 
 def known(name, folder):
     """A known data set, from a folder or from where its files are looked for."""
-    from .. import datasets
+    from .. import data, datasets
 
     module, names = KNOWN[name]
-    (x_train, y_train), (x_test, y_test) = getattr(datasets, module).load_data(
-        **({} if folder is None else {"path": folder})
-    )
+    parts = getattr(datasets, module).load_data(**({} if folder is None else {"path": folder}))
     if name == "digits":  # 0..16 -> 0..255, as in an image file
-        x_train, x_test = (np.rint(x * (255 / 16)).astype(np.uint8) for x in (x_train, x_test))
-    if x_train.ndim == 3:
-        x_train, x_test = x_train[..., None], x_test[..., None]
-    return Data(name, name, x_train, y_train.ravel(), x_test, y_test.ravel(), names)
+        parts = [(np.rint(x * (255 / 16)).astype(np.uint8), y) for x, y in parts]
+    return Data(name, name, *(data.ArrayDataset(x, y.ravel(), names) for x, y in parts), names)
+
+
+def part(folder, names):
+    """The first folder in a folder with one of these names, or None."""
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _plain(text):
@@ -118,8 +114,8 @@ def _plain(text):
     return {"cifar-10": "cifar10", "cifar-100": "cifar100", "fashionmnist": "fashion-mnist"}.get(folded, folded)
 
 
-def _recognise(folder):
-    """The known data set whose files are in a folder."""
+def _recognised(folder):
+    """The known data set whose files are in a folder, or None."""
     from .. import datasets
     from ..datasets._files import locate
 
@@ -138,79 +134,44 @@ def _recognise(folder):
             f'give the folder of one of them, such as "{found[0][1]}"'
         )
     if not found:
-        raise ValueError(
-            f'"{folder}": must hold one folder of images per class ({", ".join(sorted(images.SUFFIXES))}), '
-            f"or the files of {', '.join(n for n in KNOWN if n != 'digits')}"
-        )
+        return None
     # MNIST and Fashion-MNIST have the same file names; the folder's name tells them apart.
     names = [name for name, _ in found]
     return "fashion-mnist" if "fashion" in str(found[0][1].name).lower() and "fashion-mnist" in names else names[-1]
 
 
-def part(folder, names):
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+def _folder(folder, validation, seed):
+    from .. import data
+    from ..data.decode import is_grey
+
+    training, held_out = part(folder, TRAINING_FOLDERS) or folder, part(folder, TEST_FOLDERS)
+    train = data.ImageFolder(training)
+    names = train.class_names
+    if len(names) < 2:
+        raise ValueError(f'"{training}": must hold at least two folders with images, one per class, got {len(names)}')
+    files = [train]
+    if held_out is not None:
+        if validation is not None:
+            raise ValueError(f'--validation must be left out where there are test images, got {validation} and '
+                             f'"{held_out}"')
+        test = data.ImageFolder(held_out, class_names=names)
+        files.append(test)
+    if all(is_grey(path) for part in files for path in part.paths):
+        for part_ in files:
+            part_.decoder = data.Decoder(channels=1)
+    if held_out is None:
+        train, test = _divided(train, 0.2 if validation is None else validation, seed)
+    return Data("folder", folder.name, train, test, names)
 
 
-def _class_folders(folder):
-    """name -> image files, of the folders in a folder that hold images."""
-    found = {}
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and not child.name.startswith("."):
-            paths = images.files(child)
-            if paths:
-                found[child.name] = paths
-    return found
+def _divided(dataset, fraction, seed):
+    """(training, test): each class divided at random, with an image of it in both."""
+    from .. import data
 
-
-def _from_folder(folder, image_size, validation, seed):
-    training, test = part(folder, TRAINING_FOLDERS) or folder, part(folder, TEST_FOLDERS)
-    train_files = _class_folders(training)
-    if len(train_files) < 2:
-        raise ValueError(
-            f'"{training}": must hold at least two folders with images, one per class, got {len(train_files)}'
-        )
-    if test is not None and validation is not None:
-        raise ValueError(f'--validation must be left out where there are test images, got {validation} and "{test}"')
-    if test is not None:
-        test_files = _class_folders(test)
-    else:
-        train_files, test_files = _split(training, train_files, 0.2 if validation is None else validation, seed)
-    everything = [path for part in (train_files, test_files) for paths in part.values() for path in paths]
-    shape = (*image_size, 1 if all(map(images.is_grey, everything)) else 3)
-    names = list(train_files)
-    return Data(
-        "folder",
-        folder.name,
-        *_arrays(training, train_files, names, shape),
-        *_arrays(test, test_files, names, shape),
-        names,
-    )
-
-
-def _split(folder, files, fraction, seed):
-    """Each class divided at random: (training files, test files)."""
     if not 0 < fraction < 1:
         raise ValueError(f"--validation must be between 0 and 1, got {fraction}")
-    generator = np.random.default_rng(seed)
-    train, test = {}, {}
-    for name, paths in files.items():
-        if len(paths) < 2:
-            raise ValueError(
-                f'"{folder / name}": must hold at least two images, one to train with and one to test with, '
-                f"got {len(paths)}"
-            )
-        count = min(max(1, round(fraction * len(paths))), len(paths) - 1)
-        order = generator.permutation(len(paths))
-        test[name], train[name] = ([paths[i] for i in sorted(part)] for part in (order[:count], order[count:]))
-    return train, test
-
-
-def _arrays(folder, files, classes, shape):
-    """Images and class numbers; the names of the folders must be among the classes."""
-    for name in files:
-        if name not in classes:
-            raise ValueError(f'"{folder / name}": must be named after one of the classes, {", ".join(classes)}')
-    labelled = [(path, classes.index(name)) for name, paths in files.items() for path in paths]
-    if not labelled:
-        raise ValueError(f'"{folder}": must hold folders with images, one per class, and has none')
-    return images.load_all([path for path, _ in labelled], *shape), np.array([label for _, label in labelled], np.int64)
+    for name, count in data.class_counts(dataset).items():
+        if count < 2:
+            raise ValueError(f'class "{name}" must have at least two images, one to train with and one to test with, '
+                             f"got {count}")
+    return data.split(dataset, (1 - fraction, fraction), seed=seed)

@@ -1,10 +1,11 @@
 """cnncore evaluate: the accuracy of a saved model."""
 
+import sys
 import time
 
 import numpy as np
 
-from . import arguments
+from . import arguments, reading
 from . import data as data_module
 
 HELP = "measure the accuracy of a saved model"
@@ -30,11 +31,20 @@ def add_arguments(parser):
 
 
 def run(args):
+    from .. import data
+
     model, classes = arguments.load_classifier(args.model)
-    name, x, y = data_module.load_test(args.data, model.input_shape[1:], classes)
+    name, test = data_module.load_test(args.data, model.input_shape[1:], classes)
+    loader = data.Loader(test, args.batch_size, image_size=model.input_shape[1:3], on_error="skip")
     begin = time.perf_counter()
-    probabilities = model.predict(x, batch_size=args.batch_size, verbose=0)
+    with reading.without_warnings():
+        parts = [(model.predict_on_batch(x), y) for x, y in loader]
     seconds = time.perf_counter() - begin
+    for line in reading.skipped_lines(loader.skipped):
+        print(line, file=sys.stderr)
+    if not parts:
+        raise ValueError(f"{name}: no image can be read")
+    probabilities, y = (np.concatenate(column) for column in zip(*parts))
     predicted = probabilities.argmax(axis=1)
     loss = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-7)).mean(dtype=np.float64)
     print(f"{name}: {len(y):,} images, {len(y) / seconds:,.0f} images/s")

@@ -3,13 +3,11 @@
 import pathlib
 import runpy
 
-from ..layers import Rescaling
 from ..model import Input, Model
 
 HELP = (
     "a name of cnncore.models.names(), or FILE.py: a Python file that defines build(input_shape, classes), which "
-    "returns a Model; the network "
-    "gets pixels scaled to 0..1 and must end in probabilities (softmax)"
+    "returns a Model; the network gets the pixels as --preprocess makes them and must end in probabilities (softmax)"
 )
 
 
@@ -33,13 +31,14 @@ def builder(name):
     return build
 
 
-def classifier(build, input_shape, class_names):
-    """A new model from uint8 images to probabilities: the scaling of the pixels, then what `build` makes."""
-    network = build(input_shape, len(class_names))
+def classifier(build, input_shape, class_names, preprocessing):
+    """A new model from uint8 images to probabilities: fitted preprocessing, then what `build` makes."""
+    inputs = Input(input_shape, dtype="uint8", name="pixels")
+    prepared = preprocessing.layer("preprocessing")(inputs)
+    network = build(prepared.shape[1:], len(class_names))
     if not isinstance(network, Model):
         raise ValueError(f"--model: build(input_shape, classes) must return a Model, got {type(network).__name__}")
-    inputs = Input(input_shape, dtype="uint8", name="pixels")
-    model = Model(inputs, network(Rescaling(1 / 255, name="scale")(inputs)), name=f"{network.name}_classifier")
+    model = Model(inputs, network(prepared), name=f"{network.name}_classifier")
     if model.output_shape != (None, len(class_names)):
         raise ValueError(
             f"--model: the network must have one output of shape {(None, len(class_names))}, one score per class, "

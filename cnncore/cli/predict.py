@@ -1,6 +1,6 @@
 """cnncore predict: the classes of image files."""
 
-from . import arguments, images
+from . import arguments
 
 HELP = "classify image files with a saved model"
 DESCRIPTION = """\
@@ -28,11 +28,13 @@ def add_arguments(parser):
 
 
 def run(args):
+    from .. import data
+
     model, classes = arguments.load_classifier(args.model)
-    width = max(map(len, args.images))
-    for begin in range(0, len(args.images), BATCH_SIZE):
-        paths = args.images[begin : begin + BATCH_SIZE]
-        probabilities = model.predict(images.load_all(paths, *model.input_shape[1:]), batch_size=BATCH_SIZE, verbose=0)
-        for path, row in zip(paths, probabilities):
+    height, width, channels = model.input_shape[1:]
+    files = data.ImageFiles(args.images, channels=channels)
+    column, names = max(map(len, args.images)), iter(args.images)
+    for batch in data.Loader(files, BATCH_SIZE, image_size=(height, width)):
+        for row in model.predict_on_batch(batch):
             best = (-row).argsort(kind="stable")[: args.top]
-            print(f"{path:{width}}  " + "   ".join(f"{classes[k]} {100 * row[k]:.1f} %" for k in best))
+            print(f"{next(names):{column}}  " + "   ".join(f"{classes[k]} {100 * row[k]:.1f} %" for k in best))

@@ -1,7 +1,5 @@
 """cnncore show: a look at the data."""
 
-import warnings
-
 from . import arguments, augmentation
 from . import data as data_module
 
@@ -58,7 +56,7 @@ def run(args):
     transform = None if args.augment is None else augmentation.parse(args.augment)
     kind, parts = _parts(args.data)
     if transform is not None:
-        for sentence in _label_warnings(transform, kind):
+        for sentence in augmentation.label_warnings(transform, kind):
             print(f"warning: {sentence}")
     for name, part in parts.items():
         counts = data.class_counts(part)
@@ -91,24 +89,12 @@ def _parts(text):
     name, folder = data_module.find(text)
     if name is not None:
         known = data_module.known(name, folder)
-        return name, {
-            "train": data.ArrayDataset(known.x_train, known.y_train, known.classes),
-            "test": data.ArrayDataset(known.x_test, known.y_test, known.classes),
-        }
+        return name, {"train": known.train, "test": known.test}
     train = data.ImageFolder(data_module.part(folder, data_module.TRAINING_FOLDERS) or folder)
     test = data_module.part(folder, data_module.TEST_FOLDERS)
     if test is None:
         return "folder", {"train": train}
     return "folder", {"train": train, "test": data.ImageFolder(test, class_names=train.class_names)}
-
-
-def _label_warnings(transform, kind):
-    """A sentence for each augmentation that changes the labels of such data."""
-    from .. import augment
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", augment.LabelWarning)  # they are printed instead
-        return augment.check(transform, kind)
 
 
 def _checked(parts):

@@ -137,6 +137,15 @@ def identify(path, max_pixels=MAX_PIXELS):
         return image.format
 
 
+def is_grey(path):
+    """Whether a file holds grey values only, by its mode; a file that cannot be read holds no colour."""
+    try:
+        with _failures_of(path), _opened(path, math.inf) as image:
+            return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    except UnreadableImage:
+        return True
+
+
 def is_mislabelled(path, image_format):
     """Whether a file's extension promises another format than the one it has; no extension promises nothing."""
     from PIL import Image
