@@ -1,49 +1,168 @@
-"""Convolution and dense layers, pass by pass: GF/s and the share of the multiply-add peak measured in the same run.
+"""Convolution and dense layers, pass by pass: the share of the multiply-add peak measured in the same run, by the
+direct kernel and by the one that the engine chooses.
 
-The results of each layer are checked before they are timed: sampled outputs against NumPy in float64, and the two
-gradients by the identities <y, g> = <x, backward_input(g)> = <w, backward_weight(x, g)>, y = conv(x, w).
+The layers are the convolutions of the compared networks, each shape once, at the networks' batch sizes for training
+(for inference where they are not trained), and a list of shapes that are known to be hard. The results of each layer are
+checked before they are timed: sampled outputs against NumPy in float64, and the two gradients by the identities <y, g>
+= <x, backward_input(g)> = <w, backward_weight(x, g)>, y = conv(x, w). Operations are counted as those of direct
+convolution, so Winograd's algorithm can pass the peak.
 """
 
 import json
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
-from . import timing
+from . import networks, timing
 
-# name, batch, input h = w, input channels, output channels, kernel, stride
-LAYERS = (
-    ("56x56, 64 to 64, 3x3", 1, 56, 64, 64, 3, 1),
-    ("28x28, 128, 3x3", 1, 28, 128, 128, 3, 1),
-    ("14x14, 256, 3x3, batch 16", 16, 14, 256, 256, 3, 1),
-    ("7x7, 512, 3x3, batch 16", 16, 7, 512, 512, 3, 1),
-    ("224x224, 64, 3x3", 1, 224, 64, 64, 3, 1),
-    ("32x32, 64, 3x3, batch 64", 64, 32, 64, 64, 3, 1),
-    ("16x16, 128, 3x3, batch 64", 64, 16, 128, 128, 3, 1),
-    ("8x8, 256, 3x3, batch 64", 64, 8, 256, 256, 3, 1),
-    ("4x4, 512, 3x3, batch 64", 64, 4, 512, 512, 3, 1),
-    ("56x56, 64 to 256, 1x1", 1, 56, 64, 256, 1, 1),
-    ("56x56, 256 to 64, 1x1", 1, 56, 256, 64, 1, 1),
-    ("14x14, 1024 to 256, 1x1", 1, 14, 1024, 256, 1, 1),
-    ("14x14, 1024 to 256, 1x1, batch 16", 16, 14, 1024, 256, 1, 1),
-    ("7x7 stride 2, 3 to 64", 1, 224, 3, 64, 7, 2),
-    ("32x32, 3 to 64, 3x3, batch 64", 64, 32, 3, 64, 3, 1),
-    ("28x28, 1 to 32, 3x3, batch 64", 64, 28, 1, 32, 3, 1),
-    ("3x3 stride 2, 128", 1, 56, 128, 128, 3, 2),
-    ("32x32, 16, 3x3, batch 64", 64, 32, 16, 16, 3, 1),
-    ("16x16, 32, 3x3, batch 64", 64, 16, 32, 32, 3, 1),
-    ("7x7, 512, 3x3", 1, 7, 512, 512, 3, 1),
-    ("dense 4096 to 1000, batch 64", 64, 1, 4096, 1000, 1, 1),
-    ("dense 4096 to 1000", 1, 1, 4096, 1000, 1, 1),
-)
 PASSES = ("forward", "backward_input", "backward_weight")
+LIST = "list"  # what --network calls the layers of LISTED
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer without its weights.
+
+    Attributes
+    ----------
+    kind : {"conv2d", "depthwise_conv2d", "dense"}
+    x, kernel : tuple of int
+        Shapes: (batch, height, width, channels) and (rows, columns, inputs, outputs) or, depthwise, (rows, columns,
+        channels, multiplier); (batch, inputs) and (inputs, outputs) of a dense layer.
+    stride : int
+    pads : tuple of int
+        Top, left, bottom and right.
+    groups : int
+    first : bool
+        It reads the images of the network, whose gradient nobody needs.
+    """
+
+    kind: str
+    x: tuple
+    kernel: tuple
+    stride: int = 1
+    pads: tuple = (0, 0, 0, 0)
+    groups: int = 1
+    first: bool = False
+
+    @property
+    def name(self):
+        channels = f"{self.x[-1]} to {self.outputs}"
+        batch = f", batch {self.x[0]}"
+        if self.kind == "dense":
+            return f"dense {channels}{batch}"
+        size, window = (f"{a}x{b}" for a, b in (self.x[1:3], self.kernel[:2]))
+        stride = f" stride {self.stride}" if self.stride > 1 else ""
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        kind = "depthwise " if self.kind == "depthwise_conv2d" else ""
+        return f"{size}, {channels}, {kind}{window}{stride}{groups}{batch}"
+
+    @property
+    def outputs(self):
+        """Number of output channels."""
+        return self.kernel[-1] * (self.x[-1] if self.kind == "depthwise_conv2d" else 1)
+
+    @property
+    def y(self):
+        """Shape of the result."""
+        if self.kind == "dense":
+            return self.x[0], self.outputs
+        size = ((self.x[1 + i] + self.pads[i] + self.pads[2 + i] - self.kernel[i]) // self.stride + 1 for i in (0, 1))
+        return self.x[0], *size, self.outputs
+
+    @property
+    def attributes(self):
+        """Of the engine's operation, forward."""
+        if self.kind == "dense":
+            return {}
+        found = {f"pad_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), self.pads)}
+        for i, side in enumerate("hw"):
+            found |= {f"kernel_{side}": self.kernel[i], f"stride_{side}": self.stride}
+        return found | ({"groups": self.groups} if self.kind == "conv2d" else {})
+
+    @property
+    def passes(self):
+        return tuple(which for which in PASSES if which != "backward_input" or not self.first)
+
+    @property
+    def flops(self):
+        """Of each pass, by the direct algorithm."""
+        return networks.products(self.kind, self.kernel, self.y)
+
+
+def convolution(batch, size, channels, filters, kernel, stride=1):
+    """A layer with Keras' "same" padding; fewer than four channels are those of images."""
+    pad = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+    pads = pad // 2, pad // 2, pad - pad // 2, pad - pad // 2
+    return Layer("conv2d", (batch, size, size, channels), (kernel, kernel, channels, filters), stride, pads,
+                 first=channels < 4)
+
+
+LISTED = (
+    convolution(1, 56, 64, 64, 3),
+    convolution(1, 28, 128, 128, 3),
+    convolution(16, 14, 256, 256, 3),
+    convolution(16, 7, 512, 512, 3),
+    convolution(1, 224, 64, 64, 3),
+    convolution(64, 32, 64, 64, 3),
+    convolution(64, 16, 128, 128, 3),
+    convolution(64, 8, 256, 256, 3),
+    convolution(64, 4, 512, 512, 3),
+    convolution(1, 56, 64, 256, 1),
+    convolution(1, 56, 256, 64, 1),
+    convolution(1, 14, 1024, 256, 1),
+    convolution(16, 14, 1024, 256, 1),
+    convolution(1, 224, 3, 64, 7, 2),
+    convolution(64, 32, 3, 64, 3),
+    convolution(64, 28, 1, 32, 3),
+    convolution(1, 56, 128, 128, 3, 2),
+    convolution(64, 32, 16, 16, 3),
+    convolution(64, 16, 32, 32, 3),
+    convolution(1, 7, 512, 512, 3),
+    Layer("dense", (64, 4096), (4096, 1000)),
+    Layer("dense", (1, 4096), (4096, 1000)),
+)
+
+
+def of_network(network, batch):
+    """The convolutions of a network, each shape once."""
+    operations, images, _, _ = networks.lowered(networks.build(network), batch)
+    found = []
+    for operation in operations:
+        if operation.name in ("conv2d", "depthwise_conv2d"):
+            groups = operation.attribute("groups") if operation.name == "conv2d" else 1
+            x, kernel = operation.inputs[:2]
+            pads = tuple(int(operation.attribute(f"pad_{side}")) for side in ("top", "left", "bottom", "right"))
+            found.append(Layer(operation.name, x.shape, kernel.shape, int(operation.attribute("stride_h")), pads,
+                               int(groups), first=x is images))
+    return list(dict.fromkeys(found))
+
+
+def chosen(args):
+    """The layers that are asked for, each once."""
+    names = args.network or [LIST, *networks.NETWORKS]
+    known = [LIST, *networks.NETWORKS]
+    found = []
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"layers: --network must be one of {', '.join(known)}, got {name!r}")
+        if name == LIST:
+            found += LISTED
+        else:
+            network = networks.NETWORKS[name]
+            found += of_network(network, args.batch or (network.training or network.inference)[-1])
+    return [layer for layer in dict.fromkeys(found) if re.search(args.filter, layer.name)]
 
 
 def add_arguments(parser):
+    parser.add_argument("--network", nargs="+", metavar="NAME", default=[],
+                        help=f"layers of these: {LIST}, {', '.join(networks.NETWORKS)} (default: all)")
+    parser.add_argument("--batch", type=int, help="of the networks' layers (default: that of their training)")
     parser.add_argument("--filter", default="", help="regular expression: only layers whose name has a match")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES, help="default: all")
     parser.add_argument("--isa", help="instruction set (default: the best of this processor)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="time for each figure (default 0.3)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="time for each figure (default 0.2)")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well")
 
 
@@ -56,9 +175,11 @@ class Operation:
     inputs : list of ndarray
     attributes : dict
     isa : str
+    exact : bool
+        By the direct kernel, whatever is faster.
     """
 
-    def __init__(self, name, inputs, attributes, isa):
+    def __init__(self, name, inputs, attributes, isa, exact):
         from cnncore import _core
 
         operation = _core.OPERATIONS[name]
@@ -72,8 +193,8 @@ class Operation:
             numbers.append(self.program.tensor(_core.FIRST_FREE + i, array.dtype.name, array.shape))
             self.bases[_core.FIRST_FREE + i] = array.ctypes.data
         self.program.op(operation, _core.COMPUTE, numbers[:-1], values, numbers[-1:])
-        self.program.plan(_core.isa_number(isa))
-        self.info = self.program.operations()[0]
+        self.program.plan(_core.isa_number(isa), exact=exact)
+        self.kernel = self.program.operations()[0]["kernel"]
         self.seconds = np.zeros(2)
 
     def prepare(self, threads):
@@ -95,68 +216,69 @@ class Operation:
         return self.seconds[0]
 
 
-def geometry(size, kernel, stride):
-    """Attributes of a convolution with Keras' "same" padding, and the output's height and width."""
-    out = -(-size // stride)
-    pad = max(0, (out - 1) * stride + kernel - size)
-    names = {"kernel": kernel, "stride": stride}
-    attributes = {f"{name}_{side}": value for name, value in names.items() for side in "hw"}
-    attributes |= {"pad_top": pad // 2, "pad_left": pad // 2, "pad_bottom": pad - pad // 2, "pad_right": pad - pad // 2}
-    return attributes, out
-
-
-def operations(layer, isa):
-    """{pass: Operation} of a layer, on random data."""
+def operands(layer):
+    """(x, w, gradient of y) of a layer, at random."""
     from cnncore import _core
 
-    _, batch, size, channels_in, channels_out, kernel, stride = layer
     rng = np.random.default_rng(0)
 
-    def normal(*shape, scale=1.0):
+    def normal(shape, scale=1.0):
         array = _core.aligned_zeros(shape)
         array[...] = scale * rng.standard_normal(shape, np.float32)
         return array
 
-    scale = (kernel * kernel * channels_in) ** -0.5
-    if size == 1:
-        x, w, grad_y = normal(batch, channels_in), normal(channels_in, channels_out, scale=scale), normal(batch, channels_out)
-        attributes, back, stem = {}, {}, "dense"
-    else:
-        attributes, out = geometry(size, kernel, stride)
-        x, w = normal(batch, size, size, channels_in), normal(kernel, kernel, channels_in, channels_out, scale=scale)
-        grad_y, back, stem = normal(batch, out, out, channels_out), {"in_h": size, "in_w": size}, "conv2d"
-    return {
-        "forward": Operation(stem, [x, w], attributes, isa),
-        "backward_input": Operation(f"{stem}_backward_input", [grad_y, w], attributes | back, isa),
-        "backward_weight": Operation(f"{stem}_backward_weight", [x, grad_y], attributes, isa),
+    return normal(layer.x), normal(layer.kernel, (layer.flops / 2 / np.prod(layer.y)) ** -0.5), normal(layer.y)
+
+
+def operations(layer, x, w, grad_y, isa, exact):
+    """{pass: Operation} of a layer."""
+    back = {} if layer.kind == "dense" else {"in_h": layer.x[1], "in_w": layer.x[2]}
+    multiplier = {"multiplier": layer.kernel[3]} if layer.kind == "depthwise_conv2d" else {}
+    made = {
+        "forward": ("", [x, w], {}),
+        "backward_input": ("_backward_input", [grad_y, w], back),
+        "backward_weight": ("_backward_weight", [x, grad_y], multiplier),
     }
+    return {which: Operation(layer.kind + suffix, inputs, layer.attributes | more, isa, exact)
+            for which, (suffix, inputs, more) in made.items() if which in layer.passes}
 
 
 def check(layer, passes, threads):
-    """Raise AssertionError unless all three results are right."""
-    name, _, size, channels_in, _, kernel, stride = layer
+    """Raise AssertionError unless all results are right."""
     x, w, y = passes["forward"].arrays
-    grad_y = passes["backward_input"].arrays[0]
+    grad_y = passes["backward_weight"].arrays[1]
     for operation in passes.values():
         operation.prepare(threads)
     rng = np.random.default_rng(1)
-    terms = kernel * kernel * channels_in
-    limit = 2.0**-24 * (terms + 8)  # of a sum of `terms` products, relative to the sum of their magnitudes
-    pad = 0 if size == 1 else geometry(size, kernel, stride)[0]["pad_top"]
-    x4, y4, w4 = (a.reshape(a.shape[0], 1, 1, -1) if size == 1 else a for a in (x, y, w))
-    w4 = w.reshape(1, 1, *w.shape) if size == 1 else w
     for _ in range(50):
-        n, p, q, o = (int(rng.integers(d)) for d in y4.shape)
-        products = [x4[n, h, v].astype(np.float64) * w4[i, j, :, o]
-                    for i in range(kernel) for j in range(kernel)
-                    for h, v in [(p * stride - pad + i, q * stride - pad + j)] if 0 <= h < size and 0 <= v < size]
-        expected, magnitude = np.sum(products), np.sum(np.abs(products))
-        assert abs(y4[n, p, q, o] - expected) <= limit * magnitude, f"{name}: forward is wrong at {(n, p, q, o)}"
+        at = tuple(int(rng.integers(size)) for size in layer.y)
+        products = terms(layer, x, w, at)
+        limit = 2.0**-24 * (len(products) + 8) * np.abs(products).sum()
+        assert abs(y[at] - products.sum()) <= limit, f"{layer.name}: forward is wrong at {at}"
     whole = np.vdot(y.astype(np.float64), grad_y)
     scale = np.linalg.norm(y.astype(np.float64)) * np.linalg.norm(grad_y.astype(np.float64))
     for which, operand in (("backward_input", x), ("backward_weight", w)):
-        other = np.vdot(passes[which].result.astype(np.float64), operand)
-        assert abs(other - whole) <= 1e-5 * scale, f"{name}: {which} is not the adjoint of forward: {other} and {whole}"
+        if which in passes:
+            other = np.vdot(passes[which].result.astype(np.float64), operand)
+            assert abs(other - whole) <= 1e-5 * scale, (
+                f"{layer.name}: {which} is not the adjoint of forward: {other} and {whole}")
+
+
+def terms(layer, x, w, at):
+    """The products whose sum is one element of the result, in float64."""
+    if layer.kind == "dense":
+        return x[at[0]].astype(np.float64) * w[:, at[1]]
+    n, p, q, o = at
+    if layer.kind == "depthwise_conv2d":
+        inputs, column = slice(o // w.shape[3], o // w.shape[3] + 1), w[:, :, o // w.shape[3], o % w.shape[3], None]
+    else:
+        group = o // (w.shape[3] // layer.groups)
+        inputs, column = slice(group * w.shape[2], (group + 1) * w.shape[2]), w[..., o]
+    found = [x[n, h, v, inputs].astype(np.float64) * column[i, j]
+             for i in range(w.shape[0]) for j in range(w.shape[1])
+             for h, v in [(p * layer.stride - layer.pads[0] + i, q * layer.stride - layer.pads[1] + j)]
+             if 0 <= h < x.shape[1] and 0 <= v < x.shape[2]]
+    return np.concatenate(found)
 
 
 def measure(operation, threads, seconds, peak):
@@ -173,26 +295,31 @@ def run(args):
 
     isa = args.isa or _core.get_isa()
     _core.isa_number(isa)
-
-    def peak():
-        return _core.measure_peak(isa, 0.02) * args.threads
-
     print(timing.environment(args.threads, ("cnncore", "numpy")), f"\nisa       {isa}\n", sep="")
-    print("| layer | pass | kernel | ms | GF/s | share of peak |\n| --- | --- | --- | ---: | ---: | ---: |")
+    print("| layer | pass | direct, ms | of the peak | chosen | ms | GF/s | of the peak |\n"
+          "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |")
     rows = []
-    for layer in LAYERS:
-        if not re.search(args.filter, layer[0]):
-            continue
-        passes = operations(layer, isa)
-        check(layer, passes, args.threads)
-        for which in args.passes:
-            operation = passes[which]
-            best, rate = measure(operation, args.threads, args.seconds, peak)
-            flops = operation.info["flops"]
-            rows.append({"layer": layer[0], "pass": which, "kernel": operation.info["kernel"], "seconds": best,
-                         "flops_per_second": flops / best, "peak_flops_per_second": rate, "threads": args.threads, "isa": isa})
-            print(f"| {layer[0]} | {which} | {operation.info['kernel']} | {1e3 * best:.3f} | {flops / best / 1e9:.1f} "
-                  f"| {flops / best / rate:.0%} |", flush=True)
+    for layer in chosen(args):
+        arrays = operands(layer)
+        direct, best = (operations(layer, *arrays, isa, exact) for exact in (True, False))
+        for passes in (direct, best):
+            check(layer, passes, args.threads)
+        for which in layer.passes:
+            if which not in args.passes:
+                continue
+            row = {"layer": layer.name, "pass": which, "isa": isa, "threads": args.threads, "flops": layer.flops}
+            same = direct[which].kernel == best[which].kernel
+            for name, passes in (("direct", direct),) if same else (("direct", direct), ("chosen", best)):
+                seconds, peak = measure(passes[which], args.threads, args.seconds,
+                                        lambda: timing.peak(isa, args.threads))
+                row[name] = {"kernel": passes[which].kernel, "seconds": seconds, "peak_flops_per_second": peak,
+                             "share_of_peak": layer.flops / seconds / peak}
+            row.setdefault("chosen", row["direct"])
+            rows.append(row)
+            one, two = row["direct"], row["chosen"]
+            print(f"| {layer.name} | {which} | {1e3 * one['seconds']:.3f} | {one['share_of_peak']:.0%} | {two['kernel']} | "
+                  f"{1e3 * two['seconds']:.3f} | {layer.flops / two['seconds'] / 1e9:.0f} | {two['share_of_peak']:.0%} |",
+                  flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)

@@ -96,22 +96,26 @@ def lowered(model, batch):
     return lowering.graph.operations, source, weights, result
 
 
-def products(operation):
-    """Floating-point operations of a convolution or dense layer, two for a multiply-add, 0 of anything else.
+def products(kind, kernel, y):
+    """Floating-point operations of a convolution or dense layer, two for a multiply-add.
 
     Those of the direct algorithm, with the products that fall into the padding, whatever an engine does.
+
+    Parameters
+    ----------
+    kind : {"conv2d", "depthwise_conv2d", "dense"}
+    kernel, y : tuple of int
+        Shapes of weights and result.
     """
-    if operation.name not in ("conv2d", "depthwise_conv2d", "dense"):
-        return 0
-    kernel = operation.inputs[1].shape
-    terms = int(np.prod(kernel[:2] if operation.name == "depthwise_conv2d" else kernel[:-1]))
-    return 2 * terms * int(np.prod(operation.outputs[0].shape))
+    terms = kernel[:2] if kind == "depthwise_conv2d" else kernel[:-1]
+    return 2 * int(np.prod(terms)) * int(np.prod(y))
 
 
 def flops(model, batch, training):
     """Operations of a batch in inference, or of a training step: three times as many, less the gradient of the images,
     which nobody needs."""
-    operations, source, _, _ = lowered(model, batch)
-    forward = sum(products(operation) for operation in operations)
-    first = sum(products(operation) for operation in operations if operation.inputs[0] is source)
-    return 3 * forward - first if training else forward
+    operations, images, _, _ = lowered(model, batch)
+    counted = [(products(operation.name, operation.inputs[1].shape, operation.outputs[0].shape), operation.inputs[0])
+               for operation in operations if operation.name in ("conv2d", "depthwise_conv2d", "dense")]
+    forward = sum(count for count, _ in counted)
+    return 3 * forward - sum(count for count, x in counted if x is images) if training else forward
