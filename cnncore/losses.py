@@ -82,7 +82,7 @@ class Loss(Configurable):
 
 
 def _logits(prediction):
-    """What went into the softmax or sigmoid that a prediction comes from, or None."""
+    """(what went in, "softmax" or "sigmoid") of the activation that a prediction comes from; (None, None) without."""
     operation = prediction.producer
     if operation is None:
         return None, None
@@ -94,16 +94,43 @@ def _logits(prediction):
 
 
 class _CrossEntropy(Loss):
-    """Cross-entropy over the last axis; what the categorical and the sparse form share."""
+    """Base of cross-entropies over the last axis: of logits where they are given or found, else of probabilities."""
+
+    _activation = "softmax"  # what makes probabilities of logits
+    _of_logits, _of_probabilities = "softmax_cross_entropy", "categorical_cross_entropy"  # the engine's operations
+
+    def __init__(self, from_logits, axis, reduction, name, dtype):
+        super().__init__(name, reduction, dtype)
+        self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
+        self.axis = checks.choice(self.name, "axis", axis, (-1,))
 
     def _lower(self, b, target, prediction, **attributes):
-        logits, kind = (prediction, "softmax") if self.from_logits else _logits(prediction)
-        if kind == "softmax":
-            return b.op("softmax_cross_entropy", [logits, target], **attributes)
-        return b.op("categorical_cross_entropy", [prediction, target], **attributes)
+        logits, activation = (prediction, self._activation) if self.from_logits else _logits(prediction)
+        if activation == self._activation:
+            return b.op(self._of_logits, [logits, target], **attributes)
+        return b.op(self._of_probabilities, [prediction, target], **attributes)
+
+    def get_config(self):
+        return {**super().get_config(), "from_logits": self.from_logits, "axis": self.axis}
 
 
-class CategoricalCrossentropy(_CrossEntropy):
+class _SmoothedCrossEntropy(_CrossEntropy):
+    """Base of those whose targets are probabilities, which can be smoothed."""
+
+    def __init__(self, from_logits, label_smoothing, axis, reduction, name, dtype):
+        super().__init__(from_logits, axis, reduction, name, dtype)
+        self.label_smoothing = checks.number(
+            self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1
+        )
+
+    def lower(self, b, target, prediction):
+        return self._lower(b, target, prediction, label_smoothing=self.label_smoothing)
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+class CategoricalCrossentropy(_SmoothedCrossEntropy):
     """``-sum(target * log(probability))`` over the last axis, in nats; targets are probabilities, often one-hot.
 
     Parameters
@@ -126,27 +153,11 @@ class CategoricalCrossentropy(_CrossEntropy):
         name="categorical_crossentropy",
         dtype=None,
     ):
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.label_smoothing = checks.number(
-            self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1
-        )
-        self.axis = checks.choice(self.name, "axis", axis, (-1,))
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
     def _hint(self, y, wanted):
         labels = y.shape[1:] == wanted[:-1] or y.shape[1:] == (*wanted[:-1], 1)
         return '; for integer labels use "sparse_categorical_crossentropy" or utils.to_categorical' if labels else ""
-
-    def lower(self, b, target, prediction):
-        return self._lower(b, target, prediction, label_smoothing=self.label_smoothing)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-            "axis": self.axis,
-        }
 
 
 class SparseCategoricalCrossentropy(_CrossEntropy):
@@ -171,14 +182,10 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         name="sparse_categorical_crossentropy",
         dtype=None,
     ):
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.ignore_class = (
-            ignore_class
-            if ignore_class is None
-            else checks.integer(self.name, "ignore_class", ignore_class, -(2**31) + 1)
-        )
-        self.axis = checks.choice(self.name, "axis", axis, (-1,))
+        super().__init__(from_logits, axis, reduction, name, dtype)
+        if ignore_class is not None:
+            ignore_class = checks.integer(self.name, "ignore_class", ignore_class, -(2**31) + 1)
+        self.ignore_class = ignore_class
 
     def targets(self, y, prediction_shape, owner):
         wanted, classes = prediction_shape[1:-1], prediction_shape[-1]
@@ -227,15 +234,10 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         )
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "ignore_class": self.ignore_class,
-            "axis": self.axis,
-        }
+        return {**super().get_config(), "ignore_class": self.ignore_class}
 
 
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(_SmoothedCrossEntropy):
     """``-(t log p + (1 - t) log(1 - p))``, the mean over the last axis.
 
     Parameters
@@ -248,6 +250,9 @@ class BinaryCrossentropy(Loss):
         The last, -1.
     """
 
+    _activation = "sigmoid"
+    _of_logits, _of_probabilities = "sigmoid_cross_entropy", "binary_cross_entropy"
+
     def __init__(
         self,
         from_logits=False,
@@ -257,12 +262,7 @@ class BinaryCrossentropy(Loss):
         name="binary_crossentropy",
         dtype=None,
     ):
-        super().__init__(name, reduction, dtype)
-        self.from_logits = checks.boolean(self.name, "from_logits", from_logits)
-        self.label_smoothing = checks.number(
-            self.name, "label_smoothing", label_smoothing, "be in 0 to 1", lambda v: 0 <= v <= 1
-        )
-        self.axis = checks.choice(self.name, "axis", axis, (-1,))
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
     def targets(self, y, prediction_shape, owner):
         y = super().targets(y, prediction_shape, owner)
@@ -273,20 +273,6 @@ class BinaryCrossentropy(Loss):
                 f"{owner}: targets for {self.name} must be in 0 to 1, got {y[tuple(bad)]} in sample {bad[0]}"
             )
         return y
-
-    def lower(self, b, target, prediction):
-        logits, kind = (prediction, "sigmoid") if self.from_logits else _logits(prediction)
-        if kind == "sigmoid":
-            return b.op("sigmoid_cross_entropy", [logits, target], label_smoothing=self.label_smoothing)
-        return b.op("binary_cross_entropy", [prediction, target], label_smoothing=self.label_smoothing)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-            "axis": self.axis,
-        }
 
 
 class MeanSquaredError(Loss):

@@ -183,14 +183,12 @@ class Model(Trainer, Reports, Layer):
 
     @property
     def trainable(self):
+        """Setting it freezes (False) or unfreezes all layers."""
         return self._trainable
 
     @trainable.setter
     def trainable(self, value):
-        """Freezes or unfreezes all layers."""
-        if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f'model "{self.name}": trainable must be True or False, got {value!r}')
-        self._trainable = bool(value)
+        Layer.trainable.fset(self, value)
         for layer in self.layers:
             layer.trainable = value
 
@@ -202,13 +200,9 @@ class Model(Trainer, Reports, Layer):
         """All weights, layer by layer."""
         return self._gather("variables")
 
-    weights = variables
-
     @property
     def trainable_variables(self):
         return self._gather("trainable_variables")
-
-    trainable_weights = trainable_variables
 
     def get_layer(self, name=None, index=None):
         """The layer of that name, or at that index."""

@@ -72,7 +72,11 @@ class L2(Regularizer):
 l1, l2, l1_l2 = L1, L2, L1L2
 
 _registry = Registry("regularizer", [L1, L2, L1L2], {"l1": L1, "l2": L2, "l1l2": L1L2, "l1_l2": L1L2})
-serialize = _registry.serialize
+
+
+def serialize(regularizer):
+    """Return ``{"class_name": ..., "config": ...}`` for a regularizer; None for None."""
+    return None if regularizer is None else _registry.serialize(regularizer)
 
 
 def deserialize(config):
@@ -87,6 +91,8 @@ def get(identifier):
     """
     regularizer = _registry.get(identifier)
     if regularizer is not None and not isinstance(regularizer, (L1, L2, L1L2)):
-        raise ValueError(f"regularizer: the identifier must be L1, L2 or L1L2, got {identifier!r}; "
-                         f"other penalties have no gradient in the engine")
+        raise ValueError(
+            f"regularizer: the identifier must be L1, L2 or L1L2, got {identifier!r}; "
+            f"other penalties have no gradient in the engine"
+        )
     return regularizer

@@ -137,6 +137,16 @@ USES = {
         ValueError,
         ['model "net"', "batch_size must be left out", "4"],
     ),
+    "evaluate_batch_size_of_iterable": (
+        lambda m: m.evaluate(iter([(X, Y)]), batch_size=4),
+        ValueError,
+        ['model "net"', "batch_size must be left out", "4"],
+    ),
+    "evaluate_sample_weight_of_iterable": (
+        lambda m: m.evaluate(iter([(X, Y)]), sample_weight=np.ones(12)),
+        ValueError,
+        ['model "net"', "sample_weight must be left out"],
+    ),
     "split": (
         lambda m: m.fit(X, Y, validation_split=1.0),
         ValueError,

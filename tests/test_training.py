@@ -140,6 +140,12 @@ LOSSES = {
         LABELS,
         {"validation_data": (X[:9], LABELS[:9]), "validation_batch_size": 4},
     ),
+    "validation_instead_of_split": (
+        "sparse_categorical_crossentropy",
+        "softmax",
+        LABELS,
+        {"validation_data": (X[:9], LABELS[:9]), "validation_split": 0.3},
+    ),
     "validation_weighted": (
         "sparse_categorical_crossentropy",
         "softmax",

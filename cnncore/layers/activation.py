@@ -1,8 +1,7 @@
 """Activations as layers."""
 
 from .. import activations, checks
-from ..compiler.gradients import ELU as ELU_KIND
-from ..compiler.gradients import RELU
+from ..compiler.gradients import ELU as ELU_KIND, RELU
 from .base import Layer
 
 

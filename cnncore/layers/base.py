@@ -143,6 +143,7 @@ class Layer:
 
     @classmethod
     def from_config(cls, config):
+        """A new layer, without the weights, of what get_config returned."""
         return cls(**config)
 
     @property
@@ -159,12 +160,13 @@ class Layer:
 
     @property
     def trainable(self):
+        """Does training change the layer's weights? Setting it freezes (False) or unfreezes them."""
         return self._trainable
 
     @trainable.setter
     def trainable(self, value):
         if not isinstance(value, (bool, np.bool_)):
-            raise ValueError(f'layer "{self.name}": trainable must be True or False, got {value!r}')
+            raise ValueError(f'{self._kind()} "{self.name}": trainable must be True or False, got {value!r}')
         self._trainable = bool(value)
 
     def add_weight(self, name, shape, initializer="glorot_uniform", trainable=True, regularizer=None):
@@ -178,20 +180,31 @@ class Layer:
         """All variables: trainable ones first, as Keras orders them."""
         return [v for v in self._variables if v.trainable] + [v for v in self._variables if not v.trainable]
 
-    weights = variables
+    @property
+    def weights(self):
+        """Keras' other name for `variables`."""
+        return self.variables
 
     @property
     def trainable_variables(self):
+        """The variables that training changes: none where the layer is frozen."""
         return [v for v in self._variables if v.trainable] if self.trainable else []
 
-    trainable_weights = trainable_variables
+    @property
+    def trainable_weights(self):
+        """Keras' other name for `trainable_variables`."""
+        return self.trainable_variables
 
     @property
     def non_trainable_variables(self):
+        """The other variables: state, and whatever is frozen."""
         trainable = set(self.trainable_variables)
         return [v for v in self.variables if v not in trainable]
 
-    non_trainable_weights = non_trainable_variables
+    @property
+    def non_trainable_weights(self):
+        """Keras' other name for `non_trainable_variables`."""
+        return self.non_trainable_variables
 
     def count_params(self):
         """Number of weights, trainable or not."""

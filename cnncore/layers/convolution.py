@@ -1,69 +1,32 @@
 """Convolutions: Conv2D, DepthwiseConv2D, Conv2DTranspose."""
 
-from .. import activations, checks, initializers, regularizers
-from .arguments import channels_last, image_shape, padding, pads, pair
-from .base import Layer
+from .. import checks
+from .arguments import channels_last, image_shape, padding as checked_padding, pads, pair
+from .kernel import KernelLayer
 
 
-def _save(objects, value):
-    return None if value is None else objects.serialize(value)
+class _Convolution(KernelLayer):
+    """What the three have in common: a window that moves over images."""
 
-
-class _Convolution(Layer):
-    """What the three have in common: the window, a bias, an activation."""
-
-    def __init__(
-        self,
-        kernel_size,
-        strides,
-        padding_,
-        data_format,
-        dilation_rate,
-        activation,
-        use_bias,
-        initializer,
-        bias_initializer,
-        regularizer,
-        bias_regularizer,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        owner = f'{type(self).__name__} "{self.name}"'
+    def _set_window(self, kernel_size, strides, padding, data_format, dilation_rate):
+        owner = self._owner()
         channels_last(owner, data_format)
         self.kernel_size = pair(owner, "kernel_size", kernel_size)
         self.strides = pair(owner, "strides", strides)
-        self.padding = padding(owner, padding_)
+        self.padding = checked_padding(owner, padding)
         self.dilation_rate = pair(owner, "dilation_rate", dilation_rate)
-        self.activation = activations.get(activation)
-        self.use_bias = checks.boolean(owner, "use_bias", use_bias)
-        self._initializer, self.bias_initializer = initializers.get(initializer), initializers.get(bias_initializer)
-        self._regularizer, self.bias_regularizer = regularizers.get(regularizer), regularizers.get(bias_regularizer)
-        self.kernel = self.bias = None
 
-    def _geometry(self, shape):
+    def _window(self, shape):
         """The attributes of the operation for images of this shape (n, height, width, channels)."""
-        (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
-            self.kernel_size,
-            self.strides,
-            self.dilation_rate,
-        )
         return {
-            "kernel_h": kernel_h,
-            "kernel_w": kernel_w,
-            "stride_h": stride_h,
-            "stride_w": stride_w,
-            "dilation_h": dilation_h,
-            "dilation_w": dilation_w,
+            "kernel_h": self.kernel_size[0],
+            "kernel_w": self.kernel_size[1],
+            "stride_h": self.strides[0],
+            "stride_w": self.strides[1],
+            "dilation_h": self.dilation_rate[0],
+            "dilation_w": self.dilation_rate[1],
             **pads(self.padding, shape[1:3], self.kernel_size, self.strides, self.dilation_rate),
         }
-
-    def _add_weights(self, shape, channels, name="kernel"):
-        self.kernel = self.add_weight(name, shape, self._initializer, regularizer=self._regularizer)
-        if self.use_bias:
-            self.bias = self.add_weight("bias", (channels,), self.bias_initializer, regularizer=self.bias_regularizer)
-
-    def _operands(self, b, x):
-        return [x, b.weight(self.kernel)] + ([b.weight(self.bias)] if self.use_bias else [])
 
     def get_config(self):
         return {
@@ -72,10 +35,6 @@ class _Convolution(Layer):
             "strides": self.strides,
             "padding": self.padding,
             "dilation_rate": self.dilation_rate,
-            "activation": self.activation.name,
-            "use_bias": self.use_bias,
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "bias_regularizer": _save(regularizers, self.bias_regularizer),
         }
 
 
@@ -130,24 +89,15 @@ class Conv2D(_Convolution):
         **kwargs,
     ):
         super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            **kwargs,
+            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, **kwargs
         )
-        self.filters = checks.integer(f'Conv2D "{self.name}"', "filters", filters, 1)
-        self.groups = checks.integer(f'Conv2D "{self.name}"', "groups", groups, 1)
+        self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
+        owner = self._owner()
+        self.filters = checks.integer(owner, "filters", filters, 1)
+        self.groups = checks.integer(owner, "groups", groups, 1)
         if self.filters % self.groups:
             raise ValueError(
-                f'Conv2D "{self.name}": groups must divide filters, got {self.groups} groups for {self.filters} filters'
+                f"{owner}: groups must divide filters, got {self.groups} groups for {self.filters} filters"
             )
 
     def build(self, shape):
@@ -157,21 +107,13 @@ class Conv2D(_Convolution):
                 f'layer "{self.name}": groups must divide the channels of the input, got {self.groups} groups '
                 f"for {channels} channels"
             )
-        self._add_weights((*self.kernel_size, channels // self.groups, self.filters), self.filters)
+        self._add_kernel((*self.kernel_size, channels // self.groups, self.filters), self.filters)
 
     def lower(self, b, x):
-        return self.activation.lower(
-            b, b.op("conv2d", self._operands(b, x), groups=self.groups, **self._geometry(x.shape))
-        )
+        return self._apply(b, "conv2d", x, groups=self.groups, **self._window(x.shape))
 
     def get_config(self):
-        return {
-            "filters": self.filters,
-            **super().get_config(),
-            "groups": self.groups,
-            "kernel_initializer": initializers.serialize(self._initializer),
-            "kernel_regularizer": _save(regularizers, self._regularizer),
-        }
+        return {**super().get_config(), "filters": self.filters, "groups": self.groups}
 
 
 class DepthwiseConv2D(_Convolution):
@@ -200,11 +142,6 @@ class DepthwiseConv2D(_Convolution):
         **kwargs,
     ):
         super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
             activation,
             use_bias,
             depthwise_initializer,
@@ -213,24 +150,22 @@ class DepthwiseConv2D(_Convolution):
             bias_regularizer,
             **kwargs,
         )
-        self.depth_multiplier = checks.integer(
-            f'DepthwiseConv2D "{self.name}"', "depth_multiplier", depth_multiplier, 1
-        )
+        self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
+        self.depthwise_initializer, self.depthwise_regularizer = self.kernel_initializer, self.kernel_regularizer
+        self.depth_multiplier = checks.integer(self._owner(), "depth_multiplier", depth_multiplier, 1)
 
     def build(self, shape):
         channels = image_shape(self.name, shape)[2]
-        self._add_weights((*self.kernel_size, channels, self.depth_multiplier), channels * self.depth_multiplier)
+        self._add_kernel((*self.kernel_size, channels, self.depth_multiplier), channels * self.depth_multiplier)
 
     def lower(self, b, x):
-        return self.activation.lower(b, b.op("depthwise_conv2d", self._operands(b, x), **self._geometry(x.shape)))
+        return self._apply(b, "depthwise_conv2d", x, **self._window(x.shape))
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "depth_multiplier": self.depth_multiplier,
-            "depthwise_initializer": initializers.serialize(self._initializer),
-            "depthwise_regularizer": _save(regularizers, self._regularizer),
-        }
+        config = {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+        for kind in ("initializer", "regularizer"):
+            config[f"depthwise_{kind}"] = config.pop(f"kernel_{kind}")
+        return config
 
 
 class Conv2DTranspose(_Convolution):
@@ -269,20 +204,10 @@ class Conv2DTranspose(_Convolution):
         **kwargs,
     ):
         super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            **kwargs,
+            activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, **kwargs
         )
-        owner = f'Conv2DTranspose "{self.name}"'
+        self._set_window(kernel_size, strides, padding, data_format, dilation_rate)
+        owner = self._owner()
         self.filters = checks.integer(owner, "filters", filters, 1)
         self.output_padding = None if output_padding is None else pair(owner, "output_padding", output_padding, 0)
         if self.output_padding and any(p >= s for p, s in zip(self.output_padding, self.strides)):
@@ -292,7 +217,7 @@ class Conv2DTranspose(_Convolution):
             )
 
     def build(self, shape):
-        self._add_weights((*self.kernel_size, self.filters, image_shape(self.name, shape)[2]), self.filters)
+        self._add_kernel((*self.kernel_size, self.filters, image_shape(self.name, shape)[2]), self.filters)
 
     def _sizes(self, size, axis):
         """(result size, padding before, padding after) along one axis."""
@@ -315,22 +240,8 @@ class Conv2DTranspose(_Convolution):
                 f'layer "{self.name}": padding {self.padding} leaves nothing of the result, {out_h}x{out_w}; '
                 "use less padding"
             )
-        geometry = {
-            **self._geometry(x.shape),
-            "pad_top": top,
-            "pad_bottom": bottom,
-            "pad_left": left,
-            "pad_right": right,
-        }
-        return self.activation.lower(
-            b, b.op("conv2d_transpose", self._operands(b, x), out_h=out_h, out_w=out_w, **geometry)
-        )
+        sides = {"pad_top": top, "pad_bottom": bottom, "pad_left": left, "pad_right": right}
+        return self._apply(b, "conv2d_transpose", x, out_h=out_h, out_w=out_w, **{**self._window(x.shape), **sides})
 
     def get_config(self):
-        return {
-            "filters": self.filters,
-            **super().get_config(),
-            "output_padding": self.output_padding,
-            "kernel_initializer": initializers.serialize(self._initializer),
-            "kernel_regularizer": _save(regularizers, self._regularizer),
-        }
+        return {**super().get_config(), "filters": self.filters, "output_padding": self.output_padding}

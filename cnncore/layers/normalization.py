@@ -97,7 +97,6 @@ class BatchNormalization(Layer):
         return b.op("batchnorm", [x, mean, variance, b.weight(self.gamma), b.weight(self.beta)], epsilon=self.epsilon)
 
     def get_config(self):
-        save = lambda value: None if value is None else regularizers.serialize(value)
         return {
             **super().get_config(),
             "axis": self.axis,
@@ -109,6 +108,6 @@ class BatchNormalization(Layer):
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
             "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
-            "beta_regularizer": save(self.beta_regularizer),
-            "gamma_regularizer": save(self.gamma_regularizer),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(self.gamma_regularizer),
         }

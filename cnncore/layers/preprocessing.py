@@ -87,7 +87,7 @@ class Preprocessing(Layer):
         if self._arrays and not self._preprocessing._fits(tuple(shape[1:])):
             raise ValueError(
                 f'layer "{self.name}": samples must have shape {self._sample_shape} as those the preprocessing was '
-                f'fitted on, got {tuple(shape[1:])}'
+                f"fitted on, got {tuple(shape[1:])}"
             )
         for name, array in self._arrays.items():
             self.add_weight(name, array.shape, _holding(array), trainable=False)
@@ -97,6 +97,7 @@ class Preprocessing(Layer):
 
     def get_config(self):
         from .. import preprocessing as module
+
         sample = None if self._sample_shape is None else list(self._sample_shape)
         arrays = {name: list(array.shape) for name, array in self._arrays.items()}
         described = {**module.serialize(self._preprocessing), "sample_shape": sample, "arrays": arrays}
@@ -147,7 +148,7 @@ class Normalization(Layer):
                 return form
         raise ValueError(
             f'layer "{self.name}": axis must be -1, None or all axes but the first, {tuple(range(1, rank))}, got '
-            f'{self.axis} for {tuple(shape)}'
+            f"{self.axis} for {tuple(shape)}"
         )
 
     def build(self, shape):
@@ -158,7 +159,7 @@ class Normalization(Layer):
         except ValueError:
             raise ValueError(
                 f'layer "{self.name}": mean and variance must have shape {form}, got {self._given[0].shape} and '
-                f'{self._given[1].shape}'
+                f"{self._given[1].shape}"
             ) from None
         self.mean, self.variance = (
             self.add_weight(name, form, _holding(v), trainable=False) for name, v in zip(("mean", "variance"), values)

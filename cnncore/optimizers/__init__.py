@@ -1,4 +1,5 @@
 """Optimizers: SGD, Adam, AdamW; and schedules of the learning rate."""
+
 from ..registry import Registry
 from . import schedules
 from .adam import Adam, AdamW

@@ -26,7 +26,34 @@ class LearningRateSchedule(Configurable):
         return checks.non_negative(type(self).__name__, "step", step)
 
 
-class ExponentialDecay(LearningRateSchedule):
+class _RateDecay(LearningRateSchedule):
+    """Base of ExponentialDecay and InverseTimeDecay: the rate falls by a measure in every period of `decay_steps`."""
+
+    _check_rate = staticmethod(checks.non_negative)
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase, name):
+        owner = type(self).__name__
+        self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = _steps(owner, "decay_steps", decay_steps)
+        self.decay_rate = self._check_rate(owner, "decay_rate", decay_rate)
+        self.staircase = checks.boolean(owner, "staircase", staircase)
+        self.name = name
+
+    def _periods(self, step):
+        periods = self._step(step) / self.decay_steps
+        return math.floor(periods) if self.staircase else periods
+
+    def get_config(self):
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "decay_rate": self.decay_rate,
+            "staircase": self.staircase,
+            "name": self.name,
+        }
+
+
+class ExponentialDecay(_RateDecay):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
@@ -41,23 +68,13 @@ class ExponentialDecay(LearningRateSchedule):
     name : str
     """
 
+    _check_rate = staticmethod(checks.positive)
+
     def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="ExponentialDecay"):
-        owner = type(self).__name__
-        self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps(owner, "decay_steps", decay_steps)
-        self.decay_rate = checks.positive(owner, "decay_rate", decay_rate)
-        self.staircase = checks.boolean(owner, "staircase", staircase)
-        self.name = name
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
 
     def __call__(self, step):
-        exponent = self._step(step) / self.decay_steps
-        if self.staircase:
-            exponent = math.floor(exponent)
-        return self.initial_learning_rate * self.decay_rate ** exponent
-
-    def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "decay_rate": self.decay_rate, "staircase": self.staircase, "name": self.name}
+        return self.initial_learning_rate * self.decay_rate ** self._periods(step)
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
@@ -78,8 +95,10 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.values = [checks.non_negative(owner, "each value", v) for v in values]
         self.name = name
         if len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"{owner}: values must be one more than boundaries, "
-                             f"got {len(self.values)} values and {len(self.boundaries)} boundaries")
+            raise ValueError(
+                f"{owner}: values must be one more than boundaries, "
+                f"got {len(self.values)} values and {len(self.boundaries)} boundaries"
+            )
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:])):
             raise ValueError(f"{owner}: boundaries must increase strictly, got {list(boundaries)!r}")
 
@@ -107,8 +126,15 @@ class PolynomialDecay(LearningRateSchedule):
     name : str
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False,
-                 name="PolynomialDecay"):
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        end_learning_rate=0.0001,
+        power=1.0,
+        cycle=False,
+        name="PolynomialDecay",
+    ):
         owner = type(self).__name__
         self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _steps(owner, "decay_steps", decay_steps)
@@ -122,15 +148,20 @@ class PolynomialDecay(LearningRateSchedule):
         if self.cycle:
             decay_steps *= max(1, math.ceil(step / decay_steps))
         remaining = 1 - min(step / decay_steps, 1.0)
-        return (self.initial_learning_rate - self.end_learning_rate) * remaining ** self.power + self.end_learning_rate
+        return (self.initial_learning_rate - self.end_learning_rate) * remaining**self.power + self.end_learning_rate
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "end_learning_rate": self.end_learning_rate, "power": self.power, "cycle": self.cycle,
-                "name": self.name}
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "end_learning_rate": self.end_learning_rate,
+            "power": self.power,
+            "cycle": self.cycle,
+            "name": self.name,
+        }
 
 
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(_RateDecay):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
     Parameters
@@ -145,22 +176,10 @@ class InverseTimeDecay(LearningRateSchedule):
     """
 
     def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="InverseTimeDecay"):
-        owner = type(self).__name__
-        self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps(owner, "decay_steps", decay_steps)
-        self.decay_rate = checks.non_negative(owner, "decay_rate", decay_rate)
-        self.staircase = checks.boolean(owner, "staircase", staircase)
-        self.name = name
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
 
     def __call__(self, step):
-        periods = self._step(step) / self.decay_steps
-        if self.staircase:
-            periods = math.floor(periods)
-        return self.initial_learning_rate / (1 + self.decay_rate * periods)
-
-    def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "decay_rate": self.decay_rate, "staircase": self.staircase, "name": self.name}
+        return self.initial_learning_rate / (1 + self.decay_rate * self._periods(step))
 
 
 class InverseSquareRootDecay(LearningRateSchedule):
@@ -212,15 +231,17 @@ class CosineDecay(LearningRateSchedule):
     Loshchilov and Hutter 2017, arXiv:1608.03983; warm-up: Goyal et al. 2017, arXiv:1706.02677.
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay", warmup_target=None,
-                 warmup_steps=0):
+    def __init__(
+        self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay", warmup_target=None, warmup_steps=0
+    ):
         owner = type(self).__name__
         self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _steps(owner, "decay_steps", decay_steps)
         self.alpha = _fraction(owner, "alpha", alpha)
         self.name = name
-        self.warmup_target = None if warmup_target is None else checks.non_negative(owner, "warmup_target",
-                                                                                      warmup_target)
+        self.warmup_target = (
+            None if warmup_target is None else checks.non_negative(owner, "warmup_target", warmup_target)
+        )
         self.warmup_steps = _steps(owner, "warmup_steps", warmup_steps, checks.non_negative)
         if self.warmup_steps and self.warmup_target is None:
             raise ValueError(f"{owner}: warmup_target must be given with warmup_steps={warmup_steps!r}, got None")
@@ -234,9 +255,14 @@ class CosineDecay(LearningRateSchedule):
         return start * ((1 - self.alpha) * _half_cosine(step / self.decay_steps) + self.alpha)
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "decay_steps": self.decay_steps,
-                "alpha": self.alpha, "name": self.name, "warmup_target": self.warmup_target,
-                "warmup_steps": self.warmup_steps}
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "alpha": self.alpha,
+            "name": self.name,
+            "warmup_target": self.warmup_target,
+            "warmup_steps": self.warmup_steps,
+        }
 
 
 class CosineDecayRestarts(LearningRateSchedule):
@@ -268,15 +294,16 @@ class CosineDecayRestarts(LearningRateSchedule):
         owner = type(self).__name__
         self.initial_learning_rate = checks.non_negative(owner, "initial_learning_rate", initial_learning_rate)
         self.first_decay_steps = _steps(owner, "first_decay_steps", first_decay_steps)
-        self.t_mul = checks.number(owner, "t_mul", t_mul, "be a finite number >= 1",
-                                   lambda v: math.isfinite(v) and v >= 1)
+        self.t_mul = checks.number(
+            owner, "t_mul", t_mul, "be a finite number >= 1", lambda v: math.isfinite(v) and v >= 1
+        )
         self.m_mul = checks.positive(owner, "m_mul", m_mul)
         self.alpha = _fraction(owner, "alpha", alpha)
         self.name = name
 
     def __call__(self, step):
         period, fraction = self._position(self._step(step) / self.first_decay_steps)
-        cosine = self.m_mul ** period * _half_cosine(fraction)
+        cosine = self.m_mul**period * _half_cosine(fraction)
         return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
 
     def _position(self, time):
@@ -287,7 +314,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         ratio = self.t_mul
 
         def start(period):
-            return (ratio ** period - 1) / (ratio - 1)
+            return (ratio**period - 1) / (ratio - 1)
 
         # Rounding, of the logarithm or of a ratio such as 1.1, must not move a restart that falls on a whole step.
         time *= 1 + 1e-12
@@ -296,11 +323,17 @@ class CosineDecayRestarts(LearningRateSchedule):
             period += 1
         while start(period) > time:
             period -= 1
-        return period, (time - start(period)) / ratio ** period
+        return period, (time - start(period)) / ratio**period
 
     def get_config(self):
-        return {"initial_learning_rate": self.initial_learning_rate, "first_decay_steps": self.first_decay_steps,
-                "t_mul": self.t_mul, "m_mul": self.m_mul, "alpha": self.alpha, "name": self.name}
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "first_decay_steps": self.first_decay_steps,
+            "t_mul": self.t_mul,
+            "m_mul": self.m_mul,
+            "alpha": self.alpha,
+            "name": self.name,
+        }
 
 
 def _half_cosine(fraction):
@@ -318,9 +351,18 @@ def _fraction(owner, name, value):
     return checks.number(owner, name, value, "be in [0, 1]", lambda v: 0 <= v <= 1)
 
 
-_registry = Registry("learning-rate schedule",
-                     [ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay, InverseTimeDecay,
-                      InverseSquareRootDecay, CosineDecay, CosineDecayRestarts])
+_registry = Registry(
+    "learning-rate schedule",
+    [
+        ExponentialDecay,
+        PiecewiseConstantDecay,
+        PolynomialDecay,
+        InverseTimeDecay,
+        InverseSquareRootDecay,
+        CosineDecay,
+        CosineDecayRestarts,
+    ],
+)
 serialize = _registry.serialize
 deserialize = _registry.deserialize
 
@@ -328,6 +370,8 @@ deserialize = _registry.deserialize
 def get(identifier):
     """Return a schedule for an instance, a config dict or a function of the step; None for None."""
     if isinstance(identifier, str):
-        raise ValueError(f"learning-rate schedule: the identifier must be a schedule, a config dict or a function of "
-                         f"the step, got {identifier!r}; a schedule has arguments that a name cannot give")
+        raise ValueError(
+            f"learning-rate schedule: the identifier must be a schedule, a config dict or a function of "
+            f"the step, got {identifier!r}; a schedule has arguments that a name cannot give"
+        )
     return _registry.get(identifier)

@@ -4,8 +4,7 @@ from contextlib import closing
 
 import numpy as np
 
-from .. import batches, checks, optimizers
-from .. import callbacks as callbacks_module
+from .. import batches, callbacks as callbacks_module, checks, optimizers
 from ..progress import ProgressBar
 from . import sources
 from .conversion import checked_batch, engine_batch
