@@ -2,7 +2,6 @@
 the file that the environment variable SKIPPED_IMPORTS names. Those are the tests to run once more where the modules
 are installed."""
 
-
 import os
 
 _ids = []

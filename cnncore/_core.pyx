@@ -156,7 +156,8 @@ class Operation:
         for name, value in attributes.items():
             position = self.positions.get(name)
             if position is None:
-                raise ValueError(f"{self.name}: there is no attribute {name!r}; it has {', '.join(self.attributes) or 'none'}")
+                known = ", ".join(self.attributes) or "none"
+                raise ValueError(f"{self.name}: there is no attribute {name!r}; it has {known}")
             values[position] = float(value)
         return tuple(values)
 
@@ -248,7 +249,8 @@ cdef class Memory:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         view.buf, view.obj, view.len, view.itemsize, view.readonly, view.ndim = self.data, self, self.nbytes, 1, 0, 1
-        view.format, view.shape, view.strides, view.suboffsets, view.internal = b"B", self.shape, self.strides, NULL, NULL
+        view.format, view.shape, view.strides = b"B", self.shape, self.strides
+        view.suboffsets, view.internal = NULL, NULL
 
     @property
     def address(self):
@@ -304,9 +306,10 @@ cdef class Program:
         return number
 
     def op(self, operation, int section, inputs, attributes, outputs):
-        """Appends an operation; returns the numbers of its outputs. inputs: tensor numbers (ABSENT for none); attributes:
-        values in the
-        table's order; outputs: ABSENT for a new tensor, UNWANTED, or the number of a declared tensor."""
+        """Appends an operation; returns the numbers of its outputs.
+
+        inputs: tensor numbers (ABSENT for none); attributes: values in the table's order; outputs: ABSENT for a new
+        tensor, UNWANTED, or the number of a declared tensor."""
         cdef int n_in = len(inputs), n_out = len(outputs), n_attr = len(attributes), i
         cdef cnn_error error
         cdef int32_t *ids = <int32_t *>malloc((n_in + n_out + 1) * sizeof(int32_t) + (n_attr + 1) * sizeof(double) + 8)
@@ -367,17 +370,18 @@ cdef class Program:
                 raise ValueError("the program is not planned yet")
             op = _by_number[info.op]
             rows.append({
-                "op": op.name, "section": info.section, "kernel": info.kernel.decode(), "flops": info.flops, "bytes": info.bytes,
+                "op": op.name, "section": info.section, "kernel": info.kernel.decode(),
+                "flops": info.flops, "bytes": info.bytes,
                 "workspace_bytes": info.workspace_bytes, "packed_bytes": info.packed_bytes,
-                "inputs": [info.inputs[j] for j in range(info.n_inputs)], "outputs": [info.outputs[j] for j in range(info.n_outputs)],
+                "inputs": [info.inputs[j] for j in range(info.n_inputs)],
+                "outputs": [info.outputs[j] for j in range(info.n_outputs)],
                 "attributes": {name: info.attributes[j] for j, name in enumerate(op.attributes)}})
         return rows
 
     def run(self, const uint64_t[::1] bases, int threads=0, int sections=CNN_COMPUTE, uint64_t seed=0, uint64_t step=0,
             double[::1] seconds=None):
         """Runs without the GIL. bases: MAX_STORAGES addresses. seconds: None, or one slot per operation and one for
-        packing, added to.
-        Ctrl-C stops the run before the update section."""
+        packing, added to. Ctrl-C stops the run before the update section."""
         if bases.shape[0] != CNN_MAX_STORAGES:
             raise ValueError(f"bases must have {CNN_MAX_STORAGES} addresses")
         if seconds is not None and seconds.shape[0] != cnn_program_op_count(self.p) + 1:
@@ -451,9 +455,9 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
 # ---- augmentation of batches ----
 
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
-DRAWS = np.dtype([("number", np.int64), ("flip", np.int32), ("flip_vertical", np.int32), ("top", np.int32), ("left", np.int32),
-                  ("cut_top", np.int32), ("cut_left", np.int32), ("cut_bottom", np.int32), ("cut_right", np.int32), ("partner", np.int64),
-                  ("share", np.float32), ("unused", np.int32)])
+DRAWS = np.dtype([("number", np.int64), ("flip", np.int32), ("flip_vertical", np.int32), ("top", np.int32),
+                  ("left", np.int32), ("cut_top", np.int32), ("cut_left", np.int32), ("cut_bottom", np.int32),
+                  ("cut_right", np.int32), ("partner", np.int64), ("share", np.float32), ("unused", np.int32)])
 
 
 def augment_batch(images, const int64_t[::1] numbers, float[:, :, :, ::1] out, pad, *, border="constant", double flip=0,
@@ -481,10 +485,11 @@ def augment_batch(images, const int64_t[::1] numbers, float[:, :, :, ::1] out, p
                          ("cutout_value", cutout_value)):
         if len(vector) != r.c:
             raise ValueError(f"augment: {what} must have one value per channel, {r.c}, got {len(vector)}")
-    reach_h, reach_w = {"reflect": (r.h - 1, r.w - 1), "symmetric": (r.h, r.w), "wrap": (r.h, r.w)}.get(border, (2**30, 2**30))
+    reaches = {"reflect": (r.h - 1, r.w - 1), "symmetric": (r.h, r.w), "wrap": (r.h, r.w)}
+    reach_h, reach_w = reaches.get(border, (2**30, 2**30))
     if not (0 <= r.pad_h <= reach_h and 0 <= r.pad_w <= reach_w):
-        raise ValueError(f"augment: a border filled with {border!r} must be at most {(reach_h, reach_w)} pixels wide for "
-                         f"images of {(r.h, r.w)}, got {tuple(pad)}")
+        raise ValueError(f"augment: a border filled with {border!r} must be at most {(reach_h, reach_w)} pixels wide "
+                         f"for images of {(r.h, r.w)}, got {tuple(pad)}")
     if out.shape[0] != numbers.shape[0] or out.shape[3] != r.c or not (
             1 <= r.out_h <= r.h + 2 * r.pad_h and 1 <= r.out_w <= r.w + 2 * r.pad_w):
         raise ValueError(f"augment: windows of {(out.shape[0], r.out_h, r.out_w, out.shape[3])} cannot be cut out of "
@@ -535,7 +540,8 @@ def isa_number(name):
     for i in range(cnn_isa_count()):
         if cnn_isa_name(i).decode() == name and cnn_isa_available(i):
             return i
-    raise ValueError(f"instruction set {name!r} is not available; this build on this processor has {', '.join(available_isas())}")
+    raise ValueError(f"instruction set {name!r} is not available; this build on this processor has "
+                     f"{', '.join(available_isas())}")
 
 def get_isa():
     return cnn_isa_name(cnn_isa_in_use()).decode()
@@ -629,7 +635,8 @@ cdef class ModelFile:
             raise BufferError("a model file's tensors are read-only")
         view.buf = <void *>cnn_file_get_tensor(self.file, 0).data if self.shape[0] else <void *>self.shape
         view.obj, view.len, view.itemsize, view.readonly, view.ndim = self, self.shape[0], 1, 1, 1
-        view.format, view.shape, view.strides, view.suboffsets, view.internal = b"B", self.shape, self.strides, NULL, NULL
+        view.format, view.shape, view.strides = b"B", self.shape, self.strides
+        view.suboffsets, view.internal = NULL, NULL
 
     def tensors(self):
         """name -> read-only array in the file's memory, in the order of the file."""

@@ -46,6 +46,9 @@ def choice(owner, name, value, valid):
 
 def suggestion(value, valid):
     """Return `` (did you mean ...?)`` for a name near to one of `valid`, else an empty string."""
-    near = difflib.get_close_matches(value, [v for v in valid if isinstance(v, str)], n=1) \
-        if isinstance(value, str) else []
+    near = (
+        difflib.get_close_matches(value, [v for v in valid if isinstance(v, str)], n=1)
+        if isinstance(value, str)
+        else []
+    )
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -34,8 +34,9 @@ def compute_fans(shape, input_axes=None, output_axes=None):
         Axes whose product is each fan, for weights laid out otherwise; give both or neither.
     """
     if (input_axes is None) != (output_axes is None):
-        raise ValueError(f"compute_fans: input_axes and output_axes must be given together, "
-                         f"got {input_axes!r} and {output_axes!r}")
+        raise ValueError(
+            f"compute_fans: input_axes and output_axes must be given together, got {input_axes!r} and {output_axes!r}"
+        )
     if input_axes is not None:
         for name, axes in (("input_axes", input_axes), ("output_axes", output_axes)):
             if not all(-len(shape) <= axis < len(shape) for axis in axes):
@@ -108,8 +109,9 @@ class Constant(Initializer):
         try:
             values = np.broadcast_to(self.value, shape)
         except ValueError:
-            raise ValueError(f"Constant: value of shape {np.shape(self.value)} must broadcast to the shape asked for, "
-                             f"got {shape}") from None
+            raise ValueError(
+                f"Constant: value of shape {np.shape(self.value)} must broadcast to the shape asked for, got {shape}"
+            ) from None
         return np.array(values, dtype=self._dtype(dtype), order="C")
 
     def get_config(self):
@@ -149,6 +151,7 @@ class _RandomInitializer(Initializer):
         if self.seed is not None:
             return np.random.default_rng(self.seed)
         from . import random
+
         return random.generator()
 
     def _dtype(self, dtype):
@@ -271,18 +274,23 @@ class VarianceScaling(_RandomInitializer):
         See `compute_fans`.
     """
 
-    def __init__(self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None,
-                 input_axes=None, output_axes=None):
+    def __init__(
+        self, scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None, input_axes=None, output_axes=None
+    ):
         owner = type(self).__name__
         self.scale = checks.positive(owner, "scale", scale)
         self.mode = checks.choice(owner, "mode", mode, ("fan_in", "fan_out", "fan_avg"))
         distribution = distribution.lower() if isinstance(distribution, str) else distribution
-        self.distribution = checks.choice(owner, "distribution",
-                                          "truncated_normal" if distribution == "normal" else distribution,
-                                          ("truncated_normal", "untruncated_normal", "uniform"))
+        self.distribution = checks.choice(
+            owner,
+            "distribution",
+            "truncated_normal" if distribution == "normal" else distribution,
+            ("truncated_normal", "untruncated_normal", "uniform"),
+        )
         if (input_axes is None) != (output_axes is None):
-            raise ValueError(f"{owner}: input_axes and output_axes must be given together, "
-                             f"got {input_axes!r} and {output_axes!r}")
+            raise ValueError(
+                f"{owner}: input_axes and output_axes must be given together, got {input_axes!r} and {output_axes!r}"
+            )
         self.input_axes = self._axes("input_axes", input_axes)
         self.output_axes = self._axes("output_axes", output_axes)
         super().__init__(seed)
@@ -398,10 +406,32 @@ class Orthogonal(_RandomInitializer):
 
 _registry = Registry(
     "initializer",
-    [Zeros, Ones, Constant, Identity, RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling, LecunNormal,
-     LecunUniform, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Orthogonal],
-    {"zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform,
-     "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal})
+    [
+        Zeros,
+        Ones,
+        Constant,
+        Identity,
+        RandomNormal,
+        TruncatedNormal,
+        RandomUniform,
+        VarianceScaling,
+        LecunNormal,
+        LecunUniform,
+        GlorotNormal,
+        GlorotUniform,
+        HeNormal,
+        HeUniform,
+        Orthogonal,
+    ],
+    {
+        "zero": Zeros,
+        "one": Ones,
+        "normal": RandomNormal,
+        "uniform": RandomUniform,
+        "IdentityInitializer": Identity,
+        "OrthogonalInitializer": Orthogonal,
+    },
+)
 serialize = _registry.serialize
 deserialize = _registry.deserialize
 
@@ -432,7 +462,8 @@ def _require_shape_argument(function):
     try:
         inspect.signature(function).bind((), dtype=None)
     except TypeError:
-        raise ValueError(f"initializer: a function must be callable as function(shape, dtype=None), "
-                         f"got {function!r}") from None
+        raise ValueError(
+            f"initializer: a function must be callable as function(shape, dtype=None), got {function!r}"
+        ) from None
     except ValueError:
         return  # a builtin that does not tell its signature

@@ -1,11 +1,9 @@
 """Losses, with Keras 3's names and equations.
 
 A loss gives one value per sample (per position, for predictions with further axes); `fit` minimises their mean, each
-times its sample weight:
-``sum(weight * loss) / n`` ("sum_over_batch_size"). It is lowered to operations of the engine. Cross-entropies of
-probabilities that come straight
-from a softmax or a sigmoid are computed from the logits before it, which is exact where the probabilities have
-saturated.
+times its sample weight: ``sum(weight * loss) / n`` ("sum_over_batch_size"). It is lowered to operations of the engine.
+Cross-entropies of probabilities that come straight from a softmax or a sigmoid are computed from the logits before it,
+which is exact where the probabilities have saturated.
 """
 
 import numpy as np

@@ -267,7 +267,7 @@ class Model(Trainer, Reports, Layer):
     # -- as a description --
 
     def get_config(self):
-        """The graph: layers with their configurations and calls. The order of a layer's calls is theirs in the graph."""
+        """The graph: layers with their configurations and their calls, in the order of the graph."""
         where = {}  # id of a tensor -> [layer name, call of that layer, result]
         for tensor in self.inputs:
             where[id(tensor)] = [tensor.call.layer.name, 0, 0]
@@ -299,7 +299,7 @@ class Model(Trainer, Reports, Layer):
         try:
             layers = {entry["config"]["name"]: (layer_from_config(entry), entry["calls"]) for entry in config["layers"]}
             tensors = {}
-            for layer, calls in layers.values():
+            for layer, _ in layers.values():
                 if isinstance(layer, InputLayer):
                     tensors[layer.name, 0, 0] = layer.output
             made = dict.fromkeys(layers, 0)

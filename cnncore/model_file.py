@@ -8,6 +8,7 @@ Writing is atomic: on disk there is always the old file or the new one, whole.
 
 Reference: https://huggingface.co/docs/safetensors
 """
+
 import contextlib
 import errno
 import json
@@ -64,7 +65,7 @@ def write(path, tensors, metadata=None):
             os.close(fd)
         os.replace(temporary, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):                                   # the first failure is the one to tell
+        with contextlib.suppress(OSError):  # the first failure is the one to tell
             os.unlink(temporary)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = target
@@ -127,8 +128,10 @@ def _checked(name, array):
     if array.dtype.name not in _DTYPES:
         raise ValueError(f"model file: tensor {name!r} must be float32, uint8 or int32, got {array.dtype}; use astype")
     if not 1 <= array.ndim <= _core.MAX_RANK or not array.size:
-        raise ValueError(f"model file: tensor {name!r} must have 1 to {_core.MAX_RANK} dimensions and at least one "
-                         f"element, got shape {array.shape}")
+        raise ValueError(
+            f"model file: tensor {name!r} must have 1 to {_core.MAX_RANK} dimensions and at least one "
+            f"element, got shape {array.shape}"
+        )
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
@@ -137,8 +140,9 @@ def _checked_metadata(metadata):
         _check_text(key, "a key of the metadata")
         _check_text(value, f"the metadata {key!r}")
     if len(metadata) > _core.FILE_MAX_METADATA:
-        raise ValueError(f"model file: the metadata must have at most {_core.FILE_MAX_METADATA} entries, "
-                         f"got {len(metadata)}")
+        raise ValueError(
+            f"model file: the metadata must have at most {_core.FILE_MAX_METADATA} entries, got {len(metadata)}"
+        )
     return metadata
 
 
@@ -154,8 +158,9 @@ def _header(arrays, metadata):
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % _ALIGNMENT)
     if len(text) > _core.FILE_MAX_HEADER_BYTES:
-        raise ValueError(f"model file: names and metadata must take at most {_core.FILE_MAX_HEADER_BYTES:,} bytes, "
-                         f"got {len(text):,}")
+        raise ValueError(
+            f"model file: names and metadata must take at most {_core.FILE_MAX_HEADER_BYTES:,} bytes, got {len(text):,}"
+        )
     return len(text).to_bytes(8, "little") + text
 
 
@@ -173,7 +178,7 @@ def _mode_of(target):
 def _write_all(fd, data):
     left = memoryview(data)
     while left:
-        left = left[os.write(fd, left):]
+        left = left[os.write(fd, left) :]
 
 
 def _flush_folder(folder):

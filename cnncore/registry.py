@@ -29,8 +29,9 @@ class Configurable:
         try:
             inspect.signature(cls).bind(**config)
         except TypeError as error:
-            raise ValueError(f"{cls.__name__}: config must match the arguments {inspect.signature(cls)}, "
-                             f"got {config!r} ({error})") from None
+            raise ValueError(
+                f"{cls.__name__}: config must match the arguments {inspect.signature(cls)}, got {config!r} ({error})"
+            ) from None
         return cls(**config)
 
     def __repr__(self):
@@ -64,8 +65,10 @@ class Registry:
                 return custom_objects[name]
             if name in self._table:
                 return self._table[name]
-        raise ValueError(f"{self.kind} {name!r} is unknown; the valid names are {', '.join(sorted(self._names))}"
-                         f"{checks.suggestion(name, self._table)}")
+        raise ValueError(
+            f"{self.kind} {name!r} is unknown; the valid names are {', '.join(sorted(self._names))}"
+            f"{checks.suggestion(name, self._table)}"
+        )
 
     def find(self, name):
         """Return the class called `name`, or None."""
@@ -74,8 +77,10 @@ class Registry:
     def serialize(self, obj):
         """Return ``{"class_name": ..., "config": ...}`` for an object that has `get_config`."""
         if inspect.isclass(obj) or not hasattr(obj, "get_config"):
-            raise ValueError(f"{self.kind}: only an object with get_config() can be serialized, got {obj!r}; "
-                             f"write it as a class with get_config() and pass it again in custom_objects")
+            raise ValueError(
+                f"{self.kind}: only an object with get_config() can be serialized, got {obj!r}; "
+                f"write it as a class with get_config() and pass it again in custom_objects"
+            )
         return {"class_name": type(obj).__name__, "config": obj.get_config()}
 
     def deserialize(self, config, custom_objects=None):
@@ -93,18 +98,23 @@ class Registry:
             raise ValueError(f'{self.kind}: config must be a dict with "class_name" and "config", got {config!r}')
         unknown = set(config) - {"class_name", "config", "module", "registered_name"}
         if unknown:
-            raise ValueError(f'{self.kind}: config must hold "class_name" and "config" only, '
-                             f"got also {', '.join(sorted(map(repr, unknown)))}")
+            raise ValueError(
+                f'{self.kind}: config must hold "class_name" and "config" only, '
+                f"got also {', '.join(sorted(map(repr, unknown)))}"
+            )
         cls = self.lookup(config["class_name"], custom_objects)
         arguments = config.get("config", {})
         if not isinstance(arguments, dict) or not all(isinstance(key, str) for key in arguments):
-            raise ValueError(f"{self.kind} {config['class_name']!r}: config must be a dict of arguments by name, "
-                             f"got {arguments!r}")
+            raise ValueError(
+                f"{self.kind} {config['class_name']!r}: config must be a dict of arguments by name, got {arguments!r}"
+            )
         try:
             return cls.from_config(arguments)
         except TypeError as error:  # a wrong argument, or a value of a type that the constructor cannot take
-            raise ValueError(f"{self.kind} {config['class_name']!r}: config must hold the arguments of its "
-                             f"constructor, got {arguments!r} ({error})") from error
+            raise ValueError(
+                f"{self.kind} {config['class_name']!r}: config must hold the arguments of its "
+                f"constructor, got {arguments!r} ({error})"
+            ) from error
 
     def get(self, identifier, custom_objects=None):
         """Return the object for a name, a configuration or a class (instantiated); an object or a callable as it is."""
@@ -118,5 +128,7 @@ class Registry:
             identifier = identifier.from_config({}) if hasattr(identifier, "from_config") else identifier()
         if isinstance(identifier, Configurable) or callable(identifier):
             return identifier
-        raise ValueError(f"{self.kind}: the identifier must be a name, a config dict, a class, an object or a callable, "
-                         f"got {identifier!r}")
+        raise ValueError(
+            f"{self.kind}: the identifier must be a name, a config dict, a class, an object or a callable, "
+            f"got {identifier!r}"
+        )

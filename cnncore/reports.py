@@ -38,6 +38,5 @@ class Reports:
 
     def memory(self, batch_size=32, training=False, threads=None):
         """Bytes that running will take, by purpose, before anything runs: a dict with "parameters", "state",
-        "gradients", "optimizer",
-        "arena", "packed_weights" and "total"."""
+        "gradients", "optimizer", "arena", "packed_weights" and "total"."""
         return report.memory(self, self._program_for(batch_size, training), training, threads)

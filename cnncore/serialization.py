@@ -1,12 +1,10 @@
 """Models in files: the graph and the weights in one `.cnn` file, which is a safetensors file.
 
 The tensors are the weights by their paths ("conv2d/kernel") in Keras' layout, and with the optimizer its state
-("optimizer/velocity/conv2d/kernel").
-The metadata, a map of strings as safetensors has it, holds "format", "cnncore_version", "model" (the graph as JSON),
-"weights" (their order),
-where the model has class names "classes" (a list as JSON), and for a compiled model "training" (losses, metrics,
-optimizer, counters as JSON). Nothing in a file is ever imported or run: layers, losses and
-optimizers are looked up in closed tables.
+("optimizer/velocity/conv2d/kernel"). The metadata, a map of strings as safetensors has it, holds "format",
+"cnncore_version", "model" (the graph as JSON), "weights" (their order), where the model has class names "classes" (a
+list as JSON), and for a compiled model "training" (losses, metrics, optimizer, counters as JSON). Nothing in a file is
+ever imported or run: layers, losses and optimizers are looked up in closed tables.
 """
 
 import json

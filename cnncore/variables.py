@@ -104,10 +104,9 @@ class Store:
     """The weights of a model in two flat, aligned buffers: `parameters`, which gradients reach, and `state`.
 
     A store takes over the variables that it is made of: their arrays become views into its buffers. The parameters
-    stand in the order in
-    which the backward pass finishes their gradients, the last layer first, so that what is ready together lies
-    together.
-    A store whose variables were taken over by another one (a model that became part of a larger model) is `retired`.
+    stand in the order in which the backward pass finishes their gradients, the last layer first, so that what is ready
+    together lies together. A store whose variables were taken over by another one (a model that became part of a larger
+    model) is `retired`.
     """
 
     def __init__(self, variables):
@@ -155,8 +154,7 @@ class Store:
 
 def store_of(variables):
     """The store that holds all these variables. Where there is none, a new one takes over them and all that lies in
-    stores with them,
-    so that models which share some of their layers come to share one store."""
+    stores with them, so that models which share some of their layers come to share one store."""
     variables = list(dict.fromkeys(variables))
     stores = list(dict.fromkeys(v.store for v in variables if v.store is not None))
     if len(stores) == 1 and not stores[0].retired and all(v.store is stores[0] for v in variables):

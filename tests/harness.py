@@ -17,10 +17,18 @@ def count(cases):
 
 
 def engine(case, isa, threads, **counters):
-    """The wanted outputs of the case as the engine computes them, with direct convolutions; its inputs must stay as they were."""
+    """The wanted outputs of the case as the engine computes them, with direct convolutions; the inputs stay as they
+    were.
+    """
     before = [None if x is None else x.copy() for x in case.inputs]
     results = _core.run_op(
-        case.op, case.inputs, case.attributes, threads=threads, isa=isa, outputs=case.outputs, **{"exact": True, **counters}
+        case.op,
+        case.inputs,
+        case.attributes,
+        threads=threads,
+        isa=isa,
+        outputs=case.outputs,
+        **{"exact": True, **counters},
     )
     assert len(results) == sum(case.outputs), f"{case}: {len(results)} outputs"
     for slot, (old, new) in enumerate(zip(before, case.inputs)):

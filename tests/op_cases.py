@@ -50,7 +50,7 @@ class Case:
 
     def __str__(self):
         shapes = ", ".join("None" if x is None else f"{x.dtype}{list(x.shape)}" for x in self.inputs)
-        return f'{self.op} case {self.index}: inputs [{shapes}] attributes {self.attributes} outputs {self.outputs}'
+        return f"{self.op} case {self.index}: inputs [{shapes}] attributes {self.attributes} outputs {self.outputs}"
 
 
 GENERATORS = {}
@@ -449,7 +449,9 @@ def _batchnorm_fold(rng, op):
     w = (
         normal(rng, 3, 2, c, m)
         if is_depthwise
-        else normal(rng, 3, 2, 4, c) if rng.random() < 0.6 else normal(rng, 5, c)
+        else normal(rng, 3, 2, 4, c)
+        if rng.random() < 0.6
+        else normal(rng, 5, c)
     )
     o = c * m if is_depthwise else c
     inputs = [
@@ -730,7 +732,9 @@ def _correct(rng, op):
     target = (
         rng.integers(0, shape[-1], shape[:-1]).astype(np.int32)
         if mode == 0
-        else normal(rng, *shape) if mode == 1 else rng.integers(0, 2, shape).astype(np.float32)
+        else normal(rng, *shape)
+        if mode == 1
+        else rng.integers(0, 2, shape).astype(np.float32)
     )
     return [x, target], {"mode": mode, "threshold": float(rng.choice([0.5, 0.25]))}
 

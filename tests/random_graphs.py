@@ -1,9 +1,9 @@
 """Random small networks, and their value in float64 by the reference: for tests of the compiler."""
 
 import numpy as np
-import reference
 
 import cnncore as cc
+import reference
 from cnncore import _core, layers
 from cnncore.compiler.ir import COMPUTE, Value
 from cnncore.layers.base import Lowering
@@ -150,8 +150,7 @@ def compiled(model, optimizer=None, **arguments):
 
 class Reference:
     """The losses of a model in training mode as a function of its weights, in float64, operation by operation as the
-    layers say: not
-    fused, not differentiated."""
+    layers say: not fused, not differentiated."""
 
     def __init__(self, model, x, y):
         self.model, b = model, Lowering(training=True)

@@ -1,4 +1,5 @@
 """Callbacks, driven by a model that does nothing but remember; and the same sequences driven through Keras."""
+
 import csv
 import inspect
 import math
@@ -10,8 +11,18 @@ import numpy as np
 import pytest
 
 from cnncore import callbacks, metrics
-from cnncore.callbacks import (Callback, CallbackList, CSVLogger, EarlyStopping, History, LambdaCallback,
-                               LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau, TerminateOnNaN)
+from cnncore.callbacks import (
+    Callback,
+    CallbackList,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
 from cnncore.callbacks.base import HOOKS
 
 NAN = float("nan")
@@ -87,8 +98,15 @@ def keras():
 def test_every_hook_of_keras(keras):
     theirs = {name for name in vars(keras.callbacks.Callback) if name.startswith("on_")}
     assert set(HOOKS) == theirs
-    for name in ("EarlyStopping", "ModelCheckpoint", "CSVLogger", "LearningRateScheduler", "TerminateOnNaN",
-                 "LambdaCallback", "ReduceLROnPlateau"):
+    for name in (
+        "EarlyStopping",
+        "ModelCheckpoint",
+        "CSVLogger",
+        "LearningRateScheduler",
+        "TerminateOnNaN",
+        "LambdaCallback",
+        "ReduceLROnPlateau",
+    ):
         ours = inspect.signature(getattr(callbacks, name)).parameters
         reference = inspect.signature(getattr(keras.callbacks, name)).parameters
         described = {key: p.default for key, p in reference.items() if not (key == "kwargs" and name[0] == "R")}
@@ -102,8 +120,10 @@ def test_hooks_are_called_in_order():
     class Recorder(Callback):
         def __getattribute__(self, name):
             if name in HOOKS:
+
                 def hook(*args, **kwargs):
                     calls.append(name)
+
                 return hook
             return super().__getattribute__(name)
 
@@ -117,8 +137,16 @@ def test_hooks_are_called_in_order():
     listed.on_train_end()
     listed.on_predict_begin()
     listed.on_predict_end()
-    assert calls == ["on_train_begin", "on_epoch_begin", "on_test_begin", "on_test_end", "on_epoch_end",
-                     "on_train_end", "on_predict_begin", "on_predict_end"]
+    assert calls == [
+        "on_train_begin",
+        "on_epoch_begin",
+        "on_test_begin",
+        "on_test_end",
+        "on_epoch_end",
+        "on_train_end",
+        "on_predict_begin",
+        "on_predict_end",
+    ]
 
 
 @pytest.mark.parametrize("hook", [h for h in HOOKS if "batch" in h])
@@ -173,20 +201,27 @@ def test_history_given_by_the_user_is_used():
 # EarlyStopping
 
 
-@pytest.mark.parametrize("values, arguments, stopped_epoch", [
-    ([5, 4, 3, 2], {}, None),
-    ([5, 4, 4.1, 3], {}, 2),
-    ([5, 4, 4.1, 3, 2], {"patience": 2}, None),
-    ([5, 4, 4.1, 4.2, 3], {"patience": 2}, 3),
-    ([5, 6], {}, 1), ([5, 5], {}, 1),
-    ([5, 4.95, 4.9, 4.85], {"min_delta": 0.1, "patience": 2}, 2),
-    ([5, 4.95, 4.8, 4.75], {"min_delta": -0.1, "patience": 2}, None),
-    ([1, 2, 3, 2.5], {"mode": "max"}, 3),
-    ([9, 9, 9, 5, 5], {"start_from_epoch": 3}, 4),
-    ([NAN, NAN, NAN], {"patience": 2}, 1), ([NAN, 3, 2], {"patience": 2}, None), ([3, NAN, 2], {}, 1),
-    ([3, 2.5, 2.4], {"baseline": 2.0, "patience": 3}, 2), ([3, 1.9, 1.8], {"baseline": 2.0, "patience": 3}, None),
-    ([3, 1.9, 2.0, 2.1, 2.2], {"baseline": 2.0, "patience": 3}, 4),
-])
+@pytest.mark.parametrize(
+    "values, arguments, stopped_epoch",
+    [
+        ([5, 4, 3, 2], {}, None),
+        ([5, 4, 4.1, 3], {}, 2),
+        ([5, 4, 4.1, 3, 2], {"patience": 2}, None),
+        ([5, 4, 4.1, 4.2, 3], {"patience": 2}, 3),
+        ([5, 6], {}, 1),
+        ([5, 5], {}, 1),
+        ([5, 4.95, 4.9, 4.85], {"min_delta": 0.1, "patience": 2}, 2),
+        ([5, 4.95, 4.8, 4.75], {"min_delta": -0.1, "patience": 2}, None),
+        ([1, 2, 3, 2.5], {"mode": "max"}, 3),
+        ([9, 9, 9, 5, 5], {"start_from_epoch": 3}, 4),
+        ([NAN, NAN, NAN], {"patience": 2}, 1),
+        ([NAN, 3, 2], {"patience": 2}, None),
+        ([3, NAN, 2], {}, 1),
+        ([3, 2.5, 2.4], {"baseline": 2.0, "patience": 3}, 2),
+        ([3, 1.9, 1.8], {"baseline": 2.0, "patience": 3}, None),
+        ([3, 1.9, 2.0, 2.1, 2.2], {"baseline": 2.0, "patience": 3}, 4),
+    ],
+)
 def test_early_stopping(values, arguments, stopped_epoch):
     stopper = EarlyStopping(**arguments)
     model = fit([stopper], losses(*values))
@@ -201,15 +236,18 @@ def test_one_noisy_epoch_ends_training_only_without_patience():
     assert len(fit([EarlyStopping(patience=3)], curve).history.epoch) == 7
 
 
-@pytest.mark.parametrize("values, arguments, best_epoch", [
-    ([5, 3, 4, 4.5], {"patience": 2}, 1),         # stopped
-    ([5, 3, 4], {"patience": 9}, 1),              # ended without stopping
-    ([5, 4, 3], {}, 2),                           # the last is the best
-    ([NAN, 3, NAN], {"patience": 9}, 1),          # NaN is never the best
-    ([3, 2.5, 2.7], {"baseline": 1.0, "patience": 9}, 1),  # the best, though it never beat the baseline
-    ([1, 2, 3, 2.9], {"start_from_epoch": 1, "patience": 9}, 1),
-    ([1, 3, 2], {"mode": "max", "patience": 9}, 1),
-])
+@pytest.mark.parametrize(
+    "values, arguments, best_epoch",
+    [
+        ([5, 3, 4, 4.5], {"patience": 2}, 1),  # stopped
+        ([5, 3, 4], {"patience": 9}, 1),  # ended without stopping
+        ([5, 4, 3], {}, 2),  # the last is the best
+        ([NAN, 3, NAN], {"patience": 9}, 1),  # NaN is never the best
+        ([3, 2.5, 2.7], {"baseline": 1.0, "patience": 9}, 1),  # the best, though it never beat the baseline
+        ([1, 2, 3, 2.9], {"start_from_epoch": 1, "patience": 9}, 1),
+        ([1, 3, 2], {"mode": "max", "patience": 9}, 1),
+    ],
+)
 def test_restore_best_weights(values, arguments, best_epoch):
     stopper = EarlyStopping(restore_best_weights=True, **arguments)
     model = fit([stopper], losses(*values))
@@ -237,10 +275,16 @@ def test_missing_quantity_warns_with_what_there_is():
         fit([EarlyStopping(monitor="val_los", mode="min")], [{"loss": 1.0, "val_loss": 2.0}])
 
 
-@pytest.mark.parametrize("monitor, values, stops", [
-    ("accuracy", [0.1, 0.2, 0.3], False), ("val_acc", [0.3, 0.2], True), ("mse", [0.3, 0.2], False),
-    ("val_auc_1", [0.3, 0.4], False), ("head_loss", [0.4, 0.5], True),
-])
+@pytest.mark.parametrize(
+    "monitor, values, stops",
+    [
+        ("accuracy", [0.1, 0.2, 0.3], False),
+        ("val_acc", [0.3, 0.2], True),
+        ("mse", [0.3, 0.2], False),
+        ("val_auc_1", [0.3, 0.4], False),
+        ("head_loss", [0.4, 0.5], True),
+    ],
+)
 def test_auto_mode_knows_the_direction(monitor, values, stops):
     assert fit([EarlyStopping(monitor=monitor)], losses(*values, name=monitor)).stop_training == stops
 
@@ -284,12 +328,24 @@ def test_monitoring_as_keras(keras, seed):
     rng = np.random.default_rng(seed)
     values = np.round(np.cumsum(rng.standard_normal(40)) * 0.3 + np.linspace(5, 0, 40), 2)
     mode = ("min", "max", "auto")[seed % 3]
-    stopping = {"monitor": "val_loss", "mode": mode, "patience": int(rng.integers(0, 6)),
-                "min_delta": float(rng.choice([0, 0.1, -0.1])), "start_from_epoch": int(rng.integers(0, 4))}
+    stopping = {
+        "monitor": "val_loss",
+        "mode": mode,
+        "patience": int(rng.integers(0, 6)),
+        "min_delta": float(rng.choice([0, 0.1, -0.1])),
+        "start_from_epoch": int(rng.integers(0, 4)),
+    }
     epochs, _ = run_theirs(keras.callbacks.EarlyStopping(**stopping), values, "val_loss")
     assert len(fit([EarlyStopping(**stopping)], losses(*values)).history.epoch) == epochs
-    plateau = {"monitor": "val_loss", "mode": mode, "patience": int(rng.integers(0, 4)), "factor": 0.5,
-               "cooldown": int(rng.integers(0, 4)), "min_lr": 0.004, "min_delta": 0.05}
+    plateau = {
+        "monitor": "val_loss",
+        "mode": mode,
+        "patience": int(rng.integers(0, 4)),
+        "factor": 0.5,
+        "cooldown": int(rng.integers(0, 4)),
+        "min_lr": 0.004,
+        "min_delta": 0.05,
+    }
     _, rates = run_theirs(keras.callbacks.ReduceLROnPlateau(**plateau), values, "val_loss")
     after = []
     watcher = LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(watcher.model.optimizer.learning_rate))
@@ -307,10 +363,15 @@ def test_checkpoint_of_each_epoch(tmp_path):
     assert (path.parent / "model-02-0.25.cnn").read_text() == "model 1"
 
 
-@pytest.mark.parametrize("values, arguments, saved", [
-    ([3, 2, 2.5, 1], {}, [0, 1, 3]), ([1, 3, 2], {"mode": "max"}, [0, 1]),
-    ([NAN, 2, NAN, 1], {}, [1, 3]), ([3, 2, 1], {"initial_value_threshold": 2.5}, [1, 2]),
-])
+@pytest.mark.parametrize(
+    "values, arguments, saved",
+    [
+        ([3, 2, 2.5, 1], {}, [0, 1, 3]),
+        ([1, 3, 2], {"mode": "max"}, [0, 1]),
+        ([NAN, 2, NAN, 1], {}, [1, 3]),
+        ([3, 2, 1], {"initial_value_threshold": 2.5}, [1, 2]),
+    ],
+)
 def test_checkpoint_of_the_best(tmp_path, values, arguments, saved):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.cnn", save_best_only=True, **arguments)
     model = fit([checkpoint], losses(*values))
@@ -348,9 +409,11 @@ def test_checkpoint_prints_only_when_asked(tmp_path, capsys):
     fit([ModelCheckpoint(tmp_path / "a.cnn", save_best_only=True)], losses(2, 1, 3))
     assert capsys.readouterr().out == ""
     fit([ModelCheckpoint("a.cnn", save_best_only=True, verbose=1)], losses(2, 3), model=Silent())
-    assert capsys.readouterr().out == ("Epoch 1: val_loss improved from none to 2.00000\n"
-                                       "Epoch 1: saving model to a.cnn\n"
-                                       "Epoch 2: val_loss did not improve from 2.00000\n")
+    assert capsys.readouterr().out == (
+        "Epoch 1: val_loss improved from none to 2.00000\n"
+        "Epoch 1: saving model to a.cnn\n"
+        "Epoch 2: val_loss did not improve from 2.00000\n"
+    )
 
 
 class Silent(Model):
@@ -412,11 +475,14 @@ def test_csv_as_keras(keras, tmp_path):
 # learning rates
 
 
-@pytest.mark.parametrize("schedule, rates", [
-    (lambda epoch: 1.0 / (epoch + 1), [1.0, 0.5, 1 / 3]),
-    (lambda epoch, rate: rate * 0.5, [0.05, 0.025, 0.0125]),
-    (lambda epoch, rate=None: 2, [2.0, 2.0, 2.0]),
-])
+@pytest.mark.parametrize(
+    "schedule, rates",
+    [
+        (lambda epoch: 1.0 / (epoch + 1), [1.0, 0.5, 1 / 3]),
+        (lambda epoch, rate: rate * 0.5, [0.05, 0.025, 0.0125]),
+        (lambda epoch, rate=None: 2, [2.0, 2.0, 2.0]),
+    ],
+)
 def test_learning_rate_scheduler(schedule, rates):
     model = fit([LearningRateScheduler(schedule)], losses(1, 1, 1))
     assert model.history.history["learning_rate"] == pytest.approx(rates)
@@ -469,10 +535,17 @@ def test_reduce_on_plateau_counts_nan_as_no_improvement():
     assert fit([ReduceLROnPlateau(patience=2)], losses(NAN, 1.0, 0.5)).optimizer.learning_rate == 0.1
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"factor": 1.0}, r"factor must be in \(0, 1\)"), ({"factor": 0}, "factor"), ({"patience": -1}, "patience"),
-    ({"cooldown": 1.5}, "cooldown"), ({"min_lr": -1}, "min_lr"), ({"mode": "mim"}, "did you mean 'min'"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"factor": 1.0}, r"factor must be in \(0, 1\)"),
+        ({"factor": 0}, "factor"),
+        ({"patience": -1}, "patience"),
+        ({"cooldown": 1.5}, "cooldown"),
+        ({"min_lr": -1}, "min_lr"),
+        ({"mode": "mim"}, "did you mean 'min'"),
+    ],
+)
 def test_reduce_on_plateau_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         ReduceLROnPlateau(**arguments)
@@ -484,8 +557,17 @@ def test_misspelt_mode_is_an_error(make):
         make(**{"mode": "maximum"})
 
 
-@pytest.mark.parametrize("arguments", [{"monitor": 3}, {"patience": 1.5}, {"min_delta": "a"}, {"baseline": NAN},
-                                       {"restore_best_weights": 1}, {"start_from_epoch": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"monitor": 3},
+        {"patience": 1.5},
+        {"min_delta": "a"},
+        {"baseline": NAN},
+        {"restore_best_weights": 1},
+        {"start_from_epoch": -1},
+    ],
+)
 def test_early_stopping_errors(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         EarlyStopping(**arguments)
@@ -509,9 +591,12 @@ def test_terminate_on_nan(bad, capsys):
 
 def test_lambda_callback():
     calls = []
-    made = LambdaCallback(on_epoch_end=lambda epoch, logs: calls.append(("epoch", epoch, logs["val_loss"])),
-                          on_train_batch_end=lambda batch, logs: calls.append(("batch", batch)),
-                          on_test_begin=lambda logs: calls.append("test"), on_batch_begin=None)
+    made = LambdaCallback(
+        on_epoch_end=lambda epoch, logs: calls.append(("epoch", epoch, logs["val_loss"])),
+        on_train_batch_end=lambda batch, logs: calls.append(("batch", batch)),
+        on_test_begin=lambda logs: calls.append("test"),
+        on_batch_begin=None,
+    )
     fit([made], losses(0.5), batches=[{}, {}])
     made.on_test_begin({})
     assert calls == [("batch", 0), ("batch", 1), ("epoch", 0, 0.5), "test"]

@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from conftest import TEST_SCALE
-from random_graphs import Reference, compiled, gradients, random_data, random_model
 
 import cnncore as cc
 from cnncore import _core, layers
 from cnncore.compiler.programs import ProgramCache, passes
+from conftest import TEST_SCALE
+from random_graphs import Reference, compiled, gradients, random_data, random_model
 
 SEEDS = range(round(16 * TEST_SCALE))
 EPSILON = 2.0**-24

@@ -1,4 +1,5 @@
 """Initializers: moments and limits from their equations, names and configurations as Keras has them."""
+
 import math
 import os
 
@@ -6,13 +7,39 @@ import numpy as np
 import pytest
 
 from cnncore import initializers, regularizers
-from cnncore.initializers import (Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity, LecunNormal,
-                                  LecunUniform, Ones, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal,
-                                  VarianceScaling, Zeros, compute_fans)
+from cnncore.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Identity,
+    LecunNormal,
+    LecunUniform,
+    Ones,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+    Zeros,
+    compute_fans,
+)
 from cnncore.registry import to_snake_case
 
-RANDOM = [RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling, LecunNormal, LecunUniform, GlorotNormal,
-          GlorotUniform, HeNormal, HeUniform, Orthogonal]
+RANDOM = [
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+    LecunNormal,
+    LecunUniform,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Orthogonal,
+]
 ALL = RANDOM + [Zeros, Ones, Constant, Identity]
 SHAPE = (3, 3, 64, 256)  # 147456 values; fan_in 576, fan_out 2304
 
@@ -31,11 +58,17 @@ def assert_moments(values, variance):
     assert abs(values.var() / variance - 1) < 6 * math.sqrt(2 / n)
 
 
-@pytest.mark.parametrize("cls, variance, limit", [
-    (LecunNormal, 1 / 576, None), (LecunUniform, 1 / 576, math.sqrt(3 / 576)),
-    (GlorotNormal, 2 / (576 + 2304), None), (GlorotUniform, 2 / (576 + 2304), math.sqrt(6 / (576 + 2304))),
-    (HeNormal, 2 / 576, None), (HeUniform, 2 / 576, math.sqrt(6 / 576)),
-])
+@pytest.mark.parametrize(
+    "cls, variance, limit",
+    [
+        (LecunNormal, 1 / 576, None),
+        (LecunUniform, 1 / 576, math.sqrt(3 / 576)),
+        (GlorotNormal, 2 / (576 + 2304), None),
+        (GlorotUniform, 2 / (576 + 2304), math.sqrt(6 / (576 + 2304))),
+        (HeNormal, 2 / 576, None),
+        (HeUniform, 2 / 576, math.sqrt(6 / 576)),
+    ],
+)
 def test_variance_of_named_scalings(cls, variance, limit):
     values = cls(seed=1)(SHAPE)
     assert_moments(values, variance)
@@ -58,7 +91,7 @@ def test_activations_of_twenty_relu_layers(cls, kept):
     x = np.random.default_rng(0).standard_normal((64, 512))
     for layer in range(20):
         x = np.maximum(x @ cls(seed=layer)((512, 512)), 0)
-    rms = math.sqrt(np.mean(x ** 2))
+    rms = math.sqrt(np.mean(x**2))
     assert (0.5 < rms < 2) == kept
 
 
@@ -66,8 +99,7 @@ def test_variance_1_over_n_is_lecun_and_glorot_averages_the_fans():
     shape = (100, 300)
     assert_moments(LecunNormal(seed=3)(shape), 1 / 100)
     assert_moments(GlorotNormal(seed=3)(shape), 2 / (100 + 300))
-    assert np.array_equal(LecunNormal(seed=3)(shape),
-                          VarianceScaling(1.0, "fan_in", "truncated_normal", seed=3)(shape))
+    assert np.array_equal(LecunNormal(seed=3)(shape), VarianceScaling(1.0, "fan_in", "truncated_normal", seed=3)(shape))
 
 
 @pytest.mark.parametrize("distribution", ["truncated_normal", "untruncated_normal", "uniform"])
@@ -81,7 +113,7 @@ def test_simple_distributions():
     assert_moments(normal, 0.09)
     assert np.abs(normal).max() > 0.9  # not cut
     shifted = RandomNormal(mean=5.0, stddev=0.3, seed=0)(SHAPE)
-    np.testing.assert_allclose(shifted - 5, normal, atol=5 * 2.0 ** -23)
+    np.testing.assert_allclose(shifted - 5, normal, atol=5 * 2.0**-23)
     cut = TruncatedNormal(mean=1.0, stddev=0.5, seed=0)(SHAPE)
     assert np.abs(cut - 1).max() <= 1.0 + 1e-6
     assert_moments(cut - np.float32(1), (0.5 * 0.87962566103423978) ** 2)
@@ -140,10 +172,16 @@ def test_unseeded_initializers_follow_the_global_seed():
     assert np.array_equal(draws[0][0], draws[1][0]) and np.array_equal(draws[0][1], draws[1][1])
 
 
-@pytest.mark.parametrize("shape, axes, fans", [
-    ((), {}, (1, 1)), ((7,), {}, (7, 7)), ((4, 9), {}, (4, 9)), ((3, 5, 4, 9), {}, (60, 135)),
-    ((3, 5, 4, 9), {"input_axes": (0, 1), "output_axes": (0, 1, 3)}, (15, 135)),
-])
+@pytest.mark.parametrize(
+    "shape, axes, fans",
+    [
+        ((), {}, (1, 1)),
+        ((7,), {}, (7, 7)),
+        ((4, 9), {}, (4, 9)),
+        ((3, 5, 4, 9), {}, (60, 135)),
+        ((3, 5, 4, 9), {"input_axes": (0, 1), "output_axes": (0, 1, 3)}, (15, 135)),
+    ],
+)
 def test_fans(shape, axes, fans):
     assert compute_fans(shape, **axes) == fans
 
@@ -174,35 +212,45 @@ def test_get():
     assert initializers.get(function) is function
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: initializers.get("he_norml"), r"'he_norml' is unknown; the valid names are .*did you mean 'he_normal'"),
-    (lambda: initializers.get("os.system"), "is unknown"),
-    (lambda: initializers.get(3), "identifier must be"),
-    (lambda: initializers.get(lambda: 0), r"function\(shape, dtype=None\)"),
-    (lambda: initializers.get({"class_name": "HeNormal", "config": {"sed": 1}}), "must match the arguments"),
-    (lambda: initializers.get({"class_name": "HeNormal", "config": [1]}), "must be a dict"),
-    (lambda: initializers.get({"class_name": ["HeNormal"], "config": {}}), "is unknown"),
-    (lambda: initializers.get({"class_name": "Zeros", "config": {}, "import": "os"}), "got also 'import'"),
-    (lambda: initializers.get({"config": {}}), '"class_name"'),
-    (lambda: HeNormal(seed=1.5), "seed must be an integer >= 0, got 1.5"),
-    (lambda: HeNormal(seed=-1), "seed"), (lambda: HeNormal(seed=True), "seed"),
-    (lambda: RandomNormal(stddev=-1), "stddev must be a finite number >= 0"),
-    (lambda: RandomNormal(mean=float("nan")), "mean"),
-    (lambda: RandomUniform(1, 0), "minval must not exceed maxval"),
-    (lambda: VarianceScaling(0), "scale must be a finite number > 0"),
-    (lambda: VarianceScaling(mode="fanin"), "mode must be one of .*did you mean 'fan_in'"),
-    (lambda: VarianceScaling(distribution="gauss"), "distribution must be one of"),
-    (lambda: VarianceScaling(distribution=3), "distribution must be one of"),
-    (lambda: HeNormal(input_axes=(0,)), "given together"),
-    (lambda: HeNormal(input_axes=(5,), output_axes=(0,))((2, 2)), "axes of the shape"),
-    (lambda: Constant("a"), "value must be a number"),
-    (lambda: Constant([1, 2])((3,)), "broadcast"),
-    (lambda: Identity()((2, 2, 2)), "2 dimensions"), (lambda: Orthogonal()((3,)), "at least 2"),
-    (lambda: Zeros()((2, -1)), "dimension"), (lambda: Zeros()(3), "tuple of integers"),
-    (lambda: Zeros()((2.0,)), "dimension"), (lambda: Zeros()((2,), "text"), "dtype"),
-    (lambda: HeNormal()((2, 2), "int32"), "floating-point"),
-    (lambda: initializers.serialize(len), "get_config"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda: initializers.get("he_norml"),
+            r"'he_norml' is unknown; the valid names are .*did you mean 'he_normal'",
+        ),
+        (lambda: initializers.get("os.system"), "is unknown"),
+        (lambda: initializers.get(3), "identifier must be"),
+        (lambda: initializers.get(lambda: 0), r"function\(shape, dtype=None\)"),
+        (lambda: initializers.get({"class_name": "HeNormal", "config": {"sed": 1}}), "must match the arguments"),
+        (lambda: initializers.get({"class_name": "HeNormal", "config": [1]}), "must be a dict"),
+        (lambda: initializers.get({"class_name": ["HeNormal"], "config": {}}), "is unknown"),
+        (lambda: initializers.get({"class_name": "Zeros", "config": {}, "import": "os"}), "got also 'import'"),
+        (lambda: initializers.get({"config": {}}), '"class_name"'),
+        (lambda: HeNormal(seed=1.5), "seed must be an integer >= 0, got 1.5"),
+        (lambda: HeNormal(seed=-1), "seed"),
+        (lambda: HeNormal(seed=True), "seed"),
+        (lambda: RandomNormal(stddev=-1), "stddev must be a finite number >= 0"),
+        (lambda: RandomNormal(mean=float("nan")), "mean"),
+        (lambda: RandomUniform(1, 0), "minval must not exceed maxval"),
+        (lambda: VarianceScaling(0), "scale must be a finite number > 0"),
+        (lambda: VarianceScaling(mode="fanin"), "mode must be one of .*did you mean 'fan_in'"),
+        (lambda: VarianceScaling(distribution="gauss"), "distribution must be one of"),
+        (lambda: VarianceScaling(distribution=3), "distribution must be one of"),
+        (lambda: HeNormal(input_axes=(0,)), "given together"),
+        (lambda: HeNormal(input_axes=(5,), output_axes=(0,))((2, 2)), "axes of the shape"),
+        (lambda: Constant("a"), "value must be a number"),
+        (lambda: Constant([1, 2])((3,)), "broadcast"),
+        (lambda: Identity()((2, 2, 2)), "2 dimensions"),
+        (lambda: Orthogonal()((3,)), "at least 2"),
+        (lambda: Zeros()((2, -1)), "dimension"),
+        (lambda: Zeros()(3), "tuple of integers"),
+        (lambda: Zeros()((2.0,)), "dimension"),
+        (lambda: Zeros()((2,), "text"), "dtype"),
+        (lambda: HeNormal()((2, 2), "int32"), "floating-point"),
+        (lambda: initializers.serialize(len), "get_config"),
+    ],
+)
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -258,8 +306,12 @@ def test_l2_has_no_half():
 
 def test_regularizer_get_and_config():
     assert regularizers.get(None) is None
-    for name, cls in (("l1", regularizers.L1), ("L2", regularizers.L2), ("l1l2", regularizers.L1L2),
-                      ("l1_l2", regularizers.L1L2)):
+    for name, cls in (
+        ("l1", regularizers.L1),
+        ("L2", regularizers.L2),
+        ("l1l2", regularizers.L1L2),
+        ("l1_l2", regularizers.L1L2),
+    ):
         made = regularizers.get(name)
         assert type(made) is cls
         again = regularizers.deserialize(regularizers.serialize(made))
@@ -267,12 +319,16 @@ def test_regularizer_get_and_config():
     assert (regularizers.L1(0.5).l1, regularizers.L1(0.5).l2) == (0.5, 0.0)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: regularizers.L2(-1), "l2 must be a finite number >= 0, got -1"),
-    (lambda: regularizers.L1(float("inf")), "l1"), (lambda: regularizers.L1("0.1"), "l1"),
-    (lambda: regularizers.get("l3"), "valid names are L1, L1L2, L2"),
-    (lambda: regularizers.get(abs), "no gradient in the engine"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: regularizers.L2(-1), "l2 must be a finite number >= 0, got -1"),
+        (lambda: regularizers.L1(float("inf")), "l1"),
+        (lambda: regularizers.L1("0.1"), "l1"),
+        (lambda: regularizers.get("l3"), "valid names are L1, L1L2, L2"),
+        (lambda: regularizers.get(abs), "no gradient in the engine"),
+    ],
+)
 def test_wrong_regularizers(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -103,9 +103,9 @@ def test_arguments_are_those_of_keras(keras, name):
         if (name, argument) in DEFAULTS:
             continue
         a, b = theirs[argument].default, ours[argument].default
-        assert (
-            a == b or (isinstance(a, (list, tuple)) and tuple(a) == tuple(b)) or (a == 1 and b == (1, 1))
-        ), f"{name}: {argument}={b!r}, Keras has {a!r}"
+        assert a == b or (isinstance(a, (list, tuple)) and tuple(a) == tuple(b)) or (a == 1 and b == (1, 1)), (
+            f"{name}: {argument}={b!r}, Keras has {a!r}"
+        )
     for argument in set(theirs) & NOT_THERE - {"kwargs"}:
         with pytest.raises(TypeError, match=f"{name}: unknown argument .*{argument}"):
             getattr(layers, name)(*_required(name), **{argument: None})

@@ -1,4 +1,5 @@
 """Model files: what is written is read back; any other bytes are an error or a valid file, never a crash."""
+
 import errno
 import json
 import os
@@ -53,6 +54,7 @@ def assert_equal(result, expected):
 
 # ---------------------------------------------------------------- round trips
 
+
 def test_round_trip(tmp_path):
     model_file.write(tmp_path / "a.cnn", *small())
     assert_equal(model_file.read(tmp_path / "a.cnn"), small())
@@ -63,11 +65,11 @@ def test_round_trip(tmp_path):
 
 def test_round_trip_of_random_files(tmp_path):
     rng = np.random.default_rng(0)
-    for trial in range(50):
+    for _ in range(50):
         tensors = {}
         for i in range(int(rng.integers(0, 20))):
             shape = rng.integers(1, 6, int(rng.integers(1, 5)))
-            name = "".join(rng.choice(list("ab/\"\\\n\t\x01é漢😀 "), int(rng.integers(1, 9)))) + str(i)
+            name = "".join(rng.choice(list('ab/"\\\n\t\x01é漢😀 '), int(rng.integers(1, 9)))) + str(i)
             tensors[name] = rng.integers(0, 256, shape).astype(rng.choice([np.float32, np.uint8, np.int32]))
         metadata = {f"key {i}": json.dumps({"x": "\x02é\\"}) for i in range(int(rng.integers(0, 4)))}
         model_file.write(tmp_path / "a.cnn", tensors, metadata)
@@ -103,7 +105,7 @@ def test_layout(tmp_path):
     data = file_bytes(tmp_path, *small())
     length = int.from_bytes(data[:8], "little")
     assert (8 + length) % 64 == 0
-    header = json.loads(data[8:8 + length])
+    header = json.loads(data[8 : 8 + length])
     assert header.pop("__metadata__") == small()[1]
     assert list(header) == ["conv/kernel", "labels", "mean é", "pixels"]
     assert [header[name]["data_offsets"] for name in header] == [[0, 24], [24, 32], [32, 36], [36, 39]]
@@ -129,6 +131,7 @@ def test_the_safetensors_package_reads_it_and_is_read(tmp_path):
 
 # ---------------------------------------------------------------- damage
 
+
 def test_every_truncation_is_refused(tmp_path):
     data = file_bytes(tmp_path, *small())
     for length in range(len(data)):
@@ -150,7 +153,7 @@ def test_every_changed_byte_is_an_error_or_a_valid_file(tmp_path):
         for value in range(256) if at % 7 == 0 else [values.randrange(256)]:
             if value == data[at]:
                 continue
-            damaged = data[:at] + bytes([value]) + data[at + 1:]
+            damaged = data[:at] + bytes([value]) + data[at + 1 :]
             try:
                 tensors, strings = model_file.parse(damaged)
             except ValueError as error:
@@ -174,18 +177,18 @@ def refusals():
     cap = "at most 100000000 bytes long, got "
     yield "length beyond the cap", (100_000_001).to_bytes(8, "little") + b"{}", cap + "100000001"
     yield "length 2^64 - 1", b"\xff" * 8 + b"{}", cap + "18446744073709551615"
-    yield "length 2^63", (2 ** 63).to_bytes(8, "little") + b"{}", "at most"
+    yield "length 2^63", (2**63).to_bytes(8, "little") + b"{}", "at most"
     yield "leading space", raw(" {}"), "{ at byte 0"
     yield "a list", raw("[]"), "{ at byte 0"
     yield "deep lists", raw("[" * 100_000), "{ at byte 0"
-    yield "deep objects", raw('{"a":' * 100_000), "tensor \"a\": the properties"
+    yield "deep objects", raw('{"a":' * 100_000), 'tensor "a": the properties'
     yield "deep metadata", raw('{"__metadata__":{"a":' + "[" * 100_000), "a string at byte"
     yield "deep shape", raw('{"a":{"shape":' + "[" * 100_000), "a whole number"
     yield "trailing text", raw("{}x"), "nothing after its }"
     yield "trailing zero", raw("{}\0"), "got byte 0x00"
     yield "trailing comma", raw('{"__metadata__":{},}'), "a string at byte"
     yield "single quotes", raw("{'a':1}"), "a string at byte 1"
-    yield "comment", raw('{/**/}'), "a string at byte 1"
+    yield "comment", raw("{/**/}"), "a string at byte 1"
     yield "no name", raw({"": entry()}, one), "must have a name"
     yield "bad UTF-8", raw(b'{"\xff":1}'), "UTF-8 at byte 2, got byte 0xff"
     yield "overlong UTF-8", raw(b'{"\xc0\xaf":1}'), "UTF-8 at byte 2"
@@ -209,7 +212,7 @@ def refusals():
     yield "metadata null", raw('{"__metadata__":null}'), "before the metadata"
     yield "metadata flood", raw({"__metadata__": {str(i): "" for i in range(4097)}}), "at most 4096 entries"
     yield "tensor null", raw('{"a":null}'), "before a tensor's properties"
-    twice = '{"a":%s,"a":%s}' % (json.dumps(entry()), json.dumps(entry(offsets=(4, 8))))
+    twice = f'{{"a":{json.dumps(entry())},"a":{json.dumps(entry(offsets=(4, 8)))}}}'
     yield "tensor twice", raw(twice, one + one), 'tensor "a": names must differ'
     yield "property twice", raw('{"a":{"dtype":"F32","dtype":"F32"}}'), '"dtype" twice'
     yield "unknown property", raw({"a": entry(path="/etc/passwd")}, one), 'once each, got "path"'
@@ -224,21 +227,21 @@ def refusals():
     yield "rank 5", raw({"a": entry(shape=(1,) * 5)}, one), "shape must have 1 to 4 dimensions, got more"
     yield "rank 100000", raw({"a": entry(shape=(1,) * 100_000)}, one), "got more"
     yield "dimension 0", raw({"a": entry(shape=(0,), offsets=(0, 0))}), "dimension must be 1 to 2147483647, got 0"
-    yield "dimension 2^31", raw({"a": entry(shape=(2 ** 31,))}, one), "got 2147483648"
+    yield "dimension 2^31", raw({"a": entry(shape=(2**31,))}, one), "got 2147483648"
     yield "dimension -1", raw({"a": entry(shape=(-1,))}, one), "a whole number that is not negative"
     yield "dimension 1.0", raw({"a": entry(shape=(1.0,))}, one), "a whole number at byte"
     yield "dimension 1e0", raw('{"a":{"shape":[1e0]}}', one), "a whole number at byte"
     yield "dimension 01", raw('{"a":{"shape":[01]}}', one), "without leading zeros"
     yield "dimension +1", raw('{"a":{"shape":[+1]}}', one), "a whole number"
     yield "dimension true", raw('{"a":{"shape":[true]}}', one), "a whole number"
-    yield "dimension 2^63", raw({"a": entry(shape=(2 ** 63,))}, one), "below 2^63"
+    yield "dimension 2^63", raw({"a": entry(shape=(2**63,))}, one), "below 2^63"
     yield "dimension 10^1000", raw('{"a":{"shape":[1%s]}}' % ("0" * 1000), one), "below 2^63"
-    yield "product 2^64", raw({"a": entry(shape=(2 ** 16,) * 4)}, one), "the shape has 2^63 bytes or more"
-    yield "product 2^64 + 4", raw({"a": entry(shape=(641, 6700417, 2 ** 30, 2 ** 2))}, one), "bytes"
-    yield "product 2^62", raw({"a": entry("U8", (2 ** 30, 2 ** 30, 4), (0, 2 ** 62))}, one), "within the 4 bytes"
+    yield "product 2^64", raw({"a": entry(shape=(2**16,) * 4)}, one), "the shape has 2^63 bytes or more"
+    yield "product 2^64 + 4", raw({"a": entry(shape=(641, 6700417, 2**30, 2**2))}, one), "bytes"
+    yield "product 2^62", raw({"a": entry("U8", (2**30, 2**30, 4), (0, 2**62))}, one), "within the 4 bytes"
     yield "offset -1", raw({"a": entry(offsets=(-1, 3))}, one), "a whole number that is not negative"
     yield "offset 0.5", raw({"a": entry(offsets=(0, 4.5))}, one), "at byte"
-    yield "offset 2^64", raw({"a": entry(offsets=(0, 2 ** 64))}, one), "below 2^63"
+    yield "offset 2^64", raw({"a": entry(offsets=(0, 2**64))}, one), "below 2^63"
     yield "one offset", raw({"a": entry(offsets=(0,))}, one), ", between data_offsets"
     yield "three offsets", raw({"a": entry(offsets=(0, 4, 4))}, one), "] after two data_offsets"
     yield "backward offsets", raw({"a": entry(offsets=(4, 0))}, one), "4 bytes apart, as shape and dtype say, got [4,"
@@ -287,11 +290,12 @@ def test_a_huge_claim_takes_no_memory():
     """Sizes are checked against the file before memory is taken."""
     before = _core.allocations()
     with pytest.raises(ValueError, match="within the 0 bytes"):
-        model_file.parse(raw({"a": entry("U8", (2 ** 31 - 1, 1000), (0, (2 ** 31 - 1) * 1000))}))
+        model_file.parse(raw({"a": entry("U8", (2**31 - 1, 1000), (0, (2**31 - 1) * 1000))}))
     assert _core.allocations() - before < 10
 
 
 # ---------------------------------------------------------------- reading paths
+
 
 def test_paths_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.cnn.*cannot be opened"):
@@ -321,23 +325,27 @@ def test_files_are_closed(tmp_path):
 
 # ---------------------------------------------------------------- writing
 
-@pytest.mark.parametrize("tensors, metadata, sentence", [
-    ({"a": np.zeros(1)}, None, "tensor 'a' must be float32, uint8 or int32, got float64"),
-    ({"a": np.zeros(1, np.float16)}, None, "got float16"),
-    ({"a": np.zeros((), np.float32)}, None, "1 to 4 dimensions and at least one element, got shape \\(\\)"),
-    ({"a": np.zeros((1,) * 5, np.float32)}, None, "1 to 4 dimensions"),
-    ({"a": np.zeros((0, 3), np.float32)}, None, "at least one element"),
-    ({"": np.zeros(1, np.float32)}, None, "must not be \"\""),
-    ({"__metadata__": np.zeros(1, np.float32)}, None, "must not be"),
-    ({1: np.zeros(1, np.float32)}, None, "the name of a tensor must be a string, got 1"),
-    ({"a\0": np.zeros(1, np.float32)}, None, "character 0"),
-    ({"\ud800": np.zeros(1, np.float32)}, None, "lone surrogates"),
-    ({}, {"k": 1}, "the metadata 'k' must be a string, got 1"),
-    ({}, {1: "v"}, "a key of the metadata must be a string"),
-    ({}, {"k": "\0"}, "character 0"),
-    ({}, {str(i): "" for i in range(4097)}, "at most 4096 entries"),
-    ({}, {"k": "x" * 100_000_000}, "at most 100,000,000 bytes"),
-])
+
+@pytest.mark.parametrize(
+    "tensors, metadata, sentence",
+    [
+        ({"a": np.zeros(1)}, None, "tensor 'a' must be float32, uint8 or int32, got float64"),
+        ({"a": np.zeros(1, np.float16)}, None, "got float16"),
+        ({"a": np.zeros((), np.float32)}, None, "1 to 4 dimensions and at least one element, got shape \\(\\)"),
+        ({"a": np.zeros((1,) * 5, np.float32)}, None, "1 to 4 dimensions"),
+        ({"a": np.zeros((0, 3), np.float32)}, None, "at least one element"),
+        ({"": np.zeros(1, np.float32)}, None, 'must not be ""'),
+        ({"__metadata__": np.zeros(1, np.float32)}, None, "must not be"),
+        ({1: np.zeros(1, np.float32)}, None, "the name of a tensor must be a string, got 1"),
+        ({"a\0": np.zeros(1, np.float32)}, None, "character 0"),
+        ({"\ud800": np.zeros(1, np.float32)}, None, "lone surrogates"),
+        ({}, {"k": 1}, "the metadata 'k' must be a string, got 1"),
+        ({}, {1: "v"}, "a key of the metadata must be a string"),
+        ({}, {"k": "\0"}, "character 0"),
+        ({}, {str(i): "" for i in range(4097)}, "at most 4096 entries"),
+        ({}, {"k": "x" * 100_000_000}, "at most 100,000,000 bytes"),
+    ],
+)
 def test_what_a_file_cannot_hold_is_refused_before_anything_is_written(tmp_path, tensors, metadata, sentence):
     path = tmp_path / "a.cnn"
     path.write_bytes(b"old")
@@ -361,7 +369,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
 def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, error):
-    """The k-th write, for every k, the flush, the renaming and the opening: all calls before the new file is in place."""
+    """Every write, the flush, the renaming and the opening: all calls before the new file is in place."""
     path = tmp_path / "a.cnn"
     model_file.write(path, {"old": np.ones(3, np.float32)})
     old = path.read_bytes()
@@ -412,9 +420,11 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
 def test_the_order_is_write_flush_rename_flush(tmp_path, monkeypatch):
     calls = []
     for name in ("write", "fsync", "close", "replace"):
+
         def record(*arguments, name=name, function=getattr(os, name)):
             calls.append(name)
             return function(*arguments)
+
         monkeypatch.setattr(os, name, record)
     model_file.write(tmp_path / "a.cnn", {"a": np.ones(1, np.float32)})
     assert calls == ["write", "write", "fsync", "close", "replace", "fsync", "close"]

@@ -48,17 +48,47 @@ def test_counts_from_the_layer_sizes():
 
 SIZES = [
     # name, arguments, {layer: height and width}, from the formulas of the papers and of torchvision
-    ("resnet50", {"input_shape": (224, 224, 3)},
-     {"stem_conv": 112, "stem_pool": 56, "stage1_block3_relu3": 56, "stage2_block1_conv1": 56,
-      "stage2_block1_conv2": 28, "stage3_block6_relu3": 14, "stage4_block3_relu3": 7}),
-    ("resnet18", {"input_shape": (97, 97, 3)}, {"stem_conv": 49, "stem_pool": 25, "stage2_block1_add": 13,
-                                                "stage3_block1_add": 7, "stage4_block1_add": 4}),
-    ("resnet20", {"shortcut": "identity", "input_shape": (33, 33, 3)},
-     {"stem_conv": 33, "stage2_block1_add": 17, "stage3_block1_add": 9}),
-    ("mobilenet_v2", {}, {"stem_conv": 112, "stage2_block2_add": 56, "stage3_block3_add": 28, "stage4_block4_add": 14,
-                          "stage5_block3_add": 14, "stage6_block3_add": 7, "head_conv": 7}),
-    ("squeezenet", {"version": "1.0"}, {"stem_conv": 109, "pool1": 54, "pool2": 27, "pool3": 13,
-                                        "classifier_conv": 13}),
+    (
+        "resnet50",
+        {"input_shape": (224, 224, 3)},
+        {
+            "stem_conv": 112,
+            "stem_pool": 56,
+            "stage1_block3_relu3": 56,
+            "stage2_block1_conv1": 56,
+            "stage2_block1_conv2": 28,
+            "stage3_block6_relu3": 14,
+            "stage4_block3_relu3": 7,
+        },
+    ),
+    (
+        "resnet18",
+        {"input_shape": (97, 97, 3)},
+        {"stem_conv": 49, "stem_pool": 25, "stage2_block1_add": 13, "stage3_block1_add": 7, "stage4_block1_add": 4},
+    ),
+    (
+        "resnet20",
+        {"shortcut": "identity", "input_shape": (33, 33, 3)},
+        {"stem_conv": 33, "stage2_block1_add": 17, "stage3_block1_add": 9},
+    ),
+    (
+        "mobilenet_v2",
+        {},
+        {
+            "stem_conv": 112,
+            "stage2_block2_add": 56,
+            "stage3_block3_add": 28,
+            "stage4_block4_add": 14,
+            "stage5_block3_add": 14,
+            "stage6_block3_add": 7,
+            "head_conv": 7,
+        },
+    ),
+    (
+        "squeezenet",
+        {"version": "1.0"},
+        {"stem_conv": 109, "pool1": 54, "pool2": 27, "pool3": 13, "classifier_conv": 13},
+    ),
     ("squeezenet", {"version": "1.1"}, {"stem_conv": 111, "pool1": 55, "pool2": 27, "pool3": 13}),
     ("lenet", {}, {"conv1": 28, "pool1": 14, "conv2": 14, "pool2": 7}),
     ("vgg_cifar", {}, {"stage1_pool": 16, "stage2_pool": 8, "stage3_pool": 4, "stage4_pool": 2}),
@@ -69,12 +99,21 @@ SIZES = [
 def test_geometry(name, kwargs, sizes):
     model = models.build(name, **kwargs)
     assert {layer: tuple(model.get_layer(layer).output.shape[1:3]) for layer in sizes} == {
-        layer: (size, size) for layer, size in sizes.items()}
+        layer: (size, size) for layer, size in sizes.items()
+    }
 
 
-@pytest.mark.parametrize("name, classes, shape", [("lenet", 7, (16, 12, 3)), ("lenet5", 3, (20, 32, 2)),
-                                                  ("vgg_cifar", 5, (32, 16, 1)), ("resnet20", 100, (16, 16, 3)),
-                                                  ("mobilenet_v2", 4, (64, 32, 3)), ("squeezenet", 6, (64, 48, 3))])
+@pytest.mark.parametrize(
+    "name, classes, shape",
+    [
+        ("lenet", 7, (16, 12, 3)),
+        ("lenet5", 3, (20, 32, 2)),
+        ("vgg_cifar", 5, (32, 16, 1)),
+        ("resnet20", 100, (16, 16, 3)),
+        ("mobilenet_v2", 4, (64, 32, 3)),
+        ("squeezenet", 6, (64, 48, 3)),
+    ],
+)
 def test_probabilities_have_the_asked_shape(name, classes, shape):
     model = models.build(name, classes=classes, input_shape=shape, name="mine")
     assert model.name == "mine"
@@ -86,8 +125,9 @@ def test_probabilities_have_the_asked_shape(name, classes, shape):
 def test_identity_shortcut_takes_every_second_pixel_and_fills_with_zeros():
     """With the convolutions of the block at zero, the block is relu(shortcut)."""
     model = models.resnet_cifar(8, input_shape=(7, 6, 3), shortcut="identity")
-    middle = type(model)(model.inputs, [model.get_layer("stage1_block1_relu2").output,
-                                        model.get_layer("stage2_block1_relu2").output])
+    middle = type(model)(
+        model.inputs, [model.get_layer("stage1_block1_relu2").output, model.get_layer("stage2_block1_relu2").output]
+    )
     scale = model.get_layer("stage2_block1_bn2")
     scale.set_weights([np.zeros_like(w) for w in scale.get_weights()[:3]] + [np.ones_like(scale.get_weights()[3])])
     x, y = middle.predict(np.random.default_rng(1).normal(size=(2, 7, 6, 3)).astype(np.float32), verbose=0)
@@ -97,16 +137,19 @@ def test_identity_shortcut_takes_every_second_pixel_and_fills_with_zeros():
     np.testing.assert_array_equal(y, expected)
 
 
-@pytest.mark.parametrize("name, size", [("lenet", 28), ("lenet5", 32), ("vgg_cifar", 32), ("resnet20", 32),
-                                        ("mobilenet_v2", 64), ("squeezenet", 64)])
+@pytest.mark.parametrize(
+    "name, size",
+    [("lenet", 28), ("lenet5", 32), ("vgg_cifar", 32), ("resnet20", 32), ("mobilenet_v2", 64), ("squeezenet", 64)],
+)
 def test_weight_decay_is_on_every_kernel(name, size):
     """A decay of 1 adds half the sum of the squares of all kernels to the loss, so that the gradient gets 1 * kernel.
 
     Losses are float32, and so may be a sum of squares: of positive terms, added in blocks, it errs by less than 1e-5.
     """
     channels = 1 if name.startswith("lenet") else 3
-    plain, decayed = (models.build(name, input_shape=(size, size, channels), classes=10, weight_decay=decay)
-                      for decay in (0.0, 1.0))
+    plain, decayed = (
+        models.build(name, input_shape=(size, size, channels), classes=10, weight_decay=decay) for decay in (0.0, 1.0)
+    )
     decayed.set_weights(plain.get_weights())
     x = np.random.default_rng(0).random((2, size, size, channels), dtype=np.float32)
     losses = []
@@ -149,9 +192,17 @@ def test_errors_say_what_to_do():
         models.build("alexnet")
 
 
-@pytest.mark.parametrize("name, shape, depth", [
-    ("lenet", (28, 28, 1), 4), ("vgg_cifar", (32, 32, 3), 11), ("resnet20", (32, 32, 3), 20),
-    ("resnet18_cifar", (16, 16, 3), 18), ("resnet50", (65, 65, 3), 50), ("mobilenet_v2", (65, 65, 3), 53)])
+@pytest.mark.parametrize(
+    "name, shape, depth",
+    [
+        ("lenet", (28, 28, 1), 4),
+        ("vgg_cifar", (32, 32, 3), 11),
+        ("resnet20", (32, 32, 3), 20),
+        ("resnet18_cifar", (16, 16, 3), 18),
+        ("resnet50", (65, 65, 3), 50),
+        ("mobilenet_v2", (65, 65, 3), 53),
+    ],
+)
 def test_same_scores_as_pytorch(name, shape, depth, monkeypatch):
     """Same weights, same images, same logits, up to rounding.
 

@@ -24,7 +24,7 @@ def test_adam_bias_correction_at_the_first_step_is_exact():
     hyper = np.float32([0.01, 1, 0, 0])
     inputs = [zero, g, zero, zero, hyper, None, None]
     attributes = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 0.0}
-    for isa, (w, m, v) in on_every_path(Case("adam", 0, inputs, attributes, (True, True, True, False))):
+    for isa, (w, *_) in on_every_path(Case("adam", 0, inputs, attributes, (True, True, True, False))):
         np.testing.assert_allclose(w, -0.01 * np.sign(g), rtol=16 * 2.0**-24, err_msg=isa)
 
 

@@ -1,4 +1,6 @@
-"""Tensors large enough to be cut into many pieces: the same bits for 1, 2, 3, 4 and 7 threads, and the bounds over long sums."""
+"""Tensors large enough to be cut into many pieces: the same bits for 1, 2, 3, 4 and 7 threads, and the bounds over long
+sums.
+"""
 
 import numpy as np
 import pytest

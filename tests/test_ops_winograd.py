@@ -2,11 +2,9 @@
 of threads.
 
 Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at
-most, element by element,
-gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24, where n counts the roundings
-on the way of a product to the
-result: the sum over channels, two passes of at most 5 operations in each of the three transforms, bias and residual
-(Higham 2002, section 3.5).
+most, element by element, gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24,
+where n counts the roundings on the way of a product to the result: the sum over channels, two passes of at most 5
+operations in each of the three transforms, bias and residual (Higham 2002, section 3.5).
 """
 
 import itertools

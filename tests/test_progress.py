@@ -1,4 +1,5 @@
 """The progress bar: in a log file, in a terminal (a pseudo-terminal), in a notebook; its numbers and its cost."""
+
 import io
 import os
 import sys
@@ -44,7 +45,7 @@ def screen(text):
     for line in text.split("\n"):
         cells = []
         for piece in line.split("\r"):
-            cells[:len(piece)] = piece
+            cells[: len(piece)] = piece
         shown.append("".join(cells).rstrip())
     return shown
 
@@ -63,8 +64,10 @@ def test_one_line_an_epoch_in_a_file(clock):
         bar = run(stream, clock, epoch=epoch, epochs=12)
         bar.finish({"loss": 0.25, "val_accuracy": 0.875})
         bar.finish({"loss": 9})  # once is enough
-    assert stream.getvalue() == ("Epoch  1/12 - 10/10 - 0.5s - 1280 images/s - loss: 0.2500 - val_accuracy: 0.8750\n"
-                                 "Epoch  2/12 - 10/10 - 0.5s - 1280 images/s - loss: 0.2500 - val_accuracy: 0.8750\n")
+    assert stream.getvalue() == (
+        "Epoch  1/12 - 10/10 - 0.5s - 1280 images/s - loss: 0.2500 - val_accuracy: 0.8750\n"
+        "Epoch  2/12 - 10/10 - 0.5s - 1280 images/s - loss: 0.2500 - val_accuracy: 0.8750\n"
+    )
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
@@ -82,7 +85,8 @@ def test_terminal_redraws_over_itself_and_ends_with_one_line(clock):
     stream = Terminal()
     bar = run(stream, clock, batches=5, seconds=0.125, epoch=1, epochs=2, logs={"loss": 0.5, "accuracy": 0.25})
     assert screen(stream.getvalue()) == [
-        "Epoch 1/2  5/10 ━━━━───── 512 images/s ETA 0.6s  loss: 0.5000  accuracy: 0.2500"]
+        "Epoch 1/2  5/10 ━━━━───── 512 images/s ETA 0.6s  loss: 0.5000  accuracy: 0.2500"
+    ]
     assert "\x1b" not in stream.getvalue() and "\n" not in stream.getvalue()
     bar.finish({"loss": 0.5})
     assert screen(stream.getvalue()) == ["Epoch 1/2  5/10  0.6s  512 images/s  loss: 0.5000", ""]
@@ -133,9 +137,10 @@ def test_a_shorter_line_clears_the_longer_one(clock):
     assert screen(stream.getvalue()) == ["2/100  2.0s  1 images/s", ""]
 
 
-@pytest.mark.parametrize("columns, bar, quantities", [
-    (20, 0, 0), (30, 0, 0), (45, 0, 0), (62, 0, 1), (63, 5, 1), (79, 0, 2), (90, 14, 2), (120, 8, 3),
-    (160, 30, 3)])
+@pytest.mark.parametrize(
+    "columns, bar, quantities",
+    [(20, 0, 0), (30, 0, 0), (45, 0, 0), (62, 0, 1), (63, 5, 1), (79, 0, 2), (90, 14, 2), (120, 8, 3), (160, 30, 3)],
+)
 def test_adapts_to_the_width(clock, monkeypatch, columns, bar, quantities):
     """Epoch, count, rate and ETA take 43 columns, the quantities 14, 18 and 36; a bar of 5 or more takes the rest."""
     monkeypatch.setattr(progress, "_width", lambda stream: columns)
@@ -151,8 +156,10 @@ def test_adapts_to_the_width(clock, monkeypatch, columns, bar, quantities):
 
 
 def test_unknown_length(clock):
-    for stream, expected in ((io.StringIO(), "Epoch 1 - 5/5 - 0.5s - 640 images/s - loss: 0.5000\n"),
-                             (Terminal(), "Epoch 1  5/5  0.5s  640 images/s  loss: 0.5000")):
+    for stream, expected in (
+        (io.StringIO(), "Epoch 1 - 5/5 - 0.5s - 640 images/s - loss: 0.5000\n"),
+        (Terminal(), "Epoch 1  5/5  0.5s  640 images/s  loss: 0.5000"),
+    ):
         bar = run(stream, clock, batches=5, total=None, seconds=0.1, epoch=1)
         if isinstance(stream, Terminal):
             assert screen(stream.getvalue())[0].startswith("Epoch 1 ") and "ETA" not in stream.getvalue()
@@ -244,17 +251,30 @@ def test_real_terminal(monkeypatch):
     os.close(primary)
 
 
-@pytest.mark.parametrize("value, text", [
-    (0.5, "0.5000"), (0, "0.0000"), (12.3456789, "12.3457"), (0.000123, "1.2300e-04"), (-0.5, "-0.5000"),
-    (float("nan"), "nan"), (float("inf"), "inf"), (np.float32(0.25), "0.2500"), (np.array(2), "2.0000"),
-    (np.array([0.5, 0.25]), "[0.5000 0.2500]"), ("text", "text"),
-])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.5, "0.5000"),
+        (0, "0.0000"),
+        (12.3456789, "12.3457"),
+        (0.000123, "1.2300e-04"),
+        (-0.5, "-0.5000"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        (np.float32(0.25), "0.2500"),
+        (np.array(2), "2.0000"),
+        (np.array([0.5, 0.25]), "[0.5000 0.2500]"),
+        ("text", "text"),
+    ],
+)
 def test_numbers(value, text):
     assert progress._number(value) == text
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (59.4, "59s"), (59.6, "1:00"),
-                                           (185, "3:05"), (3723, "1:02:03")])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0, "0.0s"), (9.94, "9.9s"), (9.96, "10s"), (59.4, "59s"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")],
+)
 def test_times(seconds, text):
     assert progress._clock(seconds) == text
 
@@ -265,7 +285,7 @@ def test_an_update_between_draws_costs_microseconds():
     logs = {"loss": 0.5, "accuracy": 0.5}
     best = float("inf")
     for _ in range(20):
-        bar = ProgressBar(10 ** 9, stream=stream)
+        bar = ProgressBar(10**9, stream=stream)
         start = time.perf_counter()
         for _ in range(1000):
             bar.update(64, logs)

@@ -1,4 +1,5 @@
 """Checks of arguments, and the closed tables of names."""
+
 import sys
 
 import numpy as np
@@ -27,9 +28,17 @@ class Plain(Configurable):
 TABLE = Registry("colour", [Shade, Plain], {"grey": Plain})
 
 
-@pytest.mark.parametrize("name, snake", [
-    ("HeNormal", "he_normal"), ("AUC", "auc"), ("F1Score", "f1_score"), ("Conv2D", "conv2d"),
-    ("SparseTopKCategoricalAccuracy", "sparse_top_k_categorical_accuracy"), ("ReLU", "re_lu")])
+@pytest.mark.parametrize(
+    "name, snake",
+    [
+        ("HeNormal", "he_normal"),
+        ("AUC", "auc"),
+        ("F1Score", "f1_score"),
+        ("Conv2D", "conv2d"),
+        ("SparseTopKCategoricalAccuracy", "sparse_top_k_categorical_accuracy"),
+        ("ReLU", "re_lu"),
+    ],
+)
 def test_snake_case_is_that_of_keras(name, snake):
     assert to_snake_case(name) == snake
 
@@ -38,24 +47,34 @@ def test_round_trip():
     again = TABLE.deserialize(TABLE.serialize(Shade(0.5)))
     assert type(again) is Shade and again.get_config() == {"level": 0.5, "name": "shade"}
     assert repr(again) == "Shade(level=0.5, name='shade')"
-    for identifier in ("Plain", "plain", "grey", Plain, {"class_name": "Plain", "config": {}},
-                       {"class_name": "Plain"},
-                       {"module": "os", "class_name": "Plain", "config": {}, "registered_name": None}):
+    for identifier in (
+        "Plain",
+        "plain",
+        "grey",
+        Plain,
+        {"class_name": "Plain", "config": {}},
+        {"class_name": "Plain"},
+        {"module": "os", "class_name": "Plain", "config": {}, "registered_name": None},
+    ):
         assert type(TABLE.get(identifier)) is Plain
     assert TABLE.get(None) is None and TABLE.get(len) is len
 
 
-@pytest.mark.parametrize("identifier, message", [
-    ("grae", "colour 'grae' is unknown; the valid names are Plain, Shade; did you mean 'grey'?"),
-    ("shade", "Shade: config must match the arguments .*missing a required argument: 'level'"),
-    (Shade, "missing a required argument"),
-    ({"class_name": "Shade", "config": {"level": 1, "colour": 2}}, "unexpected keyword argument 'colour'"),
-    ({"class_name": "Shade", "config": None}, "config must be a dict of arguments"),
-    ({"class_name": "Shade", "config": {1: 2}}, "config must be a dict of arguments"),
-    ({"class_name": None}, "None is unknown"), ({}, '"class_name"'),
-    ({"class_name": "Plain", "build": 1}, "got also 'build'"),
-    (3, "must be a name, a config dict, a class, an object or a callable, got 3"),
-])
+@pytest.mark.parametrize(
+    "identifier, message",
+    [
+        ("grae", "colour 'grae' is unknown; the valid names are Plain, Shade; did you mean 'grey'?"),
+        ("shade", "Shade: config must match the arguments .*missing a required argument: 'level'"),
+        (Shade, "missing a required argument"),
+        ({"class_name": "Shade", "config": {"level": 1, "colour": 2}}, "unexpected keyword argument 'colour'"),
+        ({"class_name": "Shade", "config": None}, "config must be a dict of arguments"),
+        ({"class_name": "Shade", "config": {1: 2}}, "config must be a dict of arguments"),
+        ({"class_name": None}, "None is unknown"),
+        ({}, '"class_name"'),
+        ({"class_name": "Plain", "build": 1}, "got also 'build'"),
+        (3, "must be a name, a config dict, a class, an object or a callable, got 3"),
+    ],
+)
 def test_wrong_identifiers(identifier, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?") if message.endswith("?") else message):
         TABLE.get(identifier)
@@ -91,14 +110,21 @@ def test_custom_objects_are_the_callers_own():
     assert type(TABLE.deserialize(config, {"Tint": Tint})) is Tint
 
 
-@pytest.mark.parametrize("check, good, bad", [
-    (lambda v: checks.number("x", "a", v), [0, -1.5, np.float32(2), np.int8(3)], [True, "1", None, 1j, np.nan, np.inf]),
-    (lambda v: checks.positive("x", "a", v), [1, 1e-30], [0, -1, np.inf]),
-    (lambda v: checks.non_negative("x", "a", v), [0, 1], [-1e-9, np.nan]),
-    (lambda v: checks.integer("x", "a", v, 2), [2, np.int64(5)], [1, 2.0, True, "2", None]),
-    (lambda v: checks.boolean("x", "a", v), [True, False], [1, 0, None, "True"]),
-    (lambda v: checks.choice("x", "a", v, ("same", None, 2)), ["same", None, 2], ["valid", True, 2.0, ["same"]]),
-])
+@pytest.mark.parametrize(
+    "check, good, bad",
+    [
+        (
+            lambda v: checks.number("x", "a", v),
+            [0, -1.5, np.float32(2), np.int8(3)],
+            [True, "1", None, 1j, np.nan, np.inf],
+        ),
+        (lambda v: checks.positive("x", "a", v), [1, 1e-30], [0, -1, np.inf]),
+        (lambda v: checks.non_negative("x", "a", v), [0, 1], [-1e-9, np.nan]),
+        (lambda v: checks.integer("x", "a", v, 2), [2, np.int64(5)], [1, 2.0, True, "2", None]),
+        (lambda v: checks.boolean("x", "a", v), [True, False], [1, 0, None, "True"]),
+        (lambda v: checks.choice("x", "a", v, ("same", None, 2)), ["same", None, 2], ["valid", True, 2.0, ["same"]]),
+    ],
+)
 def test_checks(check, good, bad):
     for value in good:
         assert check(value) == value

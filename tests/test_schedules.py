@@ -1,4 +1,5 @@
 """Learning-rate schedules: values from their equations, end points, and Keras as a second opinion."""
+
 import math
 import os
 
@@ -6,8 +7,15 @@ import numpy as np
 import pytest
 
 from cnncore.optimizers import schedules
-from cnncore.optimizers.schedules import (CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseSquareRootDecay,
-                                          InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay)
+from cnncore.optimizers.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseSquareRootDecay,
+    InverseTimeDecay,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+)
 
 CASES = [
     ("ExponentialDecay", {"initial_learning_rate": 0.1, "decay_steps": 7, "decay_rate": 0.9}),
@@ -80,7 +88,7 @@ def test_a_boundary_belongs_to_the_interval_it_ends():
 def test_linear_reaches_its_end_at_decay_steps_and_stays():
     schedule = PolynomialDecay(1.0, 10, end_learning_rate=0.0)
     assert [schedule(s) for s in range(11)] == pytest.approx([1 - s / 10 for s in range(11)])
-    assert schedule(10) == schedule(11) == schedule(10 ** 9) == 0.0
+    assert schedule(10) == schedule(11) == schedule(10**9) == 0.0
     assert PolynomialDecay(1.0, 10, end_learning_rate=0.25)(10) == 0.25
 
 
@@ -92,7 +100,7 @@ def test_polynomial_cycle_ends_at_each_multiple():
 
 def test_cosine_end_points():
     schedule = CosineDecay(1.0, 100)
-    assert schedule(0) == 1.0 and schedule(50) == pytest.approx(0.5) and schedule(100) == 0.0 == schedule(10 ** 9)
+    assert schedule(0) == 1.0 and schedule(50) == pytest.approx(0.5) and schedule(100) == 0.0 == schedule(10**9)
     assert schedule(25) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
     assert CosineDecay(2.0, 100, alpha=0.1)(100) == pytest.approx(0.2)
 
@@ -120,7 +128,7 @@ def test_restarts_are_exact(t_mul):
     schedule = CosineDecayRestarts(1.0, 1000, t_mul=t_mul, m_mul=0.5)
     start, length = 0.0, 1000.0
     for period in range(12):
-        assert schedule(math.ceil(start)) == pytest.approx(0.5 ** period, rel=1e-4)
+        assert schedule(math.ceil(start)) == pytest.approx(0.5**period, rel=1e-4)
         assert schedule(math.ceil(start + length) - 1) < 1e-5
         start, length = start + length, length * t_mul
 
@@ -131,22 +139,26 @@ def test_restarts_with_doubling_fall_on_whole_steps():
     assert schedule(20) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: ExponentialDecay(0.1, 0, 0.5), "ExponentialDecay: decay_steps must be a finite number > 0, got 0"),
-    (lambda: ExponentialDecay(0.1, 10, -0.5), "decay_rate"),
-    (lambda: ExponentialDecay(-0.1, 10, 0.5), "initial_learning_rate"),
-    (lambda: ExponentialDecay(0.1, 10, 0.5, staircase=1), "staircase must be True or False"),
-    (lambda: PiecewiseConstantDecay([1, 2], [1.0, 2.0]), "one more than boundaries"),
-    (lambda: PiecewiseConstantDecay([2, 2], [1.0, 2.0, 3.0]), "increase strictly"),
-    (lambda: PolynomialDecay(0.1, 10, power=0), "power"),
-    (lambda: CosineDecay(0.1, 10, alpha=2), r"alpha must be in \[0, 1\]"),
-    (lambda: CosineDecay(0.1, 10, warmup_steps=5), "warmup_target must be given"),
-    (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), "t_mul must be a finite number >= 1"),
-    (lambda: CosineDecay(0.1, 10)(-1), "step"), (lambda: CosineDecay(0.1, 10)(float("nan")), "step"),
-    (lambda: schedules.get("CosineDecay"), "arguments that a name cannot give"),
-    (lambda: schedules.deserialize({"class_name": "CosineDecy", "config": {}}), "did you mean 'CosineDecay'"),
-    (lambda: schedules.deserialize({"class_name": "CosineDecay", "config": {}}), "must match the arguments"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ExponentialDecay(0.1, 0, 0.5), "ExponentialDecay: decay_steps must be a finite number > 0, got 0"),
+        (lambda: ExponentialDecay(0.1, 10, -0.5), "decay_rate"),
+        (lambda: ExponentialDecay(-0.1, 10, 0.5), "initial_learning_rate"),
+        (lambda: ExponentialDecay(0.1, 10, 0.5, staircase=1), "staircase must be True or False"),
+        (lambda: PiecewiseConstantDecay([1, 2], [1.0, 2.0]), "one more than boundaries"),
+        (lambda: PiecewiseConstantDecay([2, 2], [1.0, 2.0, 3.0]), "increase strictly"),
+        (lambda: PolynomialDecay(0.1, 10, power=0), "power"),
+        (lambda: CosineDecay(0.1, 10, alpha=2), r"alpha must be in \[0, 1\]"),
+        (lambda: CosineDecay(0.1, 10, warmup_steps=5), "warmup_target must be given"),
+        (lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5), "t_mul must be a finite number >= 1"),
+        (lambda: CosineDecay(0.1, 10)(-1), "step"),
+        (lambda: CosineDecay(0.1, 10)(float("nan")), "step"),
+        (lambda: schedules.get("CosineDecay"), "arguments that a name cannot give"),
+        (lambda: schedules.deserialize({"class_name": "CosineDecy", "config": {}}), "did you mean 'CosineDecay'"),
+        (lambda: schedules.deserialize({"class_name": "CosineDecay", "config": {}}), "must match the arguments"),
+    ],
+)
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TEST_SCALE
-from random_graphs import compiled, random_data, random_model
 
 import cnncore as cc
 from cnncore import layers, model_file
+from conftest import TEST_SCALE
+from random_graphs import compiled, random_data, random_model
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(20, 8, 8, 3)).astype(np.float32)

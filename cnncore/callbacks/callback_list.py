@@ -59,9 +59,17 @@ class CallbackList(Callback):
 
     def _select(self):
         """Find out who listens to the batch hooks."""
-        self._listeners = {hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in (
-            "on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end",
-            "on_predict_batch_begin", "on_predict_batch_end")}
+        self._listeners = {
+            hook: [c for c in self.callbacks if _overrides(c, hook)]
+            for hook in (
+                "on_train_batch_begin",
+                "on_train_batch_end",
+                "on_test_batch_begin",
+                "on_test_batch_end",
+                "on_predict_batch_begin",
+                "on_predict_batch_end",
+            )
+        }
 
     def listens(self, hook):
         """Return whether any callback overrides the batch hook of this name, so that its logs are worth computing."""
@@ -143,11 +151,12 @@ def _flatten(callbacks):
 
 def _overrides(callback, hook):
     names = [hook, _BATCH_ALIASES.get(hook, hook)]
-    return any(name in vars(callback) or getattr(type(callback), name) is not getattr(Callback, name)
-               for name in names)
+    return any(name in vars(callback) or getattr(type(callback), name) is not getattr(Callback, name) for name in names)
 
 
 def _python_numbers(logs):
     """Return a copy of the logs with NumPy scalars as Python numbers, as JSON and CSV want them."""
-    return {key: value.item() if isinstance(value, np.generic) or getattr(value, "shape", None) == () else value
-            for key, value in (logs or {}).items()}
+    return {
+        key: value.item() if isinstance(value, np.generic) or getattr(value, "shape", None) == () else value
+        for key, value in (logs or {}).items()
+    }

@@ -54,8 +54,9 @@ class CSVLogger(Callback):
         if header is None:
             return None
         if header[:1] != ["epoch"]:
-            raise ValueError(f'CSVLogger: with append=True, {self.filename!r} must begin with the column "epoch", '
-                             f"got {header!r}")
+            raise ValueError(
+                f'CSVLogger: with append=True, {self.filename!r} must begin with the column "epoch", got {header!r}'
+            )
         return header[1:]
 
     def on_epoch_end(self, epoch, logs=None):

@@ -46,8 +46,17 @@ class EarlyStopping(MonitorCallback):
     its weights are the ones restored if none is better.
     """
 
-    def __init__(self, monitor="val_loss", min_delta=0, patience=0, verbose=0, mode="auto", baseline=None,
-                 restore_best_weights=False, start_from_epoch=0):
+    def __init__(
+        self,
+        monitor="val_loss",
+        min_delta=0,
+        patience=0,
+        verbose=0,
+        mode="auto",
+        baseline=None,
+        restore_best_weights=False,
+        start_from_epoch=0,
+    ):
         super().__init__(monitor, mode, min_delta)
         self.patience = checks.integer("EarlyStopping", "patience", patience)
         self.verbose = checks.integer("EarlyStopping", "verbose", int(verbose))
@@ -89,8 +98,11 @@ class EarlyStopping(MonitorCallback):
         if not self.restore_best_weights:
             return
         if self.best_weights is None:
-            warnings.warn(f"EarlyStopping: {self.monitor!r} never had a value that is a number, so there are no best "
-                          f"weights to restore", stacklevel=2)
+            warnings.warn(
+                f"EarlyStopping: {self.monitor!r} never had a value that is a number, so there are no best "
+                f"weights to restore",
+                stacklevel=2,
+            )
             return
         if self.verbose:
             print(f"Restoring the weights of the best epoch: {self.best_epoch + 1}")

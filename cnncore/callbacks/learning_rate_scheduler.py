@@ -35,8 +35,13 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         optimizer = self.model.optimizer
         arguments = (epoch, float(optimizer.learning_rate)) if self._takes_rate else (epoch,)
-        rate = checks.number("LearningRateScheduler", "what schedule returns", self.schedule(*arguments),
-                             "be a finite number >= 0", lambda v: math.isfinite(v) and v >= 0)
+        rate = checks.number(
+            "LearningRateScheduler",
+            "what schedule returns",
+            self.schedule(*arguments),
+            "be a finite number >= 0",
+            lambda v: math.isfinite(v) and v >= 0,
+        )
         optimizer.learning_rate = rate
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {rate:g}")

@@ -35,8 +35,17 @@ class ModelCheckpoint(MonitorCallback):
     If the monitored quantity is missing, the model is saved with a warning rather than lost. NaN is never better.
     """
 
-    def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False,
-                 mode="auto", save_freq="epoch", initial_value_threshold=None):
+    def __init__(
+        self,
+        filepath,
+        monitor="val_loss",
+        verbose=0,
+        save_best_only=False,
+        save_weights_only=False,
+        mode="auto",
+        save_freq="epoch",
+        initial_value_threshold=None,
+    ):
         super().__init__(monitor, mode)
         owner = "ModelCheckpoint"
         try:
@@ -104,5 +113,7 @@ class ModelCheckpoint(MonitorCallback):
         try:
             return self.filepath.format(**fields)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise ValueError(f"ModelCheckpoint: filepath must have only the fields {', '.join(sorted(fields))}, with "
-                             f"formats that suit them, got {self.filepath!r} ({error})") from None
+            raise ValueError(
+                f"ModelCheckpoint: filepath must have only the fields {', '.join(sorted(fields))}, with "
+                f"formats that suit them, got {self.filepath!r} ({error})"
+            ) from None

@@ -43,14 +43,19 @@ class MonitorCallback(Callback):
         """Return the quantity as a float, or None with a warning that names what there is."""
         logs = logs or {}
         if self.monitor not in logs:
-            warnings.warn(f"{type(self).__name__}: the monitored quantity {self.monitor!r} is not available; "
-                          f"available are {', '.join(logs) or 'none'}{checks.suggestion(self.monitor, list(logs))}",
-                          stacklevel=3)
+            warnings.warn(
+                f"{type(self).__name__}: the monitored quantity {self.monitor!r} is not available; "
+                f"available are {', '.join(logs) or 'none'}{checks.suggestion(self.monitor, list(logs))}",
+                stacklevel=3,
+            )
             return None
         value = logs[self.monitor]
         if not isinstance(value, numbers.Real) and np.ndim(value):
-            warnings.warn(f"{type(self).__name__}: the monitored quantity {self.monitor!r} must be a single number, "
-                          f"got one of shape {np.shape(value)}", stacklevel=3)
+            warnings.warn(
+                f"{type(self).__name__}: the monitored quantity {self.monitor!r} must be a single number, "
+                f"got one of shape {np.shape(value)}",
+                stacklevel=3,
+            )
             return None
         return float(value)
 
@@ -68,10 +73,16 @@ class MonitorCallback(Callback):
         if self.mode != "auto":
             return self.mode == "min"
         name = self.monitor.removeprefix("val_")
-        own = (m.direction for m in getattr(self.model, "metrics", ()) if getattr(m, "name", None) == name
-               if getattr(m, "direction", None))
+        own = (
+            m.direction
+            for m in getattr(self.model, "metrics", ())
+            if getattr(m, "name", None) == name
+            if getattr(m, "direction", None)
+        )
         direction = next(own, None) or direction_of(name)
         if direction is None:
-            raise ValueError(f'{type(self).__name__}: mode must be "min" or "max" for monitor={self.monitor!r}, whose '
-                             f'direction is not known, got "auto"')
+            raise ValueError(
+                f'{type(self).__name__}: mode must be "min" or "max" for monitor={self.monitor!r}, whose '
+                f'direction is not known, got "auto"'
+            )
         return direction == "down"

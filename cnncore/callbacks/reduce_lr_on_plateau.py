@@ -31,8 +31,17 @@ class ReduceLROnPlateau(MonitorCallback):
     The rate is added to the logs of each epoch as "learning_rate". NaN is never an improvement.
     """
 
-    def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4,
-                 cooldown=0, min_lr=0.0):
+    def __init__(
+        self,
+        monitor="val_loss",
+        factor=0.1,
+        patience=10,
+        verbose=0,
+        mode="auto",
+        min_delta=1e-4,
+        cooldown=0,
+        min_lr=0.0,
+    ):
         super().__init__(monitor, mode, min_delta)
         owner = "ReduceLROnPlateau"
         self.factor = checks.number(owner, "factor", factor, "be in (0, 1)", lambda v: 0 < v < 1)

@@ -1,8 +1,8 @@
 """The layer: what every layer has, and how one is called.
 
 A layer says three things: which weights it has (`build`), which operations of the engine it stands for (`lower`), and
-how it is described in
-a file (`get_config`). Shapes follow from the operations; gradients follow from the operations too.
+how it is described in a file (`get_config`). Shapes follow from the operations; gradients follow from the operations
+too.
 """
 
 import numpy as np
@@ -98,12 +98,10 @@ class Layer:
         Unique within a model; by default the class's name with a number.
     trainable : bool
         False freezes the layer: its weights get no gradient, and its backward pass is left out of the program where
-        nothing before it
-        needs one. May be changed at any time.
+        nothing before it needs one. May be changed at any time.
 
     Subclasses override `build`, `lower` and `get_config`. Further keyword arguments that Keras knows are accepted where
-    they say what is so
-    anyway (dtype="float32"), and input_shape, which a first layer in a Sequential model may have.
+    they say what is so anyway (dtype="float32"), and input_shape, which a first layer in a Sequential model may have.
     """
 
     accepts_bytes = False  # does `lower` take uint8 values as they are?

@@ -171,12 +171,11 @@ class DepthwiseConv2D(_Convolution):
 class Conv2DTranspose(_Convolution):
     """Transposed convolution: the gradient of Conv2D in its input, used to enlarge images.
 
-    Input (n, height, width, channels). Output size: ``size * strides`` with padding="same", ``size * strides +
-    max(kernel - strides, 0)`` with "valid"
-    (kernel: its extent with dilation). With output_padding and explicit padding ``(size - 1) * strides + kernel - pads
-    + output_padding``, as with
-    "valid", which pads nothing; with "same" ``(size - 1) * strides + kernel % 2 + output_padding``. The kernel has
-    shape (rows, columns, filters, channels).
+    Input (n, height, width, channels). Output size: ``size * strides`` with padding="same",
+    ``size * strides + max(kernel - strides, 0)`` with "valid" (kernel: its extent with dilation). With output_padding
+    and explicit padding ``(size - 1) * strides + kernel - pads + output_padding``, as with "valid", which pads nothing;
+    with "same" ``(size - 1) * strides + kernel % 2 + output_padding``. The kernel has shape (rows, columns, filters,
+    channels).
 
     Parameters
     ----------

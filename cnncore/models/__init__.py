@@ -31,8 +31,25 @@ from .small import SmallCNN
 from .squeezenet import SqueezeNet
 from .vgg import VGG16, VGGCifar
 
-__all__ = ["LeNet", "LeNet5", "MobileNetV2", "Model", "ResNet18", "ResNet18Cifar", "ResNet20", "ResNet50", "Sequential",
-           "SmallCNN", "SqueezeNet", "VGG16", "VGGCifar", "build", "load_model", "names", "resnet_cifar"]
+__all__ = [
+    "LeNet",
+    "LeNet5",
+    "MobileNetV2",
+    "Model",
+    "ResNet18",
+    "ResNet18Cifar",
+    "ResNet20",
+    "ResNet50",
+    "Sequential",
+    "SmallCNN",
+    "SqueezeNet",
+    "VGG16",
+    "VGGCifar",
+    "build",
+    "load_model",
+    "names",
+    "resnet_cifar",
+]
 
 _BUILDERS = {
     "lenet": LeNet,
@@ -86,4 +103,5 @@ def load_model(path, **kwargs):
     """Load a model that `Model.save` wrote; the same function as `cnncore.load_model`, which documents the
     parameters."""
     from .. import load_model as load
+
     return load(path, **kwargs)

@@ -19,8 +19,16 @@ def decay(weight_decay):
 
 def conv_bn(x, filters, kernel_size, strides=1, *, weight_decay=0.0, conv, bn):
     """Convolution without bias, then batch normalisation; `conv` and `bn` are the names of the two layers."""
-    x = layers.Conv2D(filters, kernel_size, strides=strides, padding=kernel_size // 2, use_bias=False,
-                      kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay), name=conv)(x)
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=kernel_size // 2,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=decay(weight_decay),
+        name=conv,
+    )(x)
     return batch_norm(x, name=bn)
 
 

@@ -7,8 +7,9 @@ from .. import Input, Model, layers
 from .blocks import classifier, decay
 
 
-def LeNet(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.0, weight_decay=0.0,
-          name="lenet"):
+def LeNet(
+    input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.0, weight_decay=0.0, name="lenet"
+):
     """The form of LeNet used in tutorials today: 3x3 convolutions of 32 and 64 channels, each with ReLU and 2x2
     max-pooling, a dense layer of 128, a classifier.
 
@@ -27,19 +28,33 @@ def LeNet(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", 
     inputs = Input(shape=input_shape, name="image")
     x = inputs
     for i, filters in enumerate((32, 64), start=1):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
-                          kernel_regularizer=decay(weight_decay), name=f"conv{i}")(x)
+        x = layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            kernel_regularizer=decay(weight_decay),
+            name=f"conv{i}",
+        )(x)
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(128, activation="relu", kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay),
-                     name="dense")(x)
+    x = layers.Dense(
+        128, activation="relu", kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay), name="dense"
+    )(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 
-def LeNet5(input_shape=(32, 32, 1), classes=10, classifier_activation="softmax", activation="tanh", weight_decay=0.0,
-           name="lenet5"):
+def LeNet5(
+    input_shape=(32, 32, 1),
+    classes=10,
+    classifier_activation="softmax",
+    activation="tanh",
+    weight_decay=0.0,
+    name="lenet5",
+):
     """LeNet-5 of 1998: 5x5 convolutions of 6 and 16 channels with 2x2 average pooling, then dense layers of 120 and 84.
 
     As in most reproductions, the second convolution sees all six channels (the paper's table connects a part of

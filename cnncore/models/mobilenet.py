@@ -21,19 +21,39 @@ def _inverted_residual(x, filters, strides, expansion, weight_decay, prefix):
     channels = x.shape[-1]
     y = x
     if expansion > 1:
-        y = conv_bn(y, expansion * channels, 1, weight_decay=weight_decay, conv=f"{prefix}_expand_conv",
-                    bn=f"{prefix}_expand_bn")
+        y = conv_bn(
+            y,
+            expansion * channels,
+            1,
+            weight_decay=weight_decay,
+            conv=f"{prefix}_expand_conv",
+            bn=f"{prefix}_expand_bn",
+        )
         y = layers.ReLU(max_value=6.0, name=f"{prefix}_expand_relu")(y)
-    y = layers.DepthwiseConv2D(3, strides=strides, padding=1, use_bias=False, depthwise_initializer="he_normal",
-                               depthwise_regularizer=decay(weight_decay), name=f"{prefix}_depthwise_conv")(y)
+    y = layers.DepthwiseConv2D(
+        3,
+        strides=strides,
+        padding=1,
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        depthwise_regularizer=decay(weight_decay),
+        name=f"{prefix}_depthwise_conv",
+    )(y)
     y = batch_norm(y, name=f"{prefix}_depthwise_bn")
     y = layers.ReLU(max_value=6.0, name=f"{prefix}_depthwise_relu")(y)
     y = conv_bn(y, filters, 1, weight_decay=weight_decay, conv=f"{prefix}_project_conv", bn=f"{prefix}_project_bn")
     return layers.Add(name=f"{prefix}_add")([y, x]) if strides == 1 and channels == filters else y
 
 
-def MobileNetV2(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", alpha=1.0, dropout=0.2,
-                weight_decay=0.0, name="mobilenet_v2"):
+def MobileNetV2(
+    input_shape=(224, 224, 3),
+    classes=1000,
+    classifier_activation="softmax",
+    alpha=1.0,
+    dropout=0.2,
+    weight_decay=0.0,
+    name="mobilenet_v2",
+):
     """MobileNetV2 with torchvision's geometry.
 
     Parameters
@@ -63,8 +83,14 @@ def MobileNetV2(input_shape=(224, 224, 3), classes=1000, classifier_activation="
     x = layers.ReLU(max_value=6.0, name="stem_relu")(x)
     for stage, (expansion, channels, depth, first_stride) in enumerate(STAGES, start=1):
         for i in range(1, depth + 1):
-            x = _inverted_residual(x, _multiple_of_8(channels * alpha), first_stride if i == 1 else 1, expansion,
-                                   weight_decay, f"stage{stage}_block{i}")
+            x = _inverted_residual(
+                x,
+                _multiple_of_8(channels * alpha),
+                first_stride if i == 1 else 1,
+                expansion,
+                weight_decay,
+                f"stage{stage}_block{i}",
+            )
     x = conv_bn(x, _multiple_of_8(1280 * max(1.0, alpha)), 1, weight_decay=weight_decay, conv="head_conv", bn="head_bn")
     x = layers.ReLU(max_value=6.0, name="head_relu")(x)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)

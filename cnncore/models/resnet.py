@@ -15,8 +15,15 @@ def _shortcut(x, filters, strides, kind, weight_decay, prefix):
     if strides == 1 and channels == filters:
         return x
     if kind == "projection":
-        return conv_bn(x, filters, 1, strides, weight_decay=weight_decay, conv=f"{prefix}_shortcut_conv",
-                       bn=f"{prefix}_shortcut_bn")
+        return conv_bn(
+            x,
+            filters,
+            1,
+            strides,
+            weight_decay=weight_decay,
+            conv=f"{prefix}_shortcut_conv",
+            bn=f"{prefix}_shortcut_bn",
+        )
     # Option A: every second pixel, and zero channels on both sides: columns of an image of height*width x channels.
     x = layers.AveragePooling2D(1, strides=strides, name=f"{prefix}_shortcut_subsample")(x)
     height, width = x.shape[1:3]
@@ -46,15 +53,23 @@ def _bottleneck(x, filters, strides, shortcut, weight_decay, prefix):
     return layers.ReLU(name=f"{prefix}_relu3")(y)
 
 
-def _resnet(block, widths, depths, small, input_shape, classes, classifier_activation, weight_decay, name,
-            shortcut="projection"):
+def _resnet(
+    block, widths, depths, small, input_shape, classes, classifier_activation, weight_decay, name, shortcut="projection"
+):
     """Stem, stages of blocks (each stage but the first halves the image), global average pooling, classifier.
 
     The stem is 7x7 stride 2 with 3x3 max-pooling, or, for small images, one 3x3 convolution.
     """
     inputs = Input(shape=input_shape, name="image")
-    x = conv_bn(inputs, widths[0], 3 if small else 7, 1 if small else 2, weight_decay=weight_decay, conv="stem_conv",
-                bn="stem_bn")
+    x = conv_bn(
+        inputs,
+        widths[0],
+        3 if small else 7,
+        1 if small else 2,
+        weight_decay=weight_decay,
+        conv="stem_conv",
+        bn="stem_bn",
+    )
     x = layers.ReLU(name="stem_relu")(x)
     if not small:
         x = layers.MaxPooling2D(3, strides=2, padding=1, name="stem_pool")(x)
@@ -66,8 +81,9 @@ def _resnet(block, widths, depths, small, input_shape, classes, classifier_activ
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 
-def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0,
-             name="resnet18"):
+def ResNet18(
+    input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0, name="resnet18"
+):
     """ResNet-18 for ImageNet-sized images, with torchvision's geometry.
 
     Parameters
@@ -80,12 +96,22 @@ def ResNet18(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
     Model
         (batch, height, width, channels) -> (batch, classes); 11,689,512 trainable parameters by default.
     """
-    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), False, input_shape, classes,
-                   classifier_activation, weight_decay, name)
+    return _resnet(
+        _basic_block,
+        (64, 128, 256, 512),
+        (2, 2, 2, 2),
+        False,
+        input_shape,
+        classes,
+        classifier_activation,
+        weight_decay,
+        name,
+    )
 
 
-def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0,
-             name="resnet50"):
+def ResNet50(
+    input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", weight_decay=0.0, name="resnet50"
+):
     """ResNet-50 for ImageNet-sized images, version 1.5: the stride is in the 3x3 convolution of a bottleneck, as in
     torchvision, not in its first 1x1 convolution, as in the paper and in keras.applications.
 
@@ -99,12 +125,22 @@ def ResNet50(input_shape=(224, 224, 3), classes=1000, classifier_activation="sof
     Model
         (batch, height, width, channels) -> (batch, classes); 25,557,032 trainable parameters by default.
     """
-    return _resnet(_bottleneck, (64, 128, 256, 512), (3, 4, 6, 3), False, input_shape, classes,
-                   classifier_activation, weight_decay, name)
+    return _resnet(
+        _bottleneck,
+        (64, 128, 256, 512),
+        (3, 4, 6, 3),
+        False,
+        input_shape,
+        classes,
+        classifier_activation,
+        weight_decay,
+        name,
+    )
 
 
-def ResNet18Cifar(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", weight_decay=0.0,
-                  name="resnet18_cifar"):
+def ResNet18Cifar(
+    input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", weight_decay=0.0, name="resnet18_cifar"
+):
     """ResNet-18 for small images: a 3x3 stem of stride 1 and no first pooling, otherwise as `ResNet18`.
 
     Parameters
@@ -117,12 +153,28 @@ def ResNet18Cifar(input_shape=(32, 32, 3), classes=10, classifier_activation="so
     Model
         (batch, height, width, channels) -> (batch, classes); 11,173,962 trainable parameters by default.
     """
-    return _resnet(_basic_block, (64, 128, 256, 512), (2, 2, 2, 2), True, input_shape, classes,
-                   classifier_activation, weight_decay, name)
+    return _resnet(
+        _basic_block,
+        (64, 128, 256, 512),
+        (2, 2, 2, 2),
+        True,
+        input_shape,
+        classes,
+        classifier_activation,
+        weight_decay,
+        name,
+    )
 
 
-def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", shortcut="projection",
-                 weight_decay=0.0, name=None):
+def resnet_cifar(
+    depth,
+    input_shape=(32, 32, 3),
+    classes=10,
+    classifier_activation="softmax",
+    shortcut="projection",
+    weight_decay=0.0,
+    name=None,
+):
     """The residual networks of section 4.2 of the paper: three stages of (depth - 2) / 6 blocks with 16, 32, 64
     channels.
 
@@ -155,12 +207,28 @@ def resnet_cifar(depth, input_shape=(32, 32, 3), classes=10, classifier_activati
     if shortcut not in ("projection", "identity"):
         raise ValueError(f'resnet_cifar: shortcut must be "projection" or "identity", got {shortcut!r}')
     blocks = (depth - 2) // 6
-    return _resnet(_basic_block, (16, 32, 64), (blocks, blocks, blocks), True, input_shape, classes,
-                   classifier_activation, weight_decay, name or f"resnet{depth}", shortcut)
+    return _resnet(
+        _basic_block,
+        (16, 32, 64),
+        (blocks, blocks, blocks),
+        True,
+        input_shape,
+        classes,
+        classifier_activation,
+        weight_decay,
+        name or f"resnet{depth}",
+        shortcut,
+    )
 
 
-def ResNet20(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", shortcut="projection",
-             weight_decay=0.0, name="resnet20"):
+def ResNet20(
+    input_shape=(32, 32, 3),
+    classes=10,
+    classifier_activation="softmax",
+    shortcut="projection",
+    weight_decay=0.0,
+    name="resnet20",
+):
     """ResNet-20 for small images: `resnet_cifar` of depth 20, which documents the parameters.
 
     Returns
@@ -168,5 +236,12 @@ def ResNet20(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax
     Model
         (batch, height, width, channels) -> (batch, classes).
     """
-    return resnet_cifar(20, input_shape=input_shape, classes=classes, classifier_activation=classifier_activation,
-                        shortcut=shortcut, weight_decay=weight_decay, name=name)
+    return resnet_cifar(
+        20,
+        input_shape=input_shape,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        shortcut=shortcut,
+        weight_decay=weight_decay,
+        name=name,
+    )

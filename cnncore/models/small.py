@@ -4,8 +4,9 @@ from .. import Input, Model, layers
 from .blocks import classifier, conv_bn
 
 
-def SmallCNN(input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.25, weight_decay=0.0,
-             name="small"):
+def SmallCNN(
+    input_shape=(28, 28, 1), classes=10, classifier_activation="softmax", dropout=0.25, weight_decay=0.0, name="small"
+):
     """3x3 convolutions with batch normalisation and ReLU: two of 32 channels, max-pooling, one of 64, max-pooling; for
     images larger than 32x32 more of 128 with max-pooling until height or width is at most 8; then a classifier.
 

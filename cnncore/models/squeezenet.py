@@ -10,25 +10,38 @@ from .blocks import decay
 
 # Stem (filters, kernel), then the body: "pool", or the squeeze and expand channels of a fire module.
 VERSIONS = {
-    "1.0": ((96, 7), ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128), (48, 192), (48, 192), (64, 256), "pool",
-                      (64, 256))),
-    "1.1": ((64, 3), ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128), "pool", (48, 192), (48, 192), (64, 256),
-                      (64, 256))),
+    "1.0": (
+        (96, 7),
+        ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128), (48, 192), (48, 192), (64, 256), "pool", (64, 256)),
+    ),
+    "1.1": (
+        (64, 3),
+        ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128), "pool", (48, 192), (48, 192), (64, 256), (64, 256)),
+    ),
 }
 
 
 def _conv(x, filters, kernel_size, weight_decay, name, **kwargs):
-    return layers.Conv2D(filters, kernel_size, activation="relu", kernel_initializer="he_normal",
-                         kernel_regularizer=decay(weight_decay), name=name, **kwargs)(x)
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        activation="relu",
+        kernel_initializer="he_normal",
+        kernel_regularizer=decay(weight_decay),
+        name=name,
+        **kwargs,
+    )(x)
 
 
 def _fire(x, squeeze, expand, weight_decay, prefix):
     """A 1x1 convolution to few channels, then 1x1 and 3x3 convolutions side by side."""
     x = _conv(x, squeeze, 1, weight_decay, f"{prefix}_squeeze")
-    return layers.Concatenate(name=f"{prefix}_concat")([
-        _conv(x, expand, 1, weight_decay, f"{prefix}_expand1x1"),
-        _conv(x, expand, 3, weight_decay, f"{prefix}_expand3x3", padding="same"),
-    ])
+    return layers.Concatenate(name=f"{prefix}_concat")(
+        [
+            _conv(x, expand, 1, weight_decay, f"{prefix}_expand1x1"),
+            _conv(x, expand, 3, weight_decay, f"{prefix}_expand3x3", padding="same"),
+        ]
+    )
 
 
 def _pool(x, name):
@@ -38,8 +51,15 @@ def _pool(x, name):
     return layers.MaxPooling2D(3, strides=2, padding=((0, bottom), (0, right)), name=name)(x)
 
 
-def SqueezeNet(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", version="1.1", dropout=0.5,
-               weight_decay=0.0, name="squeezenet"):
+def SqueezeNet(
+    input_shape=(224, 224, 3),
+    classes=1000,
+    classifier_activation="softmax",
+    version="1.1",
+    dropout=0.5,
+    weight_decay=0.0,
+    name="squeezenet",
+):
     """SqueezeNet with torchvision's geometry.
 
     Parameters

@@ -7,8 +7,14 @@ from .. import Input, Model, layers
 from .blocks import classifier, conv_bn, decay
 
 
-def VGG16(input_shape=(224, 224, 3), classes=1000, classifier_activation="softmax", dropout=0.5, weight_decay=0.0,
-          name="vgg16"):
+def VGG16(
+    input_shape=(224, 224, 3),
+    classes=1000,
+    classifier_activation="softmax",
+    dropout=0.5,
+    weight_decay=0.0,
+    name="vgg16",
+):
     """VGG-16 (configuration D): thirteen 3x3 convolutions and three dense layers, without batch normalisation.
 
     Parameters
@@ -27,20 +33,38 @@ def VGG16(input_shape=(224, 224, 3), classes=1000, classifier_activation="softma
     x = inputs
     for stage, (filters, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
         for i in range(1, depth + 1):
-            x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
-                              kernel_regularizer=decay(weight_decay), name=f"stage{stage}_conv{i}")(x)
+            x = layers.Conv2D(
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                kernel_regularizer=decay(weight_decay),
+                name=f"stage{stage}_conv{i}",
+            )(x)
         x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
     for i in (1, 2):
-        x = layers.Dense(4096, activation="relu", kernel_initializer="he_normal",
-                         kernel_regularizer=decay(weight_decay), name=f"dense{i}")(x)
+        x = layers.Dense(
+            4096,
+            activation="relu",
+            kernel_initializer="he_normal",
+            kernel_regularizer=decay(weight_decay),
+            name=f"dense{i}",
+        )(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{i}")(x)
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 
-def VGGCifar(input_shape=(32, 32, 3), classes=10, classifier_activation="softmax", dropout=0.0, weight_decay=0.0,
-             name="vgg_cifar"):
+def VGGCifar(
+    input_shape=(32, 32, 3),
+    classes=10,
+    classifier_activation="softmax",
+    dropout=0.0,
+    weight_decay=0.0,
+    name="vgg_cifar",
+):
     """VGG for small images: ten 3x3 convolutions (64, 64 | 128, 128 | 256 x 3 | 512 x 3) with batch normalisation and
     ReLU, max-pooling after each group, global average pooling and a classifier.
 

@@ -20,9 +20,8 @@ class Optimizer(Configurable):
         A schedule is a function of the number of steps done.
     weight_decay : float, optional
         Decoupled: before the update ``w -= learning_rate * weight_decay * w``. See also exclude_from_weight_decay.
-        Unlike it,
-        a kernel_regularizer=L2 acts through the gradient. (PyTorch's SGD weight_decay=d acts through the gradient too
-        and equals L2(d / 2).)
+        Unlike it, a kernel_regularizer=L2 acts through the gradient. (PyTorch's SGD weight_decay=d acts through the
+        gradient too and equals L2(d / 2).)
     clipnorm : float, optional
         Each variable's gradient is scaled down to at most this L2 norm.
     clipvalue : float, optional

@@ -6,8 +6,8 @@ from .base import Optimizer
 
 class SGD(Optimizer):
     """``w -= learning_rate * g``; with momentum m (Polyak 1964) ``v = m * v - learning_rate * g; w += v``; with
-    nesterov=True
-    (Nesterov 1983, in the form of Sutskever et al. 2013) ``w += m * v - learning_rate * g`` with the new v.
+    nesterov=True (Nesterov 1983, in the form of Sutskever et al. 2013) ``w += m * v - learning_rate * g`` with the new
+    v.
 
     The velocity holds the learning rate, as in Keras; PyTorch's does not, which is the same while the rate is constant.
 

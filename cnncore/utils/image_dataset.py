@@ -12,10 +12,25 @@ _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos3")
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
-def image_dataset_from_directory(directory, labels="inferred", label_mode="int", class_names=None, color_mode="rgb",
-                                 batch_size=32, image_size=(256, 256), shuffle=True, seed=None, validation_split=None,
-                                 subset=None, interpolation="bilinear", follow_links=False, crop_to_aspect_ratio=False,
-                                 pad_to_aspect_ratio=False, data_format=None, verbose=True):
+def image_dataset_from_directory(
+    directory,
+    labels="inferred",
+    label_mode="int",
+    class_names=None,
+    color_mode="rgb",
+    batch_size=32,
+    image_size=(256, 256),
+    shuffle=True,
+    seed=None,
+    validation_split=None,
+    subset=None,
+    interpolation="bilinear",
+    follow_links=False,
+    crop_to_aspect_ratio=False,
+    pad_to_aspect_ratio=False,
+    data_format=None,
+    verbose=True,
+):
     """Make batches of the images in a folder that holds one folder for each class.
 
     With the same `seed` the same files go to training and to validation as with Keras. The images are resized by
@@ -86,8 +101,13 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
     interpolation = interpolation.lower() if isinstance(interpolation, str) else interpolation
     checks.choice(owner, "interpolation", interpolation, _INTERPOLATIONS)
     checks.choice(owner, "data_format", data_format, (None, "channels_last"))
-    for name, value in (("shuffle", shuffle), ("follow_links", follow_links), ("verbose", bool(verbose)),
-                        ("crop_to_aspect_ratio", crop_to_aspect_ratio), ("pad_to_aspect_ratio", pad_to_aspect_ratio)):
+    for name, value in (
+        ("shuffle", shuffle),
+        ("follow_links", follow_links),
+        ("verbose", bool(verbose)),
+        ("crop_to_aspect_ratio", crop_to_aspect_ratio),
+        ("pad_to_aspect_ratio", pad_to_aspect_ratio),
+    ):
         checks.boolean(owner, name, value)
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError(f"{owner}: crop_to_aspect_ratio and pad_to_aspect_ratio must not both be True")
@@ -113,8 +133,16 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
         if what and verbose:
             print(f"Using {len(paths[part])} files for {what}.")
         files = data.ImageFiles(paths[part], None if labels is None else labels[part], class_names, channels)
-        return data.Loader(files, batch_size, shuffle, seed=seed, image_size=image_size, resize=resize,
-                           interpolation=interpolation, dtype="float32")
+        return data.Loader(
+            files,
+            batch_size,
+            shuffle,
+            seed=seed,
+            image_size=image_size,
+            resize=resize,
+            interpolation=interpolation,
+            dtype="float32",
+        )
 
     held_out = int(validation_split * len(paths)) if validation_split else 0
     if validation_split and not 0 < held_out < len(paths):
@@ -128,14 +156,17 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
 def _check_split(owner, validation_split, subset, shuffle, seed):
     checks.choice(owner, "subset", subset, ("training", "validation", "both", None))
     if (validation_split is None) != (subset is None):
-        raise ValueError(f"{owner}: validation_split and subset must be given together, got {validation_split!r} and "
-                         f"{subset!r}")
+        raise ValueError(
+            f"{owner}: validation_split and subset must be given together, got {validation_split!r} and {subset!r}"
+        )
     if validation_split is None:
         return
     checks.number(owner, "validation_split", validation_split, "be between 0 and 1", lambda v: 0 < v < 1)
     if subset != "both" and shuffle and seed is None:
-        raise ValueError(f"{owner}: seed must be given with validation_split and shuffle, or the training and the "
-                         "validation images would overlap")
+        raise ValueError(
+            f"{owner}: seed must be given with validation_split and shuffle, or the training and the "
+            "validation images would overlap"
+        )
 
 
 def _index(owner, directory, labels, class_names, follow_links):
@@ -146,8 +177,10 @@ def _index(owner, directory, labels, class_names, follow_links):
         present = subfolders(directory)
         missing = [name for name in class_names or () if name not in present]
         if missing:
-            raise ValueError(f'{owner}: class_names must be folders of "{directory}", got '
-                             f"{', '.join(map(repr, missing))}; there are {', '.join(present) or 'none'}")
+            raise ValueError(
+                f'{owner}: class_names must be folders of "{directory}", got '
+                f"{', '.join(map(repr, missing))}; there are {', '.join(present) or 'none'}"
+            )
         names = list(class_names or present)
         by_class = [_files(os.path.join(directory, name), follow_links) for name in names]
         paths = [path for found in by_class for path in found]
@@ -159,18 +192,26 @@ def _index(owner, directory, labels, class_names, follow_links):
         if labels is not None:
             if not isinstance(labels, (list, tuple)) or len(labels) != len(paths):
                 got = f"{len(labels)}" if isinstance(labels, (list, tuple)) else repr(labels)
-                raise ValueError(f'{owner}: labels must be "inferred", None, or a list with one class number for each '
-                                 f"of the {len(paths)} files, got {got}")
+                raise ValueError(
+                    f'{owner}: labels must be "inferred", None, or a list with one class number for each '
+                    f"of the {len(paths)} files, got {got}"
+                )
             labels = np.array([checks.integer(owner, "labels", label) for label in labels], np.int32)
             names = [str(label) for label in sorted(set(labels.tolist()))]
     if not paths:
-        raise ValueError(f'{owner}: "{directory}" must hold {", ".join(_SUFFIXES)} files'
-                         + (", in one folder for each class" if names is not None else "") + ", got none")
+        raise ValueError(
+            f'{owner}: "{directory}" must hold {", ".join(_SUFFIXES)} files'
+            + (", in one folder for each class" if names is not None else "")
+            + ", got none"
+        )
     return paths, labels, names
 
 
 def _files(folder, follow_links):
     """The images below a folder, folders in the order of their paths, files in order of their names."""
-    return [os.path.join(root, name)
-            for root, _, files in sorted(os.walk(folder, followlinks=follow_links), key=lambda item: item[0])
-            for name in sorted(files) if name.lower().endswith(_SUFFIXES)]
+    return [
+        os.path.join(root, name)
+        for root, _, files in sorted(os.walk(folder, followlinks=follow_links), key=lambda item: item[0])
+        for name in sorted(files)
+        if name.lower().endswith(_SUFFIXES)
+    ]

@@ -5,9 +5,8 @@ import os
 import pathlib
 import tempfile
 
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers, regularizers
 from keras.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint
 from keras.optimizers.schedules import CosineDecay
@@ -32,16 +31,30 @@ x_train, y_train = x_train[:IMAGES], y_train[:IMAGES]
 
 
 def conv_block(x, filters, strides=1):
-    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal",
-                      kernel_regularizer=regularizers.l2(1e-4))(x)
+    x = layers.Conv2D(
+        filters,
+        3,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=regularizers.l2(1e-4),
+    )(x)
     return layers.BatchNormalization()(x)
 
 
 def residual_block(x, filters, strides=1):
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
-        shortcut = layers.Conv2D(filters, 1, strides=strides, padding="same", use_bias=False,
-                                 kernel_initializer="he_normal", kernel_regularizer=regularizers.l2(1e-4))(x)
+        shortcut = layers.Conv2D(
+            filters,
+            1,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            kernel_regularizer=regularizers.l2(1e-4),
+        )(x)
         shortcut = layers.BatchNormalization()(shortcut)
     x = conv_block(x, filters, strides)
     x = layers.Activation("relu")(x)
@@ -74,7 +87,12 @@ with tempfile.TemporaryDirectory() as output:
     best = os.path.join(output, "best.keras")
     log = os.path.join(output, "log.csv")
     history = model.fit(
-        x_train, y_train, batch_size=BATCH, epochs=EPOCHS, validation_data=(x_valid, y_valid), verbose=2,
+        x_train,
+        y_train,
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        validation_data=(x_valid, y_valid),
+        verbose=2,
         callbacks=[
             ModelCheckpoint(best, monitor="val_loss", save_best_only=True),
             EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True),

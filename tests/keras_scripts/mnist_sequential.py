@@ -4,9 +4,8 @@ import gzip
 import os
 import pathlib
 
-import numpy as np
-
 import keras
+import numpy as np
 from keras import layers
 
 EPOCHS = int(os.environ.get("SCRIPT_EPOCHS", 4))

@@ -50,11 +50,15 @@ class Window:
             top = i * self.dilation_h
             for j in range(self.kernel_w):
                 left = j * self.dilation_w
-                yield i, j, padded[
-                    :,
-                    top : top + (out_h - 1) * self.stride_h + 1 : self.stride_h,
-                    left : left + (out_w - 1) * self.stride_w + 1 : self.stride_w,
-                ]
+                yield (
+                    i,
+                    j,
+                    padded[
+                        :,
+                        top : top + (out_h - 1) * self.stride_h + 1 : self.stride_h,
+                        left : left + (out_w - 1) * self.stride_w + 1 : self.stride_w,
+                    ],
+                )
 
 
 def pool_window(pool_h, pool_w, stride_h=1, stride_w=1, pad_top=0, pad_left=0, pad_bottom=0, pad_right=0):
