@@ -92,7 +92,7 @@ swish, hard_swish = silu, hard_silu
 
 
 def get(identifier):
-    """The Activation for a name, an Activation, or None (linear).
+    """The Activation for an identifier: a name, an Activation, or None (linear).
 
     Raises ValueError for anything else: an activation is an operation of the engine, so Python functions cannot become
     one.

@@ -30,11 +30,16 @@ def get_exact():
 
 
 def set_exact(exact):
-    """Keep to direct convolutions (True) in programs that are compiled from now on, or let 3x3 convolutions with stride
-    1 use Winograd's algorithm where
-    it is faster (False, the default). Winograd's results differ in the last digits: errors are about twice those of a
-    direct sum in the results,
-    four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it touches."""
+    """Choose how programs that are compiled from now on convolve.
+
+    Parameters
+    ----------
+    exact : bool
+        True keeps to direct convolutions. False, the default, lets 3x3 convolutions with stride 1 use Winograd's
+        algorithm where it is faster. Its results differ in the last digits: errors are about twice those of a direct sum
+        in the results, four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it
+        touches.
+    """
     _core.set_exact(exact)
 
 
@@ -56,13 +61,15 @@ def get_isa():
 
 
 def set_isa(name):
-    """Use an instruction set for programs that are compiled from now on. ValueError names those that are available."""
+    """Use the instruction set `name` for programs that are compiled from now on. ValueError names those that are
+    available.
+    """
     _core.set_isa(name)
 
 
 def show_config(print_fn=print):
-    """Print version, compiler, instruction sets built, available and in use, threads and OpenMP; returns them as a
-    dict.
+    """Print version, compiler, instruction sets built, available and in use, threads and OpenMP, line by line through
+    `print_fn`; returns them as a dict.
     """
     config = {
         "version": _core.VERSION,

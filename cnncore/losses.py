@@ -23,6 +23,8 @@ class Loss(Configurable):
     reduction : "sum_over_batch_size", "mean" or "sum"
         How the values of a batch become the number that is minimised.
     name : str, optional
+    dtype : None or "float32"
+        There is no other.
     """
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
@@ -309,7 +311,7 @@ serialize, deserialize = _registry.serialize, _registry.deserialize
 
 
 def get(identifier):
-    """The Loss for a name, an object, a class or a configuration; ValueError lists the names."""
+    """The Loss for an identifier: a name, an object, a class or a configuration; ValueError lists the names."""
     loss = _registry.get(identifier)
     if loss is not None and not isinstance(loss, Loss):
         raise ValueError(

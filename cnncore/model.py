@@ -233,14 +233,17 @@ class Model(Trainer, Reports, Layer):
 
     @property
     def input_shape(self):
+        """The shape of the input with None for the batch, or a list of shapes."""
         return self.inputs[0].shape if len(self.inputs) == 1 else [t.shape for t in self.inputs]
 
     @property
     def output_shape(self):
+        """The shape of the output with None for the batch, or a list of shapes."""
         return self.outputs[0].shape if len(self.outputs) == 1 else [t.shape for t in self.outputs]
 
     @property
     def class_names(self):
+        """What the numbers along the last axis of a classifier's output mean, or None."""
         return self._class_names
 
     @class_names.setter
@@ -292,7 +295,7 @@ class Model(Trainer, Reports, Layer):
 
     @classmethod
     def from_config(cls, config):
-        """The model that get_config described. Raises ValueError where the description does not hold together."""
+        """The model that get_config described in `config`. Raises ValueError where the description does not hold together."""
         from .serialization import layer_from_config
 
         name = config.get("name")
@@ -338,7 +341,9 @@ class Model(Trainer, Reports, Layer):
         serialization.save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath, overwrite=True):
-        """Write the weights alone, atomically, to a file of the same layout."""
+        """Write the weights alone, atomically, to the file `filepath`, in the layout of save; overwrite=False: an existing
+        file is an error.
+        """
         from . import serialization
 
         serialization.save_weights(self, filepath, overwrite)
@@ -348,6 +353,7 @@ class Model(Trainer, Reports, Layer):
 
         Parameters
         ----------
+        filepath : str or path
         skip_mismatch : bool
             Leave weights alone whose name or shape is not in the file, with a warning; otherwise that is an error and
             nothing is changed.

@@ -75,7 +75,7 @@ class Registry:
         return self._table.get(name)
 
     def serialize(self, obj):
-        """Return ``{"class_name": ..., "config": ...}`` for an object that has `get_config`."""
+        """Return ``{"class_name": ..., "config": ...}`` for `obj`, which has `get_config`."""
         if inspect.isclass(obj) or not hasattr(obj, "get_config"):
             raise ValueError(
                 f"{self.kind}: only an object with get_config() can be serialized, got {obj!r}; "

@@ -47,7 +47,7 @@ __all__ = sorted([cls.__name__ for cls in _TRANSFORMS] + [
 
 
 def serialize(transform):
-    """Return ``{"class_name": ..., "config": ...}``, which JSON can hold."""
+    """Return ``{"class_name": ..., "config": ...}`` for a transform, which JSON can hold."""
     return _REGISTRY.serialize(transform)
 
 
@@ -73,7 +73,9 @@ def deserialize(config, custom_objects=None):
 
 
 def get(identifier, custom_objects=None):
-    """Return the transform for a name, a configuration or a transform (as it is)."""
+    """Return the transform for an identifier: a name, a configuration, or a transform (as it is). The caller's own
+    classes are found by their names in `custom_objects`.
+    """
     if isinstance(identifier, str):
         identifier = {"class_name": identifier, "config": {}}
     transform = deserialize(identifier, custom_objects) if isinstance(identifier, dict) else identifier

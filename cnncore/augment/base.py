@@ -52,6 +52,11 @@ class Sample:
     """One image on its way through transforms, with its annotations.
 
     Geometric steps are only noted by `move`; the pixels are resampled once, when something next looks at them.
+
+    Parameters
+    ----------
+    image, mask, boxes, keypoints
+        As in a call of `Transform`.
     """
 
     def __init__(self, image, mask=None, boxes=None, keypoints=None):

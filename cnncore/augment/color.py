@@ -30,12 +30,15 @@ class Color(Transform):
     bytes_only = False
 
     def draw(self, generator):
+        """Return the value that decides what happens to one image; None leaves it as it is."""
         return True
 
     def on_bytes(self, image, value):
+        """Return the Pillow image, of mode L or RGB, changed as `value` says."""
         raise NotImplementedError(f"{type(self).__name__}: on_bytes(image, value) must be defined")
 
     def on_floats(self, array, value):
+        """Return the float32 array, with white at 1, changed as `value` says."""
         raise NotImplementedError(f"{type(self).__name__}: on_floats(array, value) must be defined")
 
     def transform(self, sample, generator):
@@ -90,6 +93,7 @@ class _Curve(Color):
     needs_mean = False
 
     def curve(self, x, value, mean):
+        """Return the values x, in 0 to 1, changed as `value` says; `mean` is the image's brightness."""
         raise NotImplementedError(f"{type(self).__name__}: curve(x, value, mean) must be defined")
 
     def on_bytes(self, image, value):

@@ -388,7 +388,7 @@ class RandomResizedCrop(Geometric):
     def stage(self, size, generator):
         left, top, width, height = self.piece(size, generator)
         target_height, target_width = self.size
-        matrix = translation(left, top) @ np.diag([width / target_width, height / target_height, 1])
+        matrix = [[width / target_width, 0, left], [0, height / target_height, top], [0, 0, 1]]
         interpolation = None if (width, height) == (target_width, target_height) else self.interpolation
         return Projective(matrix, size, (target_width, target_height), EDGE, interpolation)
 

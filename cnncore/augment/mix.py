@@ -181,10 +181,30 @@ def _rectangle(height, width, share, generator):
 
 
 def mixup(images, labels, alpha=0.2, *, per="batch", num_classes=None, p=1.0, seed=None, epoch=0, indices=None):
-    """Return a batch mixed by `MixUp`; see there."""
+    """Return (images, labels) of a batch mixed by `MixUp`.
+
+    Parameters
+    ----------
+    images, labels
+        The batch.
+    alpha, per, num_classes, p
+        As of `MixUp`.
+    seed, epoch, indices
+        What the draws follow from, as in a call of `MixUp`.
+    """
     return MixUp(alpha, per, num_classes, p)(images, labels, seed=seed, epoch=epoch, indices=indices)
 
 
 def cutmix(images, labels, alpha=1.0, *, per="batch", num_classes=None, p=1.0, seed=None, epoch=0, indices=None):
-    """Return a batch mixed by `CutMix`; see there."""
+    """Return (images, labels) of a batch mixed by `CutMix`.
+
+    Parameters
+    ----------
+    images, labels
+        The batch.
+    alpha, per, num_classes, p
+        As of `CutMix`.
+    seed, epoch, indices
+        What the draws follow from, as in a call of `CutMix`.
+    """
     return CutMix(alpha, per, num_classes, p)(images, labels, seed=seed, epoch=epoch, indices=indices)

@@ -16,9 +16,11 @@ class _Noise(Transform):
     """Base: ``noisy(values, strength, generator)`` on float32 values with white at 1."""
 
     def strength(self, generator):
+        """Return the strength of the noise of one image, drawn from its range."""
         raise NotImplementedError(f"{type(self).__name__}: strength(generator) must be defined")
 
     def noisy(self, values, strength, generator):
+        """Return the values with noise of this strength."""
         raise NotImplementedError(f"{type(self).__name__}: noisy(values, strength, generator) must be defined")
 
     def transform(self, sample, generator):

@@ -236,7 +236,8 @@ def _window(pixels, x0, y0, x1, y1, fill):
 def _copy(pixels, stage, fill):
     """Do a stage that moves whole pixels; None if it does not."""
     m = stage.matrix
-    if not (_rows_stay_straight(stage) and np.all(np.isin(m[:2, :2], (-1, 0, 1))) and np.all(m == np.rint(m))):
+    turns = all(v in (-1, 0, 1) for v in m[:2, :2].ravel().tolist())
+    if not (turns and _rows_stay_straight(stage) and all(v.is_integer() for v in m[:2, 2].tolist())):
         return None
     box, turn = _straight(stage)
     return _turned(_window(pixels, *map(int, box), fill), *turn)

@@ -25,6 +25,7 @@ class Callback:
 
     @property
     def model(self):
+        """The model that is trained, evaluated or asked; None before."""
         return self._model
 
     def set_params(self, params):

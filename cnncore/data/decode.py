@@ -209,7 +209,9 @@ def _orientation(image):
 
 
 def _in_mode(image, mode):
-    """A copy of an image, converted to a mode."""
+    """An image in a mode; itself if it has that mode."""
+    if image.mode == mode:
+        return image
     try:
         return image.convert(mode)
     except ValueError as error:

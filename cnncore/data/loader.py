@@ -140,6 +140,7 @@ class Loader:
 
     @property
     def epoch(self):
+        """The number of the epoch that is walked over, or comes next."""
         return self._epoch
 
     def __len__(self):

@@ -223,7 +223,7 @@ def channel_statistics(dataset, workers=None, verbose="auto"):
 
 
 def class_counts(dataset):
-    """Return a dict from the name (or number) of each class to the number of its images, 0 included."""
+    """Return a dict from the name (or number) of each class of a dataset to the number of its images, 0 included."""
     numbers = class_numbers(checked_dataset("class_counts", dataset), "class_counts")
     names = dataset.class_names or range(int(numbers.max()) + 1)
     counts = np.bincount(numbers, minlength=len(names))

@@ -34,6 +34,7 @@ class SequentialSampler:
         return self._n
 
     def order(self, seed, epoch):
+        """Return the numbers of the images of an epoch, in their order."""
         return np.arange(self._n)
 
 
@@ -82,6 +83,7 @@ class WeightedSampler:
         return self._samples
 
     def order(self, seed, epoch):
+        """Return the numbers of the images of an epoch, as drawn."""
         generator = _generator(seed, epoch)
         if self.repeats:
             bounds = np.cumsum(self.weights / self.weights.sum())
@@ -119,6 +121,7 @@ class BalancedSampler:
         return self._samples
 
     def order(self, seed, epoch):
+        """Return the numbers of the images of an epoch, as drawn."""
         generator = _generator(seed, epoch)
         counts = np.full(len(self._members), self._samples // len(self._members))
         counts[generator.permutation(len(counts))[:self._samples % len(counts)]] += 1

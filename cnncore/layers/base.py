@@ -99,9 +99,12 @@ class Layer:
     trainable : bool
         False freezes the layer: its weights get no gradient, and its backward pass is left out of the program where
         nothing before it needs one. May be changed at any time.
+    dtype : "float32" or None
+        The type of weights and results; there is no other.
+    input_shape : tuple of int, optional
+        Of one sample; with it a layer can be the first of a Sequential model.
 
-    Subclasses override `build`, `lower` and `get_config`. Further keyword arguments that Keras knows are accepted where
-    they say what is so anyway (dtype="float32"), and input_shape, which a first layer in a Sequential model may have.
+    Subclasses override `build`, `lower` and `get_config`. Any further keyword argument is an error.
     """
 
     accepts_bytes = False  # does `lower` take uint8 values as they are?

@@ -117,12 +117,21 @@ class Conv2D(_Convolution):
 
 
 class DepthwiseConv2D(_Convolution):
-    """Convolution of every channel with its own `depth_multiplier` kernels; result channel ``c * depth_multiplier +
-    m``.
+    """Convolution of every channel with kernels of its own: ``y[n,i,j,c * depth_multiplier + m] = act(bias + sum
+    x[n, i*stride + r*dilation - pad, ..., c] * kernel[r,s,c,m])``.
 
-    Parameters are those of Conv2D, with depthwise_initializer and depthwise_regularizer in place of those of the
-    kernel, and without filters and groups.
-    The kernel has shape (rows, columns, channels, depth_multiplier).
+    Input (n, height, width, channels), output (n, new height, new width, channels * depth_multiplier), sizes as of
+    Conv2D. The kernel has shape (rows, columns, channels, depth_multiplier).
+
+    Parameters
+    ----------
+    kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer, bias_regularizer
+        As of Conv2D.
+    depth_multiplier : int
+        Kernels of each channel, default 1.
+    depthwise_initializer : Initializer or str
+        Of the kernels, default "glorot_uniform".
+    depthwise_regularizer : Regularizer, optional
     """
 
     def __init__(
@@ -179,7 +188,9 @@ class Conv2DTranspose(_Convolution):
 
     Parameters
     ----------
-    filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, ...
+    filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
+        As of Conv2D.
+    kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer
         As of Conv2D.
     output_padding : int or pair, optional
         Further rows and columns at the bottom and right; must be smaller than the strides.

@@ -6,6 +6,8 @@ from .base import Layer
 
 
 class _Pooling2D(Layer):
+    """Base of pooling over windows."""
+
     operation = None
 
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs):
@@ -59,12 +61,20 @@ class MaxPooling2D(_Pooling2D):
 
 
 class AveragePooling2D(_Pooling2D):
-    """The mean of each window, over the pixels inside the image. Parameters as of MaxPooling2D."""
+    """The mean of each window, over the pixels inside the image; shapes as of MaxPooling2D.
+
+    Parameters
+    ----------
+    pool_size, strides, padding, data_format
+        As of MaxPooling2D.
+    """
 
     operation = "avg_pool2d"
 
 
 class _GlobalPooling2D(Layer):
+    """Base of pooling over whole images."""
+
     operation = None
 
     def __init__(self, data_format=None, keepdims=False, **kwargs):
@@ -87,12 +97,24 @@ class _GlobalPooling2D(Layer):
 class GlobalAveragePooling2D(_GlobalPooling2D):
     """The mean of each channel over the image: (n, height, width, channels) to (n, channels), or (n, 1, 1, channels)
     with keepdims=True.
+
+    Parameters
+    ----------
+    data_format : None or "channels_last"
+    keepdims : bool
+        Default False.
     """
 
     operation = "avg_pool2d"
 
 
 class GlobalMaxPooling2D(_GlobalPooling2D):
-    """The largest value of each channel over the image; shapes as of GlobalAveragePooling2D."""
+    """The largest value of each channel over the image; shapes as of GlobalAveragePooling2D.
+
+    Parameters
+    ----------
+    data_format, keepdims
+        As of GlobalAveragePooling2D.
+    """
 
     operation = "max_pool2d"

@@ -9,7 +9,12 @@ from .base import Layer
 
 
 class Flatten(Layer):
-    """(n, ...) to (n, product of the rest). No data moves."""
+    """(n, ...) to (n, product of the rest). No data moves.
+
+    Parameters
+    ----------
+    data_format : None or "channels_last"
+    """
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -68,6 +73,7 @@ class ZeroPadding2D(Layer):
     ----------
     padding : int, (rows, columns) or ((top, bottom), (left, right))
         Default 1.
+    data_format : None or "channels_last"
     """
 
     def __init__(self, padding=(1, 1), data_format=None, **kwargs):
@@ -92,6 +98,8 @@ class Cropping2D(Layer):
     Parameters
     ----------
     cropping : int, (rows, columns) or ((top, bottom), (left, right))
+        Default 0. Something must be left.
+    data_format : None or "channels_last"
     """
 
     def __init__(self, cropping=((0, 0), (0, 0)), data_format=None, **kwargs):
@@ -117,6 +125,7 @@ class UpSampling2D(Layer):
     ----------
     size : int or pair
         Factors for rows and columns, default 2.
+    data_format : None or "channels_last"
     interpolation : "nearest" or "bilinear"
         "bilinear" interpolates between pixel centres; beyond the outermost centres it continues the border.
     """

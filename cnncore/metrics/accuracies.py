@@ -20,13 +20,13 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
 
 
 def categorical_accuracy(y_true, y_pred):
-    """Return whether the largest prediction is the largest target (one-hot), for each sample."""
+    """Return whether the largest of `y_pred` is the largest of `y_true` (one-hot), for each sample."""
     y_true, y_pred = same_shape("categorical_accuracy", y_true, y_pred)
     return nan_where_predicted(y_pred, np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1))
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
-    """Return whether the largest prediction is class `y_true`, for each sample.
+    """Return whether the largest of `y_pred` is that of class `y_true`, for each sample.
 
     A number that is no class, such as the -1 of ignored pixels, is never right; give those the weight 0.
     """
@@ -35,7 +35,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
 
 
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
-    """Return whether the class of `y_true` (one-hot) is among the `k` largest predictions, for each sample."""
+    """Return whether the class of `y_true` (one-hot) is among the `k` largest of `y_pred`, for each sample."""
     y_true, y_pred = same_shape("top_k_categorical_accuracy", y_true, y_pred)
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 

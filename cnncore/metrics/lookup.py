@@ -60,7 +60,7 @@ deserialize = _registry.deserialize
 
 
 def get(identifier):
-    """Return a metric for an instance, a class, a name, a config dict or a function; None for None.
+    """Return a metric for an identifier: an instance, a class, a name, a config dict or a function; None for None.
 
     Names are class names or their snake_case form ("F1Score", "f1_score") and "acc", "mse", "mae", "rmse", "bce".
     ``get("accuracy")`` is the elementwise `Accuracy`; which accuracy a model means depends on shapes: see `resolve`.
@@ -94,7 +94,14 @@ def resolve_accuracy(y_true_shape, y_pred_shape):
 
 
 def resolve(identifiers, y_true_shape, y_pred_shape):
-    """Return the metrics that ``compile(metrics=identifiers)`` means, each with its own name.
+    """Return the metrics that ``compile(metrics=identifiers)`` means, each with its own name; the shapes decide what
+    "accuracy" is.
+
+    Parameters
+    ----------
+    identifiers : list of str, Metric, type, dict or callable
+    y_true_shape, y_pred_shape : tuple
+        The first entry, the batch, may be None.
 
     A metric given by name is logged under that very name ("acc", "mse"), as in Keras. A name that comes twice
     gets a number: two Precision() are "precision" and "precision_1".

@@ -100,7 +100,7 @@ def build(model, **kwargs):
 
 
 def load_model(path, **kwargs):
-    """Load a model that `Model.save` wrote; the same function as `cnncore.load_model`, which documents the
+    """Load a model that `Model.save` wrote at `path`; the same function as `cnncore.load_model`, which documents the
     parameters."""
     from .. import load_model as load
 

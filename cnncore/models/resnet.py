@@ -53,6 +53,9 @@ def _bottleneck(x, filters, strides, shortcut, weight_decay, prefix):
     return layers.ReLU(name=f"{prefix}_relu3")(y)
 
 
+_WIDTHS = (64, 128, 256, 512)  # of the stages, in networks for ImageNet
+
+
 def _resnet(
     block, widths, depths, small, input_shape, classes, classifier_activation, weight_decay, name, shortcut="projection"
 ):
@@ -97,15 +100,7 @@ def ResNet18(
         (batch, height, width, channels) -> (batch, classes); 11,689,512 trainable parameters by default.
     """
     return _resnet(
-        _basic_block,
-        (64, 128, 256, 512),
-        (2, 2, 2, 2),
-        False,
-        input_shape,
-        classes,
-        classifier_activation,
-        weight_decay,
-        name,
+        _basic_block, _WIDTHS, (2, 2, 2, 2), False, input_shape, classes, classifier_activation, weight_decay, name
     )
 
 
@@ -126,15 +121,7 @@ def ResNet50(
         (batch, height, width, channels) -> (batch, classes); 25,557,032 trainable parameters by default.
     """
     return _resnet(
-        _bottleneck,
-        (64, 128, 256, 512),
-        (3, 4, 6, 3),
-        False,
-        input_shape,
-        classes,
-        classifier_activation,
-        weight_decay,
-        name,
+        _bottleneck, _WIDTHS, (3, 4, 6, 3), False, input_shape, classes, classifier_activation, weight_decay, name
     )
 
 
@@ -154,15 +141,7 @@ def ResNet18Cifar(
         (batch, height, width, channels) -> (batch, classes); 11,173,962 trainable parameters by default.
     """
     return _resnet(
-        _basic_block,
-        (64, 128, 256, 512),
-        (2, 2, 2, 2),
-        True,
-        input_shape,
-        classes,
-        classifier_activation,
-        weight_decay,
-        name,
+        _basic_block, _WIDTHS, (2, 2, 2, 2), True, input_shape, classes, classifier_activation, weight_decay, name
     )
 
 
@@ -229,7 +208,12 @@ def ResNet20(
     weight_decay=0.0,
     name="resnet20",
 ):
-    """ResNet-20 for small images: `resnet_cifar` of depth 20, which documents the parameters.
+    """ResNet-20 for small images: `resnet_cifar` of depth 20.
+
+    Parameters
+    ----------
+    input_shape, classes, classifier_activation, shortcut, weight_decay, name
+        As of `resnet_cifar`.
 
     Returns
     -------

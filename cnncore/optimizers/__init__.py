@@ -13,7 +13,9 @@ serialize, deserialize = _registry.serialize, _registry.deserialize
 
 
 def get(identifier):
-    """The Optimizer for a name ("sgd"), an object, a class or a configuration; ValueError lists the names."""
+    """The Optimizer for an identifier: a name ("sgd"), an object, a class or a configuration; ValueError lists the
+    names.
+    """
     optimizer = _registry.get(identifier)
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise ValueError(f"optimizer: must be a name or an Optimizer, got {identifier!r}")

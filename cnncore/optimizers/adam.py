@@ -78,7 +78,7 @@ class AdamW(Adam):
     ----------
     weight_decay : float
         Default 0.004.
-    others
+    learning_rate, beta_1, beta_2, epsilon, amsgrad, clipnorm, clipvalue, global_clipnorm, name
         As of Adam.
     """
 

@@ -368,7 +368,7 @@ deserialize = _registry.deserialize
 
 
 def get(identifier):
-    """Return a schedule for an instance, a config dict or a function of the step; None for None."""
+    """Return a schedule for an identifier: an instance, a config dict or a function of the step; None for None."""
     if isinstance(identifier, str):
         raise ValueError(
             f"learning-rate schedule: the identifier must be a schedule, a config dict or a function of "

@@ -39,7 +39,9 @@ serialize = _registry.serialize
 
 
 def deserialize(config, custom_objects=None):
-    """The unfitted preprocessing that `serialize` described; `restore` puts the arrays back."""
+    """The unfitted preprocessing that `serialize` described in `config`; `restore` puts the arrays back. The caller's own
+    classes are found by their names in `custom_objects`.
+    """
     return _registry.deserialize(config, custom_objects)
 
 

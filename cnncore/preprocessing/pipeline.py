@@ -109,6 +109,7 @@ class Pipeline(Preprocessor):
 
     @property
     def sample_shape(self):
+        """The shape of the samples that the first step was fitted on; None before."""
         return self._sample_shape or self.steps[0].sample_shape
 
     @sample_shape.setter

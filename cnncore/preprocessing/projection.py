@@ -130,6 +130,7 @@ class PCA(_Projection):
 
     @property
     def explained_variance_ratio(self):
+        """The share of the variance that each component explains, largest first."""
         return self.arrays["explained"].copy()
 
 
