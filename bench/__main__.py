@@ -13,6 +13,7 @@ COMMANDS = {
     "models": ("models", "training steps and inference of known networks, beside PyTorch, ONNX Runtime and OpenVINO"),
     "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, beside PyTorch"),
     "cifar10": ("cifar10", "ResNet-20 on CIFAR-10; its loss curve beside PyTorch's"),
+    "pipeline": ("pipeline", "photos to batches beside PyTorch's DataLoader, and their share of a training step"),
     "memory": ("memory", "peak memory of a training step, beside PyTorch"),
     "keras-scripts": ("keras_scripts", "two Keras scripts under Keras, and again with the import replaced"),
 }
