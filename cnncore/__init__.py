@@ -5,8 +5,18 @@ Train and run CNNs with the names of Keras 3; results are the same bits for any 
     import cnncore as cc
     from cnncore import layers
 
-    model = cc.Sequential([cc.Input((28, 28, 1)), layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(),
-    layers.Flatten(), layers.Dense(10)])
+    model = cc.Sequential(
+        [
+            cc.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=5)  # x: (n, 28, 28, 1) float32 or uint8; y: (n,) class numbers
+    model.save("model.cnn")
 """
 
 import importlib
@@ -22,6 +32,7 @@ _MODULES = (
     "batches",
     "callbacks",
     "checks",
+    "cli",
     "compiler",
     "config",
     "data",
@@ -38,7 +49,6 @@ _MODULES = (
     "regularizers",
     "serialization",
     "utils",
-    "cli",
 )
 _NAMES = {
     "Input": "model",
@@ -76,6 +86,7 @@ __all__ = [
     "Model",
     "Sequential",
     "activations",
+    "augment",
     "callbacks",
     "data",
     "datasets",
@@ -90,6 +101,7 @@ __all__ = [
     "models",
     "optimizers",
     "preprocessing",
+    "random",
     "regularizers",
     "set_exact",
     "set_isa",
