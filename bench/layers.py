@@ -2,9 +2,9 @@
 direct kernel and by the one that the engine chooses.
 
 The layers are the convolutions of the compared networks, each shape once, at the networks' batch sizes for training
-(for inference where they are not trained), and a list of shapes that are known to be hard. The results of each layer are
-checked before they are timed: sampled outputs against NumPy in float64, and the two gradients by the identities <y, g>
-= <x, backward_input(g)> = <w, backward_weight(x, g)>, y = conv(x, w). Operations are counted as those of direct
+(for inference where they are not trained), and a list of shapes that are known to be hard. The results of each layer
+are checked before they are timed: sampled outputs against NumPy in float64, and the two gradients by the identities
+<y, g> = <x, backward_input(g)> = <w, backward_weight(x, g)>, y = conv(x, w). Operations are counted as those of direct
 convolution, so Winograd's algorithm can pass the peak.
 """
 
@@ -202,7 +202,8 @@ class Operation:
         from cnncore import _core
 
         self.threads = threads
-        self.memory = [_core.Memory(max(64, n)) for n in (self.program.arena_bytes(threads), self.program.prepared_bytes)]
+        sizes = self.program.arena_bytes(threads), self.program.prepared_bytes
+        self.memory = [_core.Memory(max(_core.ALIGNMENT, size)) for size in sizes]
         self.bases[_core.ARENA], self.bases[_core.PREPARED] = (m.address for m in self.memory)
         self.program.run(self.bases, threads, _core.PREPARE | _core.COMPUTE)
         return self.result
@@ -317,9 +318,10 @@ def run(args):
             row.setdefault("chosen", row["direct"])
             rows.append(row)
             one, two = row["direct"], row["chosen"]
-            print(f"| {layer.name} | {which} | {1e3 * one['seconds']:.3f} | {one['share_of_peak']:.0%} | {two['kernel']} | "
-                  f"{1e3 * two['seconds']:.3f} | {layer.flops / two['seconds'] / 1e9:.0f} | {two['share_of_peak']:.0%} |",
-                  flush=True)
+            cells = (layer.name, which, f"{1e3 * one['seconds']:.3f}", f"{one['share_of_peak']:.0%}", two["kernel"],
+                     f"{1e3 * two['seconds']:.3f}", f"{layer.flops / two['seconds'] / 1e9:.0f}",
+                     f"{two['share_of_peak']:.0%}")
+            print(f"| {' | '.join(cells)} |", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)

@@ -53,7 +53,15 @@ def accept(what, name, difference, tolerance):
 
 
 def contestants(network, what, batch, peers, args):
-    """Candidates with the same weights, compared with ours: ({name: function}, {name: {quantity: difference}}, flops)."""
+    """Candidates with the same weights, compared with ours.
+
+    Returns
+    -------
+    candidates : dict of str to callable
+    differences : dict
+        {peer: {"logits", "loss" or "gradients": relative difference}}.
+    flops : int
+    """
     model = networks.build(network)
     flops = networks.flops(model, batch, what == "training")
     x, y = network.batch(batch, model.outputs[0].shape[-1])

@@ -36,7 +36,9 @@ def memory_ratio(row):
 
 
 def _milliseconds(seconds):
-    return f"{1e3 * seconds:.{max(0, 2 - len(str(int(1e3 * seconds)))) + 1}f}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+    """Three digits, all those before the point."""
+    found = 1e3 * seconds
+    return f"{found:.{max(0, 3 - len(str(int(found))))}f}"
 
 
 def markdown(rows):
