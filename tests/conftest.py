@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+import pytest
+
 sys.path.insert(0, os.path.dirname(__file__))  # `import reference`, `import op_cases` from any folder
 
 # Tests ask for more threads than there may be cores: a waiting thread must sleep, not spin. Read when OpenMP is loaded.
@@ -23,3 +25,11 @@ TEST_SCALE = float(os.environ.get("CNNCORE_TEST_SCALE", "1"))
 
 def pytest_report_header():
     return f"CNNCORE_TEST_SCALE={TEST_SCALE:g}"
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """Keras 3 on PyTorch; tests that compare with it are skipped where they are not installed."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    pytest.importorskip("torch")
+    return pytest.importorskip("keras", minversion="3")

@@ -86,12 +86,6 @@ def losses(*values, name="val_loss"):
     return [{name: value} for value in values]
 
 
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
-
-
 # the base, and the list
 
 

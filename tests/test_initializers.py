@@ -1,7 +1,6 @@
 """Initializers: moments and limits from their equations, names and configurations as Keras has them."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -42,12 +41,6 @@ RANDOM = [
 ]
 ALL = RANDOM + [Zeros, Ones, Constant, Identity]
 SHAPE = (3, 3, 64, 256)  # 147456 values; fan_in 576, fan_out 2304
-
-
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
 
 
 def assert_moments(values, variance):

@@ -1,7 +1,6 @@
 """Layers: names, arguments, defaults, shapes and values against Keras 3; shape rules; descriptions."""
 
 import inspect
-import os
 
 import numpy as np
 import pytest
@@ -72,13 +71,6 @@ NOT_THERE = {
 }
 # Deliberate differences: where MaxPooling2D has a default, AveragePooling2D has it too.
 DEFAULTS = {("AveragePooling2D", "pool_size")}
-
-
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    pytest.importorskip("torch")
-    return pytest.importorskip("keras", minversion="3")
 
 
 def _arguments(cls):

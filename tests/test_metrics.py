@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -11,12 +10,6 @@ from cnncore import metrics
 from cnncore.metrics import AUC, F1Score, Mean, Precision, Recall, Sum, resolve, resolve_accuracy
 
 N, K = 48, 7
-
-
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
 
 
 def softmax(x):

@@ -3,8 +3,6 @@
 Both have their own rounding, so twice the derived bound is allowed.
 """
 
-import os
-
 import numpy as np
 import pytest
 
@@ -21,12 +19,6 @@ PADS = {f"pad_{side}": 1 for side in ("top", "left", "bottom", "right")}
 @pytest.fixture(scope="module")
 def torch():
     return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
 
 
 def within_twice_the_bound(case, *peers):

@@ -1,7 +1,6 @@
 """Learning-rate schedules: values from their equations, end points, and Keras as a second opinion."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -34,12 +33,6 @@ CASES = [
     ("CosineDecayRestarts", {"initial_learning_rate": 0.2, "first_decay_steps": 6, "t_mul": 1.0, "m_mul": 0.5}),
     ("CosineDecayRestarts", {"initial_learning_rate": 0.2, "first_decay_steps": 5, "t_mul": 1.5, "alpha": 0.05}),
 ]
-
-
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
 
 
 @pytest.mark.parametrize("name, config", CASES)

@@ -22,12 +22,6 @@ def generators_left_as_they_were():
 # ------------------------------------------------------------------------------------------------- to_categorical
 
 
-@pytest.fixture(scope="module")
-def keras():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    return pytest.importorskip("keras")
-
-
 CATEGORICAL = [
     ([0, 2, 1], None),
     ([0, 2, 1], 5),

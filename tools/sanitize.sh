@@ -20,7 +20,7 @@ runtimes=$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.
 export ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:detect_stack_use_after_return=0:log_path=$copy/report
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$copy/report     # pytest would swallow what goes to stderr
 if [ $# = 0 ]; then
-    set -- -q -x -p no:cacheprovider tests/test_ops_*.py tests/test_model_file.py tests/test_training.py tests/test_graph.py
+    set -- -q -x -p no:cacheprovider tests/test_ops_*.py tests/test_model_file.py tests/test_training*.py tests/test_graph.py
 fi
 if ! PYTHONPATH="$copy" LD_PRELOAD="$runtimes" "$python" -m pytest "$@"; then
     cat "$copy"/report* 2> /dev/null || true
