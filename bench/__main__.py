@@ -14,6 +14,8 @@ COMMANDS = {
     "fashion-mnist": ("fashion_mnist", "a small network to 0.91 test accuracy in five epochs, beside PyTorch"),
     "cifar10": ("cifar10", "ResNet-20 on CIFAR-10; its loss curve beside PyTorch's"),
     "pipeline": ("pipeline", "photos to batches beside PyTorch's DataLoader, and their share of a training step"),
+    "scan": ("scan", "files per second and memory of scanning a folder of 100,000 images"),
+    "startup": ("startup", "from the start of Python to the first prediction of MobileNetV2, beside the peers"),
     "memory": ("memory", "peak memory of a training step, beside PyTorch"),
     "keras-scripts": ("keras_scripts", "two Keras scripts under Keras, and again with the import replaced"),
 }
@@ -24,7 +26,8 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--threads", type=int, default=timing.cpu_count(), help="of each side (default: %(default)s)")
+        command.add_argument("--threads", type=int, default=timing.cpu_count(),
+                             help="of each side (default: %(default)s)")
         # The modules import no engine at the top, so that --threads can be set before one is loaded.
         imported = importlib.import_module(f".{module}", __package__)
         imported.add_arguments(command)

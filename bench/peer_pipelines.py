@@ -1,8 +1,8 @@
 """The input pipelines that cnncore's is compared with: PyTorch's DataLoader over two data sets of photos.
 
-Both do what torchvision's reference recipe does: random resized crop, flip, and brightness, contrast and saturation in a
-random order; one with Pillow, written as torchvision writes it, one with albumentations, which works on OpenCV. Images
-are handed out as bytes; `as_floats` adds ToTensor's conversion to float32 with the channels first.
+Both do what torchvision's reference recipe does: random resized crop, flip, and brightness, contrast and saturation in
+a random order; one with Pillow, written as torchvision writes it, one with albumentations, which works on OpenCV.
+Images are handed out as bytes; `as_floats` adds ToTensor's conversion to float32 with the channels first.
 """
 
 import math

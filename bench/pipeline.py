@@ -3,7 +3,8 @@
 Random resized crop, flip and colour jitter to 224x224: cnncore's Loader with threads; PyTorch's DataLoader with as many
 processes, the transforms done with Pillow, as torchvision does them, and with albumentations where it is installed.
 Each candidate walks over all photos in turn; all draw crops from the same distribution. Then training steps on all
-threads: with batches made ahead, and fed by the Loader from the same photos; for ResNet-20 on CIFAR-10, by BatchAugment.
+threads: with batches made ahead, and fed by the Loader from the same photos; for ResNet-20 on CIFAR-10, by
+BatchAugment.
 """
 
 import functools
@@ -14,8 +15,9 @@ import numpy as np
 
 from . import timing
 
+PACKAGES = ("cnncore", "pillow", "numpy", "torch", "albumentations", "opencv-python-headless")
 JITTER = 0.4
-TOLERANCE = 3.0  # grey levels, mean difference of one picture: roundings between the steps, OpenCV resizes without averaging
+TOLERANCE = 3.0  # grey levels, mean difference of one picture: peers round between steps, OpenCV does not average
 CIFAR_RECIPE = {"flip": 0.5, "shift": 4, "cutout": 16}
 
 
@@ -161,7 +163,7 @@ def run(args):
     if not os.path.isdir(folder):
         raise SystemExit(f'pipeline: there is no folder "{folder}"; give --photos, or set CNNCORE_DATA')
     photos = data.ImageFolder(folder)
-    print(timing.environment(args.threads, ("cnncore", "pillow", "numpy", "torch", "albumentations", "opencv-python-headless")))
+    print(timing.environment(args.threads, PACKAGES))
     if args.what != "steps":
         compare_pipelines(photos, args)
     if args.what != "pipeline":

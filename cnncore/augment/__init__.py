@@ -14,6 +14,8 @@
     moved = pipeline(image, mask=mask, boxes=boxes, keypoints=points)
     stored = augment.serialize(pipeline)                         # plain data; augment.deserialize(stored)
 
+    recipe = augment.BatchAugment(flip=0.5, shift=4, cutout=16)  # small images in memory, in one pass of the engine
+
 Parameters are ranges, (smallest, largest), drawn uniformly; what a single number stands for is said at each class.
 `p` is the probability with which a transform is done at all.
 """
@@ -21,6 +23,7 @@ Parameters are ranges, (smallest, largest), drawn uniformly; what a single numbe
 from ..registry import Registry
 from . import draws
 from .base import Augmented, Sample, Transform
+from .batch import BatchAugment
 from .color import (AutoContrast, Brightness, ColorJitter, Contrast, Equalize, Gamma, GaussianBlur, Grayscale, Hue,
                     JpegQuality, Posterize, Saturation, Sharpness, Solarize)
 from .compose import Compose, Identity, LabelWarning, OneOf, RandomApply, check
@@ -39,10 +42,10 @@ _TRANSFORMS = (
     Perspective, Posterize, RandAugment, RandomApply, RandomCrop, RandomErasing, RandomResizedCrop, Resize, Rotation,
     SaltAndPepperNoise, Saturation, Scale, Sharpness, Shear, Solarize, SpeckleNoise, Stretch, Translation, Transpose,
     TrivialAugment, VerticalFlip)
-_REGISTRY = Registry("augmentation", (*_TRANSFORMS, CutMix, MixUp))
+_REGISTRY = Registry("augmentation", (*_TRANSFORMS, BatchAugment, CutMix, MixUp))
 
 __all__ = sorted([cls.__name__ for cls in _TRANSFORMS] + [
-    "Augmented", "CutMix", "LabelWarning", "MixUp", "Sample", "Transform", "check", "cutmix", "deserialize", "get",
+    "Augmented", "BatchAugment", "CutMix", "LabelWarning", "MixUp", "Sample", "Transform", "check", "cutmix", "deserialize", "get",
     "mixup", "serialize"])
 
 
