@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "src_c" / "kernels"
-MULTIPLY_ADDS = 8  # an innermost loop with so many is a hot one
+ARITHMETIC = 8  # an innermost loop with so many multiply-adds, additions and products of vectors is a hot one
 
 
 # ---- objects ----
@@ -190,32 +190,33 @@ def innermost_loops(instructions):
 
 
 class HotLoop:
-    """An innermost loop with many multiply-adds.
+    """An innermost loop with much arithmetic.
 
     Attributes
     ----------
     function : str
     address, length : int
         Of the first instruction; number of instructions.
-    multiply_adds : int
+    arithmetic : int
+        Multiply-adds, additions, subtractions and products of vectors of float32.
     vectors, addresses : int
         Instructions that read or write the stack: with vector registers, and all others.
     """
 
     def __init__(self, function, loop, frame_pointer):
         self.function, self.address, self.length = function, loop[0].address, len(loop)
-        self.multiply_adds = sum(is_multiply_add(i) for i in loop)
+        self.arithmetic = sum(is_arithmetic(i) for i in loop)
         stack = stack_accesses(loop, frame_pointer)
         self.vectors = sum("mm" in i.operands for i in stack)
         self.addresses = len(stack) - self.vectors
 
     def __str__(self):
-        return (f"{self.function} at {self.address:x}: {self.length} instructions, {self.multiply_adds} multiply-adds, "
+        return (f"{self.function} at {self.address:x}: {self.length} instructions, {self.arithmetic} of arithmetic, "
                 f"on the stack {self.vectors} vectors, {self.addresses} addresses")
 
 
-def is_multiply_add(instruction):
-    return re.match(r"vfn?m(add|sub)", instruction.mnemonic) is not None
+def is_arithmetic(instruction):
+    return re.match(r"v(fn?m(add|sub)\d+|add|sub|mul)ps$", instruction.mnemonic) is not None
 
 
 def is_avx(instruction):
@@ -237,7 +238,7 @@ def hot_loops(path):
     for name, instructions in functions(path):
         frame_pointer = any(i.mnemonic.startswith("mov") and i.operands == "%rsp,%rbp" for i in instructions)
         loops = [HotLoop(name, loop, frame_pointer) for loop in innermost_loops(instructions)]
-        found += [loop for loop in loops if loop.multiply_adds >= MULTIPLY_ADDS]
+        found += [loop for loop in loops if loop.arithmetic >= ARITHMETIC]
     return found
 
 
