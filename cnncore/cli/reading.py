@@ -50,9 +50,10 @@ class Walk:
 
 @contextlib.contextmanager
 def without_warnings():
-    """What a loader skips is reported at the end instead of in a warning for each file."""
+    """What a loader skips, and Pillow warns of, is reported in a line for each file instead."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Loader: skipped")
+        warnings.filterwarnings("ignore", r"Image size .* exceeds limit")
         yield
 
 

@@ -1,6 +1,6 @@
 """cnncore show: a look at the data."""
 
-from . import arguments, augmentation
+from . import arguments, augmentation, reading
 from . import data as data_module
 
 HELP = "look at a data set: a sheet of its images, before and after augmentation, and what is wrong with it"
@@ -65,7 +65,8 @@ def run(args):
             + ", ".join(f"{k} {n:,}" for k, n in counts.items())
         )
     if not args.no_check:
-        parts = _checked(parts)
+        with reading.without_warnings():
+            parts = _checked(parts)
     shown = next(iter(parts.values()))
     if transform is None:
         count = min(args.count or 36, len(shown))
