@@ -157,3 +157,142 @@ def test_every_command_has_arguments_and_help(capsys):
     with pytest.raises(SystemExit):
         command_line.main(["cifar10", "--threads", "0"])
     assert "--threads must be at least 1" in capsys.readouterr().err
+
+
+def test_blocks_take_turns_and_give_their_medians():
+    from bench import timing
+
+    now, calls = [0.0], []
+
+    def candidate(name, seconds):
+        def call():
+            calls.append(name)
+            now[0] += next(seconds)
+        return call
+
+    # The short one: a call before each block, then calls until a block of 4 is full.
+    short = iter([9, 1, 1, 1, 1, 9, 1, 2, 3])
+    found = timing.race({"short": candidate("short", short), "long": candidate("long", iter([5, 5, 7]))}, rounds=1,
+                        block_s=4, settle_s=0, clock=lambda: now[0])
+    assert found["short"].seconds == [2] and found["long"].seconds == [7]
+    assert calls == ["short"] * 5 + ["long"] * 2 + ["short"] * 4 + ["long"]
+    with pytest.raises(ValueError, match="rounds must be at least 1"):
+        timing.race({}, rounds=0)
+
+
+ROW = {"network": "lenet", "what": "training", "batch": 64, "threads": 2, "flops": 1e9, "peak_flops_per_second": 4e11,
+       "seconds": {"cnncore": [0.004, 0.005, 0.009], "A": [0.02], "B": [0.01, 0.011, 0.009]}, "differences": {},
+       "memory_bytes": {"cnncore": 30 << 20, "A": 60 << 20, "B": 40 << 20}}
+
+
+def test_ratio_is_to_the_best_peer_of_the_row():
+    from bench import table
+
+    assert table.best_peer(ROW) == ("B", 0.01) and table.ratio(ROW) == 2 and table.memory_ratio(ROW) == 0.75
+    alone = {**ROW, "what": "inference", "seconds": {"cnncore": [0.0123]}, "memory_bytes": {}}
+    assert table.best_peer(alone) is None and table.ratio(alone) is None and table.memory_ratio(alone) is None
+    training, inference = table.markdown([ROW, alone]).split("\n\n")
+    assert training.splitlines()[-1] == (
+        "| lenet, 64 | 5.00 | 12,800 | 200 | 50% | 20.0 | **10.0** | 2.00 | 30 | 0.75 |")
+    assert inference.splitlines()[-1] == "| lenet, 64 | 12.3 | 5,203 | 81 | 20% |  |"
+
+
+def test_operations_of_a_network_are_counted():
+    """LeNet by hand: two 3x3 convolutions and two dense layers."""
+    from bench import networks
+
+    model = networks.build(networks.NETWORKS["lenet"])
+    first = 2 * 28 * 28 * 9 * 32
+    forward = first + 2 * 14 * 14 * 9 * 32 * 64 + 2 * 7 * 7 * 64 * 128 + 2 * 128 * 10
+    assert networks.flops(model, 3, training=False) == 3 * forward
+    assert networks.flops(model, 3, training=True) == 3 * (3 * forward - first)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20", "mobilenet_v2", "squeezenet"])
+def test_the_onnx_file_computes_the_same(name):
+    onnx = pytest.importorskip("onnx")
+    reference = pytest.importorskip("onnx.reference")
+    from bench import networks, onnx_file
+    from bench.networks import Network
+
+    network = networks.NETWORKS[name]
+    size = 64 if network.shape[0] == 224 else network.shape[0]
+    network = Network(name, (size, size, network.shape[2]), arguments=network.arguments)
+    model = networks.build(network)
+    x, _ = network.batch(1, 10)
+    proto = onnx_file.convert(model, 1)
+    assert isinstance(proto, onnx.ModelProto)
+    (found,) = reference.ReferenceEvaluator(proto).run(None, {"images": x.transpose(0, 3, 1, 2).copy()})
+    ours = np.asarray(model.predict_on_batch(x))
+    assert np.abs(found - ours).max() <= 1e-3 * np.abs(ours).max()
+
+
+def test_the_onnx_file_refuses_what_it_cannot_say():
+    pytest.importorskip("onnx")
+    import cnncore as cc
+    from bench import onnx_file
+    from cnncore import layers
+
+    inputs = cc.Input(shape=(8, 8, 3))
+    model = cc.Model(inputs, layers.Activation("tanh", name="odd")(layers.Flatten()(inputs)))
+    with pytest.raises(ValueError, match='onnx_file "odd": the operation must be one that is translated here'):
+        onnx_file.convert(model, 1)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])
+def test_gradients_of_both_sides_are_compared_in_one_layout(name):
+    pytest.importorskip("torch")
+    from bench import engines, models, networks
+
+    network = networks.NETWORKS[name]
+    model = networks.build(network)
+    x, y = network.batch(4, 10)
+    args = type("Arguments", (), {"threads": 1, "compile": False})
+    trainers = engines.load("pytorch").training(network, model, x, y, args)
+    trainers |= engines.load("cnncore").training(network, model, x, y, args)
+    losses = {key: float(trainer.step()) for key, trainer in trainers.items()}
+    ours = trainers["cnncore"].gradients()
+    assert len(trainers) == 3
+    for key, trainer in trainers.items():
+        assert losses[key] == pytest.approx(losses["cnncore"], rel=1e-4)
+        assert models.distance(trainer.gradients(), ours) <= models.GRADIENT_TOLERANCE
+    wrong = {**ours, "predictions": [-a for a in ours["predictions"]]}
+    assert models.distance(wrong, ours) > models.GRADIENT_TOLERANCE
+    with pytest.raises(SystemExit, match="must agree to 0.02, they differ by 3.0e-02"):
+        models.accept("gradients", "PyTorch", 0.03, models.GRADIENT_TOLERANCE)
+
+
+def test_layers_of_a_network_are_its_convolutions_each_once():
+    from bench import layers, networks
+
+    found = layers.of_network(networks.NETWORKS["resnet20"], 128)
+    assert [layer.name for layer in found] == [
+        "32x32, 3 to 16, 3x3, batch 128", "32x32, 16 to 16, 3x3, batch 128", "32x32, 16 to 32, 3x3 stride 2, batch 128",
+        "16x16, 32 to 32, 3x3, batch 128", "32x32, 16 to 32, 1x1 stride 2, batch 128",
+        "16x16, 32 to 64, 3x3 stride 2, batch 128", "8x8, 64 to 64, 3x3, batch 128",
+        "16x16, 32 to 64, 1x1 stride 2, batch 128"]
+    assert found[0].passes == ("forward", "backward_weight") and found[1].passes == layers.PASSES
+    assert found[2].y == (128, 16, 16, 32) and found[2].flops == 2 * 128 * 16 * 16 * 32 * 9 * 16
+
+
+@pytest.mark.parametrize("kind, kernel, groups", [("conv2d", (3, 3, 4, 6), 1), ("conv2d", (3, 3, 2, 6), 2),
+                                                  ("depthwise_conv2d", (3, 3, 4, 2), 1)])
+def test_the_check_of_a_layer_finds_wrong_results(kind, kernel, groups):
+    from bench import layers
+    from cnncore import _core
+
+    layer = layers.Layer(kind, (2, 7, 7, 4), kernel, 2, (1, 1, 1, 1), groups)
+    x, w, grad_y = layers.operands(layer)
+    passes = layers.operations(layer, x, w, grad_y, _core.get_isa(), exact=False)
+    layers.check(layer, passes, threads=1)
+    passes["forward"].prepare = lambda threads: passes["forward"].result.__imul__(np.float32(1.01))
+    with pytest.raises(AssertionError, match="forward is wrong"):
+        layers.check(layer, passes, threads=1)
+
+
+def test_a_missing_peer_is_left_out_with_a_line(monkeypatch, capsys):
+    from bench import engines, models
+
+    monkeypatch.setattr(engines.load("openvino"), "PACKAGES", ("no_such_package",))
+    assert models.installed_peers(["openvino"]) == []
+    assert capsys.readouterr().out == "openvino: left out, as no_such_package is not installed\n"
