@@ -32,7 +32,29 @@ def conv_bn(x, filters, kernel_size, strides=1, *, weight_decay=0.0, conv, bn):
     return batch_norm(x, name=bn)
 
 
+def conv_relu(x, filters, kernel_size, *, weight_decay=0.0, name, **arguments):
+    """Convolution with bias and ReLU, without normalisation."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        activation="relu",
+        kernel_initializer="he_normal",
+        kernel_regularizer=decay(weight_decay),
+        name=name,
+        **arguments,
+    )(x)
+
+
+def dense_relu(x, units, *, weight_decay=0.0, dropout=0.0, name, dropout_name="dropout"):
+    """Hidden dense layer with ReLU, then dropout where its rate is not 0."""
+    x = layers.Dense(
+        units, activation="relu", kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay), name=name
+    )(x)
+    return layers.Dropout(dropout, name=dropout_name)(x) if dropout else x
+
+
 def batch_norm(x, *, name):
+    """Batch normalisation with torchvision's momentum and epsilon."""
     return layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
 
 

@@ -4,7 +4,7 @@ LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document rec
 """
 
 from .. import Input, Model, layers
-from .blocks import classifier, decay
+from .blocks import classifier, conv_relu, decay, dense_relu
 
 
 def LeNet(
@@ -28,22 +28,10 @@ def LeNet(
     inputs = Input(shape=input_shape, name="image")
     x = inputs
     for i, filters in enumerate((32, 64), start=1):
-        x = layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_regularizer=decay(weight_decay),
-            name=f"conv{i}",
-        )(x)
+        x = conv_relu(x, filters, 3, padding="same", weight_decay=weight_decay, name=f"conv{i}")
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(
-        128, activation="relu", kernel_initializer="he_normal", kernel_regularizer=decay(weight_decay), name="dense"
-    )(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
+    x = dense_relu(x, 128, weight_decay=weight_decay, dropout=dropout, name="dense")
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 

@@ -6,7 +6,7 @@ the same accuracy.
 """
 
 from .. import Input, Model, layers
-from .blocks import decay
+from .blocks import conv_relu
 
 # Stem (filters, kernel), then the body: "pool", or the squeeze and expand channels of a fire module.
 VERSIONS = {
@@ -21,25 +21,13 @@ VERSIONS = {
 }
 
 
-def _conv(x, filters, kernel_size, weight_decay, name, **kwargs):
-    return layers.Conv2D(
-        filters,
-        kernel_size,
-        activation="relu",
-        kernel_initializer="he_normal",
-        kernel_regularizer=decay(weight_decay),
-        name=name,
-        **kwargs,
-    )(x)
-
-
 def _fire(x, squeeze, expand, weight_decay, prefix):
     """A 1x1 convolution to few channels, then 1x1 and 3x3 convolutions side by side."""
-    x = _conv(x, squeeze, 1, weight_decay, f"{prefix}_squeeze")
+    x = conv_relu(x, squeeze, 1, weight_decay=weight_decay, name=f"{prefix}_squeeze")
     return layers.Concatenate(name=f"{prefix}_concat")(
         [
-            _conv(x, expand, 1, weight_decay, f"{prefix}_expand1x1"),
-            _conv(x, expand, 3, weight_decay, f"{prefix}_expand3x3", padding="same"),
+            conv_relu(x, expand, 1, weight_decay=weight_decay, name=f"{prefix}_expand1x1"),
+            conv_relu(x, expand, 3, weight_decay=weight_decay, name=f"{prefix}_expand3x3", padding="same"),
         ]
     )
 
@@ -86,7 +74,7 @@ def SqueezeNet(
         raise ValueError(f'SqueezeNet: version must be "1.0" or "1.1", got {version!r}')
     (filters, kernel_size), body = VERSIONS[version]
     inputs = Input(shape=input_shape, name="image")
-    x = _conv(inputs, filters, kernel_size, weight_decay, "stem_conv", strides=2)
+    x = conv_relu(inputs, filters, kernel_size, weight_decay=weight_decay, name="stem_conv", strides=2)
     fires = pools = 0
     for item in body:
         if item == "pool":
@@ -97,7 +85,7 @@ def SqueezeNet(
             x = _fire(x, *item, weight_decay, f"fire{fires}")
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    x = _conv(x, classes, 1, weight_decay, "classifier_conv")
+    x = conv_relu(x, classes, 1, weight_decay=weight_decay, name="classifier_conv")
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     outputs = layers.Activation(classifier_activation or "linear", name="predictions")(x)
     return Model(inputs, outputs, name=name)

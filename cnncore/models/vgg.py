@@ -4,7 +4,7 @@ Simonyan, Zisserman, "Very deep convolutional networks for large-scale image rec
 """
 
 from .. import Input, Model, layers
-from .blocks import classifier, conv_bn, decay
+from .blocks import classifier, conv_bn, conv_relu, dense_relu
 
 
 def VGG16(
@@ -33,27 +33,13 @@ def VGG16(
     x = inputs
     for stage, (filters, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
         for i in range(1, depth + 1):
-            x = layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                kernel_regularizer=decay(weight_decay),
-                name=f"stage{stage}_conv{i}",
-            )(x)
+            x = conv_relu(x, filters, 3, padding="same", weight_decay=weight_decay, name=f"stage{stage}_conv{i}")
         x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
     for i in (1, 2):
-        x = layers.Dense(
-            4096,
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_regularizer=decay(weight_decay),
-            name=f"dense{i}",
-        )(x)
-        if dropout:
-            x = layers.Dropout(dropout, name=f"dropout{i}")(x)
+        x = dense_relu(
+            x, 4096, weight_decay=weight_decay, dropout=dropout, name=f"dense{i}", dropout_name=f"dropout{i}"
+        )
     return Model(inputs, classifier(x, classes, classifier_activation, weight_decay=weight_decay), name=name)
 
 
