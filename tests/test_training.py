@@ -120,6 +120,14 @@ def test_one_epoch_sees_every_sample_once_in_a_new_order():
     assert sorted(first) == sorted(second) == list(values) and (first != second).any() and (first != values).any()
 
 
+def test_a_refused_fit_changes_nothing():
+    refused, other = compiled(), compiled()
+    with pytest.raises(ValueError, match="labels must be 0 to 2"):
+        refused.fit(X, LABELS + 3, seed=7)
+    histories = [model.fit(X, LABELS, batch_size=16, epochs=2, verbose=0).history for model in (refused, other)]
+    assert histories[0] == histories[1]
+
+
 # ---- single batches ----
 
 

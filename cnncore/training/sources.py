@@ -18,17 +18,16 @@ class ArraySource:
     data : Batch
         All samples.
     batch_size : int or None
-    shuffle : bool
-    generator : numpy.random.Generator
-        Of the order, where shuffled.
+    generator : numpy.random.Generator or None
+        Of a new order in each epoch; None keeps theirs.
     """
 
-    def __init__(self, data, batch_size, shuffle=False, generator=None):
+    def __init__(self, data, batch_size, generator=None):
         self._lengths = len(data.inputs), len(data.targets), len(data.raw_targets)
         self._weighted = [weight is not None for weight in data.weights]
         arrays = [array for group in data for array in group if array is not None]
         size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        self._batches = batches.ArrayBatches(arrays, len(data.inputs), size, shuffle, generator)
+        self._batches = batches.ArrayBatches(arrays, len(data.inputs), size, generator is not None, generator)
         self.steps = len(self._batches)
 
     def batches(self):
@@ -78,8 +77,10 @@ class Epochs:
             yield batch
 
 
-def training_source(model, x, y, batch_size, shuffle, class_weight, sample_weight, validation_split):
-    """(source of training batches, source of the held-out part or None) of what fit() was given."""
+def training_source(model, x, y, batch_size, generator, class_weight, sample_weight, validation_split):
+    """(source of training batches, source of the held-out part or None) of what fit() was given; `generator` is that of
+    the order, or None.
+    """
     if batches.is_iterable_of_batches(x, y):
         refuse_with_iterable(
             model, batch_size=batch_size, sample_weight=sample_weight, validation_split=validation_split or None
@@ -87,7 +88,7 @@ def training_source(model, x, y, batch_size, shuffle, class_weight, sample_weigh
         return IterableSource(model, x, class_weight), None
     data = _checked_arrays(model, x, y, sample_weight, class_weight)
     if not validation_split:
-        return ArraySource(data, batch_size, shuffle, model._shuffle_generator), None
+        return ArraySource(data, batch_size, generator), None
     n = len(data.inputs[0])
     cut = math.floor(n * (1 - validation_split))
     if not 0 < cut < n:
@@ -95,7 +96,7 @@ def training_source(model, x, y, batch_size, shuffle, class_weight, sample_weigh
             f'model "{model.name}": validation_split={validation_split} of {n} samples leaves one part empty'
         )
     training, held_out = _samples(data, slice(cut)), _samples(data, slice(cut, None))
-    return ArraySource(training, batch_size, shuffle, model._shuffle_generator), ArraySource(held_out, batch_size)
+    return ArraySource(training, batch_size, generator), ArraySource(held_out, batch_size)
 
 
 def validation_source(model, data, batch_size):

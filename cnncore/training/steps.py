@@ -28,11 +28,6 @@ class Steps:
         self.optimizer, self.compiled_losses = None, []
         self._total = metrics.Mean(name="loss")
 
-    def _set_seed(self, seed):
-        """Begin the sequences of dropout, noise and shuffling anew."""
-        self._step_seed = random.next_seed() if seed is None else random.checked_seed(seed, 64)
-        self._shuffle_generator = np.random.Generator(np.random.PCG64(self._step_seed))
-
     # -- programs --
 
     def _forget_programs(self):
@@ -192,6 +187,12 @@ class Steps:
                 name = plan.names[metric]
                 logs[f"{plan.name}_{name}" if several else name] = metric.result()
         return logs
+
+
+def randomness(seed):
+    """(the seed of dropout and noise, the generator of the order of samples) that follow from a seed."""
+    seed = random.next_seed() if seed is None else random.checked_seed(seed, 64)
+    return seed, np.random.Generator(np.random.PCG64(seed))
 
 
 def _bind(executable, inputs, output_shapes):

@@ -9,7 +9,7 @@ from ..progress import ProgressBar
 from . import sources
 from .conversion import checked_batch, engine_batch
 from .output_loss import output_losses
-from .steps import Steps
+from .steps import Steps, randomness
 
 
 class Trainer(Steps):
@@ -50,7 +50,7 @@ class Trainer(Steps):
             raise ValueError(f"{owner}: optimizer must not be None")
         names = self.output_names if self.built else ["output"]
         plans = output_losses(owner, names, loss, loss_weights, metrics, weighted_metrics)
-        self._set_seed(seed)
+        self._step_seed, self._shuffle_generator = randomness(seed)
         self.optimizer, self.compiled_losses = chosen, plans
         self._compile_arguments = dict(
             loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics
@@ -151,13 +151,14 @@ class Trainer(Steps):
         rule = "be in 0 to 1 (1 not included)"
         split = checks.number(owner, "validation_split", validation_split, rule, lambda v: 0 <= v < 1)
         shuffle = checks.boolean(owner, "shuffle", shuffle)
-        if seed is not None:
-            self._set_seed(seed)
+        split = split if validation_data is None else 0.0
+        step_seed, generator = (self._step_seed, self._shuffle_generator) if seed is None else randomness(seed)
         source, validation = sources.training_source(
-            self, x, y, batch_size, shuffle, class_weight, sample_weight, split if validation_data is None else 0.0
+            self, x, y, batch_size, generator if shuffle else None, class_weight, sample_weight, split
         )
         if validation_data is not None:
             validation = sources.validation_source(self, validation_data, validation_batch_size or batch_size)
+        self._step_seed, self._shuffle_generator = step_seed, generator
         steps = steps_per_epoch if steps_per_epoch is not None else source.steps
         callback_list = callbacks_module.CallbackList(
             callbacks, add_history=True, model=self, verbose=verbose, epochs=epochs, steps=steps
