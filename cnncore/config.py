@@ -36,8 +36,8 @@ def set_exact(exact):
     ----------
     exact : bool
         True keeps to direct convolutions. False, the default, lets 3x3 convolutions with stride 1 use Winograd's
-        algorithm where it is faster. Its results differ in the last digits: errors are about twice those of a direct sum
-        in the results, four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it
+        algorithm where it is faster. Its results differ in the last digits: errors are about twice those of a direct
+        sum in the results, four times in the weight gradients, and a NaN or infinity spreads to the 4x4 tiles that it
         touches.
     """
     _core.set_exact(exact)

@@ -295,7 +295,9 @@ class Model(Trainer, Reports, Layer):
 
     @classmethod
     def from_config(cls, config):
-        """The model that get_config described in `config`. Raises ValueError where the description does not hold together."""
+        """The model that get_config described in `config`. Raises ValueError where the description does not hold
+        together.
+        """
         from .serialization import layer_from_config
 
         name = config.get("name")
@@ -341,8 +343,8 @@ class Model(Trainer, Reports, Layer):
         serialization.save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath, overwrite=True):
-        """Write the weights alone, atomically, to the file `filepath`, in the layout of save; overwrite=False: an existing
-        file is an error.
+        """Write the weights alone, atomically, to the file `filepath`, in the layout of save; overwrite=False: an
+        existing file is an error.
         """
         from . import serialization
 

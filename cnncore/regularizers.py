@@ -85,8 +85,8 @@ def deserialize(config):
 
 
 def get(identifier):
-    """Return a regularizer for an identifier: an instance, a class, a name ("l1", "l2", "l1l2") or a config dict; None for
-    None.
+    """Return a regularizer for an identifier: an instance, a class, a name ("l1", "l2", "l1l2") or a config dict; None
+    for None.
 
     Only L1, L2 and L1L2 are accepted: the gradient is computed in C, and an arbitrary function has none there.
     """

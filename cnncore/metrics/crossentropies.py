@@ -21,8 +21,8 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
 
 
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
-    """Return ``-log(p[y_true])``, in nats, 0 where `y_true` is `ignore_class`; p follows from `y_pred`, `from_logits` and
-    `axis` as in `categorical_crossentropy`.
+    """Return ``-log(p[y_true])``, in nats, 0 where `y_true` is `ignore_class`; p follows from `y_pred`, `from_logits`
+    and `axis` as in `categorical_crossentropy`.
     """
     labels, y_pred = class_numbers("sparse_categorical_crossentropy", y_true, np.moveaxis(np.asarray(y_pred), axis, -1))
     kept = np.ones(labels.shape, bool) if ignore_class is None else labels != ignore_class
