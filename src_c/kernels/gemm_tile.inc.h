@@ -11,6 +11,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
+    uintptr_t ahead = (uintptr_t)t->ahead;
+    const uintptr_t ahead_step = (uintptr_t)t->ahead_step * sizeof(float);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
@@ -20,6 +22,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 #pragma GCC unroll 4
         for (; c + STEP <= channels; c += STEP) {
             vf column[STEP][VECTORS];
+#pragma GCC unroll 4
+            for (int k = 0; k < STEP; k++, ahead += ahead_step) __builtin_prefetch((const void *)ahead, 0, 2);
 #pragma GCC unroll 4
             for (int k = 0; k < STEP; k++)
 #pragma GCC unroll 4

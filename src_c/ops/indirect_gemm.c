@@ -9,6 +9,9 @@ enum {
     WEIGHT_BLOCK_BYTES = 600 << 10,   /* of L2, for one block of weights */
     MAX_BLOCK = 512,                  /* input channels in a block */
     UNITS = 16,                       /* pieces of work wanted, for so many threads */
+    /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
+     * it has weights of its own and reads all pixels */
+    MANY_PIXELS = 128,
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -30,23 +33,29 @@ _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 typedef struct phase {
     cnn_conv2d_axis h, w;
     int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
+    int by_chunks;                          /* a thread takes all ranges of its chunks, else all chunks of its ranges */
     int64_t image_groups, map_chunks;       /* with images_first: chunks = image_groups * map_chunks */
 } phase;
 
 static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
     const cnn_conv2d_geometry *g = &p->g;
     phase f = {.h = cnn_conv2d_axis_h(g, phase_h), .w = cnn_conv2d_source_axis_w(g, p->merged, phase_w)};
-    int64_t most = panels->rows > CHUNK_PIXELS ? panels->rows : CHUNK_PIXELS / panels->rows * panels->rows;
-    int64_t all_panels = (int64_t)panels->count * g->groups;
+    const int64_t all_panels = (int64_t)panels->count * g->groups;
     f.taps = (int64_t)f.h.taps * f.w.taps;
     f.map = (int64_t)f.h.count * f.w.count;
-    int64_t pixels = g->images * f.map;
+    const int64_t pixels = g->images * f.map, most = cnn_max(panels->rows, CHUNK_PIXELS / panels->rows * panels->rows);
     f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
     int64_t chunks = cnn_ceil_div(pixels, most);
-    f.ranges = cnn_min(all_panels, cnn_ceil_div(UNITS, chunks));
-    chunks = cnn_max(chunks, cnn_ceil_div(UNITS, f.ranges));
-    if (chunks < 4 * UNITS) chunks = cnn_round_up(chunks, 2);
-    chunks = cnn_max(1, cnn_min(chunks, pixels / cnn_min(pixels, panels->rows)));
+    f.by_chunks = pixels >= MANY_PIXELS;
+    if (f.by_chunks) {
+        chunks = chunks < 4 * UNITS ? cnn_round_up(chunks, 2) : chunks;
+        f.ranges = cnn_min(all_panels, cnn_ceil_div(UNITS, chunks));
+        chunks = cnn_max(chunks, cnn_ceil_div(UNITS, f.ranges));
+    } else {
+        f.ranges = cnn_min(all_panels, UNITS);
+        if (f.ranges < UNITS / 4) chunks = cnn_round_up(cnn_ceil_div(UNITS, f.ranges), 2);
+    }
+    chunks = cnn_max(1, cnn_min(chunks, cnn_ceil_div(pixels, panels->rows)));
     f.map_chunks = cnn_min(f.map, cnn_ceil_div(chunks, f.image_groups));
     f.chunks = p->images_first ? f.image_groups * f.map_chunks : chunks;
     return f;
@@ -340,8 +349,12 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         tile.low = first + tile.channels == channels ? low : -INFINITY;
         tile.high = first + tile.channels == channels ? high : INFINITY;
         tile.w = w + first * taps * n->width;
+        /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
+        const int64_t floats = tile.channels * taps * n->width;
+        tile.ahead_step = cnn_ceil_div(n->width, t->tiles);
         for (int64_t i = 0; i < t->tiles; i++) {
             const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
+            tile.ahead = tile.w + floats + floats * i / t->tiles;
             tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;
             tile.length = t->length + i * taps;
@@ -382,7 +395,8 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             int64_t begin, end, filled = -1;
             cnn_share(e, f.ranges * f.chunks, &begin, &end);       /* parallel over ranges of panels and chunks */
             for (int64_t unit = begin; unit < end; unit++) {
-                const int64_t index = unit % f.chunks, range = unit / f.chunks;
+                const int64_t index = f.by_chunks ? unit / f.ranges : unit % f.chunks;
+                const int64_t range = f.by_chunks ? unit % f.ranges : unit / f.chunks;
                 if (index != filled) {
                     const chunk k = chunk_at(p, &f, index);
                     table_fill(&t, p, &f, &k, panels.rows, x);
