@@ -13,10 +13,12 @@ import numpy as np
 
 from . import engines, memory, networks, table, timing
 
-# Checks that all compute the same network; float32 rounding is far below, an error in a network far above.
+# Checks that all compute the same network; float32 rounding is below, an error in a network far above.
 LOGITS_TOLERANCE = 1e-3  # of the largest logit
 LOSS_TOLERANCE = 1e-4  # of the loss
-GRADIENT_TOLERANCE = 2e-2  # norm of the difference, of the norm
+# Norm of the difference, of the norm. Where rounding changes the sign of what a ReLU reads, or the place of a maximum,
+# a gradient jumps: of MobileNetV2 those of PyTorch in channels_last are 3e-2 from those in float64, ours 6e-3.
+GRADIENT_TOLERANCE = 6e-2
 
 
 def add_arguments(parser):

@@ -258,8 +258,8 @@ def test_gradients_of_both_sides_are_compared_in_one_layout(name):
         assert models.distance(trainer.gradients(), ours) <= models.GRADIENT_TOLERANCE
     wrong = {**ours, "predictions": [-a for a in ours["predictions"]]}
     assert models.distance(wrong, ours) > models.GRADIENT_TOLERANCE
-    with pytest.raises(SystemExit, match="must agree to 0.02, they differ by 3.0e-02"):
-        models.accept("gradients", "PyTorch", 0.03, models.GRADIENT_TOLERANCE)
+    with pytest.raises(SystemExit, match="must agree to 0.06, they differ by 7.0e-02"):
+        models.accept("gradients", "PyTorch", 0.07, models.GRADIENT_TOLERANCE)
 
 
 def test_layers_of_a_network_are_its_convolutions_each_once():
