@@ -14,7 +14,7 @@ import cnncore as cc
 from cnncore import _core
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = {".c", ".h", ".py", ".pyx", ".npz", ".png", ".sh"}
+SOURCES = {".c", ".h", ".py", ".pyx", ".npz", ".png", ".jpg", ".md", ".sh"}
 IMPORT_S = 0.06  # beyond NumPy's own import
 
 
@@ -44,7 +44,7 @@ def manifest():
 
 def test_every_source_is_distributed():
     rules = manifest()
-    folders = ["src_c", "cnncore", "tests", "bench", "tools", "examples"]
+    folders = ["src_c", "cnncore", "tests", "bench", "tools", "examples", "docs"]
     files = [p.relative_to(ROOT) for folder in folders for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES]
     files += [pathlib.Path(name) for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")]
     assert len(files) > 150
