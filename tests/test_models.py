@@ -201,6 +201,7 @@ def test_errors_say_what_to_do():
         ("resnet18_cifar", (16, 16, 3), 18),
         ("resnet50", (65, 65, 3), 50),
         ("mobilenet_v2", (65, 65, 3), 53),
+        ("squeezenet", (65, 65, 3), 26),
     ],
 )
 def test_same_scores_as_pytorch(name, shape, depth, monkeypatch):
