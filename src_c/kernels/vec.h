@@ -60,6 +60,7 @@ VINLINE vf vselect(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi
 
 #if defined(CNN_ISA_AVX512)
 VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }     /* a * b + c */
+VINLINE vf vfnma(vf a, vf b, vf c) { return (vf)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c); }   /* c - a * b */
 VINLINE vf vmax(vf a, vf b) {
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 } /* a > b ? a : b, so b where either is NaN */
@@ -76,6 +77,7 @@ VINLINE vf vload_n(const float *p, ptrdiff_t n) {
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
 #elif defined(CNN_ISA_AVX2)
 VINLINE vf vfma(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+VINLINE vf vfnma(vf a, vf b, vf c) { return (vf)_mm256_fnmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 VINLINE vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
 VINLINE vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
 VINLINE vf vsqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
@@ -92,10 +94,12 @@ VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { _mm256_maskstore_ps(p, vmas
 #else
 #if defined(CNN_ISA_NEON)
 VINLINE vf vfma(vf a, vf b, vf c) { return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+VINLINE vf vfnma(vf a, vf b, vf c) { return (vf)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 VINLINE vf vsqrt(vf a) { return (vf)vsqrtq_f32((float32x4_t)a); }
 VINLINE vf vround(vf a) { return (vf)vrndnq_f32((float32x4_t)a); }
 #else
 VINLINE vf vfma(vf a, vf b, vf c) { return a * b + c; } /* two roundings: the portable set has no fused multiply-add */
+VINLINE vf vfnma(vf a, vf b, vf c) { return c - a * b; }
 VINLINE vf vsqrt(vf a) { for (int i = 0; i < VL; i++) a[i] = __builtin_sqrtf(a[i]); return a; }
 VINLINE vf vround(vf a) { /* to even; adding 1.5 * 2^23 rounds |a| < 2^22, larger floats are clamped by the callers */
     vf big = vset(12582912.0f);

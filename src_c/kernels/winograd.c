@@ -10,16 +10,19 @@ enum { IN = CNN_WINOGRAD_IN, OUT = CNN_WINOGRAD_OUT };
 #define A2 (A * A)
 #define B2 (B * B)
 
+/* The first and the last row of B' alone have three terms: of rows 0, 2, 4 and of rows 1, 3, 5. */
+VINLINE vf input_end(vf a, vf b, vf c) { return vfma(vset(A2 * B2), a, vfnma(vset(A2 + B2), b, c)); }
+
 /* B' times a column of six. */
 VINLINE void transform_input(const vf d[IN], vf v[IN]) {
-    vf even_a = d[4] - vset(B2) * d[2], odd_a = vset(A) * (d[3] - vset(B2) * d[1]);
-    vf even_b = d[4] - vset(A2) * d[2], odd_b = vset(B) * (d[3] - vset(A2) * d[1]);
-    v[0] = vfma(vset(A2 * B2), d[0], vfma(vset(-(A2 + B2)), d[2], d[4]));
-    v[1] = even_a + odd_a;
-    v[2] = even_a - odd_a;
-    v[3] = even_b + odd_b;
-    v[4] = even_b - odd_b;
-    v[5] = vfma(vset(A2 * B2), d[1], vfma(vset(-(A2 + B2)), d[3], d[5]));
+    const vf even_a = vfnma(vset(B2), d[2], d[4]), odd_a = vfnma(vset(B2), d[1], d[3]);
+    const vf even_b = vfnma(vset(A2), d[2], d[4]), odd_b = vfnma(vset(A2), d[1], d[3]);
+    v[0] = input_end(d[0], d[2], d[4]);
+    v[1] = vfma(vset(A), odd_a, even_a);
+    v[2] = vfnma(vset(A), odd_a, even_a);
+    v[3] = vfma(vset(B), odd_b, even_b);
+    v[4] = vfnma(vset(B), odd_b, even_b);
+    v[5] = input_end(d[1], d[3], d[5]);
 }
 
 /* G times a column of three. */
@@ -37,32 +40,33 @@ VINLINE void transform_weights(const vf g[3], vf u[IN]) {
 
 /* A' times a column of six. */
 VINLINE void transform_output(const vf m[IN], vf y[OUT]) {
-    vf sum_a = m[1] + m[2], difference_a = vset(A) * (m[1] - m[2]), sum_b = m[3] + m[4],
-       difference_b = vset(B) * (m[3] - m[4]);
+    const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
-    y[1] = difference_a + difference_b;
-    y[2] = vfma(vset(A2), sum_a, vset(B2) * sum_b);
-    y[3] = vfma(vset(A2), difference_a, vfma(vset(B2), difference_b, m[5]));
+    y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
+    y[2] = vfma(vset(B2), sum_b, vset(A2) * sum_a);
+    y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
 }
 
-static void input(ptrdiff_t channels, const float *const *pixels, float *v, ptrdiff_t stride) {
-    for (ptrdiff_t c = 0; c < channels; c += VL) {
-        const ptrdiff_t n = channels - c;
-        vf half[IN][IN], column[IN], out[IN];                 /* half[i][j]: transformed along the rows of a column */
-        for (int j = 0; j < IN; j++) {
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++)
-                column[i] = n >= VL ? vload(pixels[IN * i + j] + c) : vload_n(pixels[IN * i + j] + c, n);
-            transform_input(column, out);
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) half[i][j] = out[i];
-        }
-        for (int i = 0; i < IN; i++) {
-            transform_input(half[i], out);
-#pragma GCC unroll 6
-            for (int j = 0; j < IN; j++) vstore(v + (IN * i + j) * stride + c, out[j]);
-        }
-    }
+/* A times a column of four. */
+VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
+    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vfma(vset(A2), y[3], y[1]);
+    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vfma(vset(B2), y[3], y[1]);
+    v[0] = y[0];
+    v[1] = vfma(vset(A), odd_a, even_a);
+    v[2] = vfma(vset(-A), odd_a, even_a);
+    v[3] = vfma(vset(B), odd_b, even_b);
+    v[4] = vfma(vset(-B), odd_b, even_b);
+    v[5] = y[3];
+}
+
+/* G' times a column of six. */
+VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
+    const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
+    vf sum_a = scale_a * (u[1] + u[2]), difference_a = scale_a * vset(A) * (u[1] - u[2]);
+    vf sum_b = scale_b * (u[3] + u[4]), difference_b = scale_b * vset(B) * (u[3] - u[4]);
+    g[0] = vfma(vset(1 / (A2 * B2)), u[0], sum_a + sum_b);
+    g[1] = difference_a + difference_b;
+    g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
 }
 
 static void weights(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride) {
@@ -79,78 +83,6 @@ static void weights(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, fl
             transform_weights(half[i], out);
 #pragma GCC unroll 6
             for (int j = 0; j < IN; j++) vstore(u + (IN * i + j) * stride + n, out[j]);
-        }
-    }
-}
-
-static void output(ptrdiff_t columns, const float *m, ptrdiff_t stride, const float *bias, const float *added, float *y,
-                   const ptrdiff_t *at, float low, float high) {
-    const vf lowest = vset(low), highest = vset(high);
-    for (ptrdiff_t c = 0; c < columns; c += VL) {
-        const ptrdiff_t n = columns - c;
-        const vf start = !bias ? vzero() : n >= VL ? vload(bias + c) : vload_n(bias + c, n);
-        vf half[OUT][IN], column[IN], out[OUT];
-        for (int j = 0; j < IN; j++) {
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) column[i] = vload(m + (IN * i + j) * stride + c);
-            transform_output(column, out);
-#pragma GCC unroll 4
-            for (int i = 0; i < OUT; i++) half[i][j] = out[i];
-        }
-        for (int i = 0; i < OUT; i++) {
-            transform_output(half[i], out);
-#pragma GCC unroll 4
-            for (int j = 0; j < OUT; j++) {
-                const ptrdiff_t to = at[OUT * i + j];
-                if (to < 0) continue;
-                vf value = out[j] + start;
-                if (added) value += n >= VL ? vload(added + to + c) : vload_n(added + to + c, n);
-                value = vmin(highest, vmax(lowest, value));
-                if (n >= VL) vstore(y + to + c, value);
-                else vstore_n(y + to + c, value, n);
-            }
-        }
-    }
-}
-
-/* A times a column of four. */
-VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
-    vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vset(A) * vfma(vset(A2), y[3], y[1]);
-    vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vset(B) * vfma(vset(B2), y[3], y[1]);
-    v[0] = y[0];
-    v[1] = even_a + odd_a;
-    v[2] = even_a - odd_a;
-    v[3] = even_b + odd_b;
-    v[4] = even_b - odd_b;
-    v[5] = y[3];
-}
-
-/* G' times a column of six. */
-VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
-    const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
-    vf sum_a = scale_a * (u[1] + u[2]), difference_a = scale_a * vset(A) * (u[1] - u[2]);
-    vf sum_b = scale_b * (u[3] + u[4]), difference_b = scale_b * vset(B) * (u[3] - u[4]);
-    g[0] = vfma(vset(1 / (A2 * B2)), u[0], sum_a + sum_b);
-    g[1] = difference_a + difference_b;
-    g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
-}
-
-static void gradient(ptrdiff_t columns, const float *const *pixels, float *v, ptrdiff_t stride) {
-    for (ptrdiff_t c = 0; c < columns; c += VL) {
-        const ptrdiff_t n = columns - c;
-        vf half[IN][OUT], column[OUT], out[IN];
-        for (int j = 0; j < OUT; j++) {
-#pragma GCC unroll 4
-            for (int i = 0; i < OUT; i++)
-                column[i] = n >= VL ? vload(pixels[OUT * i + j] + c) : vload_n(pixels[OUT * i + j] + c, n);
-            transform_gradient(column, out);
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) half[i][j] = out[i];
-        }
-        for (int i = 0; i < IN; i++) {
-            transform_gradient(half[i], out);
-#pragma GCC unroll 6
-            for (int j = 0; j < IN; j++) vstore(v + (IN * i + j) * stride + c, out[j]);
         }
     }
 }
@@ -177,7 +109,242 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
     }
 }
 
+/* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
+ * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those
+ * that have terms in common, so that all is in registers. */
+VINLINE void input_tile(const float *const row[IN], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
+    vf first[IN], second[IN], out[IN];
+#pragma GCC unroll 2
+    for (int pair = 0; pair < 2; pair++) {
+        const vf point = vset(pair ? B : A), other = vset(pair ? A2 : B2);
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++) {
+            if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
+            const vf even = vfnma(other, vload(row[2] + j * step), vload(row[4] + j * step));
+            const vf odd = vfnma(other, vload(row[1] + j * step), vload(row[3] + j * step));
+            first[j] = vfma(point, odd, even);
+            second[j] = vfnma(point, odd, even);
+        }
+        transform_input(first, out);
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++) vstore(v + (6 + 12 * pair + j) * element, out[j]);
+        transform_input(second, out);
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++) vstore(v + (12 + 12 * pair + j) * element, out[j]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++)
+            first[j] = j < from || j >= to ? vzero()
+                : input_end(vload(row[i] + j * step), vload(row[i + 2] + j * step), vload(row[i + 4] + j * step));
+        transform_input(first, out);
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++) vstore(v + (30 * i + j) * element, out[j]);
+    }
+}
+
+/* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
+VINLINE void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c, ptrdiff_t n,
+                         float *copy) {
+    for (int i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < rows; j++) {
+            const ptrdiff_t column = first + j;
+            const int inside = column >= 0 && column < s->columns;
+            vstore(copy + (i * rows + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
+        }
+}
+
+static void input(const cnn_winograd_source *s) {
+    _Alignas(64) float copy[IN * IN * VL];
+    for (ptrdiff_t c = 0; c < s->channels; c += VL) {
+        const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
+        float *v = s->v + c / VL * s->plane;
+        for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
+            const ptrdiff_t first = s->first + OUT * t, left = s->columns - first;
+            const float *row[IN];
+#pragma GCC unroll 6
+            for (int i = 0; i < IN; i++) row[i] = s->row[i] + c + first * s->step;
+            if (n == VL && first >= 0 && left >= IN) input_tile(row, s->step, 0, IN, v, s->element);
+            else if (n == VL && first == -1 && left >= IN) input_tile(row, s->step, 1, IN, v, s->element);
+            else if (n == VL && first >= 0 && left == IN - 1) input_tile(row, s->step, 0, IN - 1, v, s->element);
+            else {
+                padded_copy(s, IN, first, c, n, copy);
+#pragma GCC unroll 6
+                for (int i = 0; i < IN; i++) row[i] = copy + i * IN * VL;
+                input_tile(row, VL, 0, IN, v, s->element);
+            }
+        }
+    }
+}
+
+/* The 4x4 results of one tile. */
+VINLINE void output_tile(const float *m, ptrdiff_t element, vf start, vf y[OUT][OUT]) {
+    vf half[OUT][IN];
+#pragma GCC unroll 6
+    for (int j = 0; j < IN; j++) {
+        vf column[IN], out[OUT];
+#pragma GCC unroll 6
+        for (int i = 0; i < IN; i++) column[i] = vload(m + (IN * i + j) * element);
+        transform_output(column, out);
+#pragma GCC unroll 4
+        for (int i = 0; i < OUT; i++) half[i][j] = out[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < OUT; i++) {
+        transform_output(half[i], y[i]);
+#pragma GCC unroll 4
+        for (int j = 0; j < OUT; j++) y[i][j] += start;
+    }
+}
+
+/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists) and moments choose
+ * the body. */
+VINLINE void output_plane(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, const float *m, int whole,
+                          int clamp, int moments) {
+    const vf start = r->bias ? vload_upto(r->bias + c, n) : vzero(), low = vset(r->low), high = vset(r->high);
+    vf shift = vzero(), sum = vzero(), square = vzero();
+    if (moments && !r->start) {
+        shift = vload_upto(r->moments->shift + c, n);
+        sum = vload_upto(r->moments->sum + c, n);
+        square = vload_upto(r->moments->square + c, n);
+    }
+    for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
+        const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
+                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c;
+        vf y[OUT][OUT], row_sum[OUT], row_square[OUT];
+        output_tile(m, r->element, start, y);
+        if (moments && r->start && t == 0) shift = y[0][0];
+#pragma GCC unroll 4
+        for (int i = 0; i < OUT; i++) {
+            row_sum[i] = row_square[i] = vzero();
+            if (!whole && i >= rows) continue;
+#pragma GCC unroll 4
+            for (int j = 0; j < OUT; j++) {
+                if (!whole && j >= columns) break;
+                const ptrdiff_t to = at + i * r->row + j * r->step;
+                if (r->added) y[i][j] += vload_upto(r->added + to, n);
+                if (clamp) y[i][j] = vmin(high, vmax(low, y[i][j]));
+                vstore_upto(r->y + to, y[i][j], n);
+                if (moments) {
+                    const vf deviation = y[i][j] - shift;
+                    row_sum[i] += deviation;
+                    row_square[i] = vfma(deviation, deviation, row_square[i]);
+                }
+            }
+        }
+        if (moments) {
+            sum += (row_sum[0] + row_sum[1]) + (row_sum[2] + row_sum[3]);
+            square += (row_square[0] + row_square[1]) + (row_square[2] + row_square[3]);
+        }
+    }
+    if (!moments) return;
+    vstore_upto(r->moments->shift + c, shift, n);
+    vstore_upto(r->moments->sum + c, sum, n);
+    vstore_upto(r->moments->square + c, square, n);
+}
+
+/* Every combination that matters has its own code. */
+static void output(const cnn_winograd_result *r) {
+    const int whole = r->rows == OUT && r->columns >= OUT * r->tiles;
+    const float *m = r->m;
+    for (ptrdiff_t c = 0; c < r->channels; c += VL, m += r->plane) {
+        const ptrdiff_t n = r->channels - c;
+        if (n < VL) output_plane(r, c, n, m, 0, 1, r->moments != NULL);
+        else if (!whole || (r->moments && r->clamp)) output_plane(r, c, VL, m, 0, r->clamp, r->moments != NULL);
+        else if (r->moments) output_plane(r, c, VL, m, 1, 0, 1);
+        else if (r->clamp) output_plane(r, c, VL, m, 1, 1, 0);
+        else output_plane(r, c, VL, m, 1, 0, 0);
+    }
+}
+
+static void moments(ptrdiff_t count, ptrdiff_t channels, const cnn_winograd_moments *m, double *mean,
+                    double *squares) {
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        const double offset = m->sum[c] / (double)count;
+        mean[c] = m->shift[c] + offset;
+        squares[c] = m->square[c] - m->sum[c] * offset;
+    }
+}
+
+VINLINE vf gradient_tile(const float *const row[OUT], ptrdiff_t step, float *v, ptrdiff_t element, int sum) {
+    vf half[IN][OUT], out[IN], total = vzero();
+#pragma GCC unroll 4
+    for (int j = 0; j < OUT; j++) {
+        vf y[OUT];
+#pragma GCC unroll 4
+        for (int i = 0; i < OUT; i++) y[i] = vload(row[i] + j * step);
+        transform_gradient(y, out);
+        if (sum) total += (y[0] + y[1]) + (y[2] + y[3]);
+#pragma GCC unroll 6
+        for (int i = 0; i < IN; i++) half[i][j] = out[i];
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < IN; i++) {
+        transform_gradient(half[i], out);
+#pragma GCC unroll 6
+        for (int j = 0; j < IN; j++) vstore(v + (IN * i + j) * element, out[j]);
+    }
+    return total;
+}
+
+VINLINE void gradient_of(const cnn_winograd_source *s, float *sum, int summed) {
+    _Alignas(64) float copy[OUT * OUT * VL];
+    for (ptrdiff_t c = 0; c < s->channels; c += VL) {
+        const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
+        float *v = s->v + c / VL * s->plane;
+        vf total = vzero();
+        for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
+            const ptrdiff_t first = s->first + OUT * t;
+            const float *row[OUT];
+            const int whole = n == VL && first + OUT <= s->columns;
+            if (!whole) padded_copy(s, OUT, first, c, n, copy);
+#pragma GCC unroll 4
+            for (int i = 0; i < OUT; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * OUT * VL;
+            total += gradient_tile(row, whole ? s->step : VL, v, s->element, summed);
+        }
+        if (summed) vstore_upto(sum + c, vload_upto(sum + c, n) + total, n);
+    }
+}
+
+static void gradient(const cnn_winograd_source *s, float *sum) {
+    if (sum) gradient_of(s, sum, 1);
+    else gradient_of(s, NULL, 0);
+}
+
+/* The products: register tiles of the sizes of gemm.c. */
+#define ROWS_THAT_FIT(vectors) (VREGISTERS * 3 / 4 / (vectors))
+#define TILE_NAME_(stem, rows, vectors) stem##_##rows##x##vectors
+#define TILE_NAME(stem, rows, vectors) TILE_NAME_(stem, rows, vectors)
+#define TILE(stem) TILE_NAME(stem, ROWS, VECTORS)                  /* product_6x4 */
+#define PANEL(stem) CNN_PASTE(stem, VECTORS)                       /* product_4 */
+
+#define VECTORS 1
+#include "winograd_panel.inc.h"
+#undef VECTORS
+#define VECTORS 2
+#include "winograd_panel.inc.h"
+#undef VECTORS
+#define VECTORS 3
+#include "winograd_panel.inc.h"
+#undef VECTORS
+#if VREGISTERS >= 32
+#define VECTORS 4
+#include "winograd_panel.inc.h"
+#undef VECTORS
+#endif
+
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
-    .input = input, .weights = weights, .output = output, .gradient = gradient, .weight_gradient = weight_gradient,
+    .input = input, .weights = weights, .output = output, .moments = moments,
+    .gradient = gradient, .weight_gradient = weight_gradient,
+#if VREGISTERS >= 32
+    .product = {NULL, product_1, product_2, product_3, product_4},
+    .outer = {NULL, outer_1, outer_2, outer_3, outer_4},
+    .outer_channels = {0, CHANNELS_1, CHANNELS_2, CHANNELS_3, CHANNELS_4},
+#else
+    .product = {NULL, product_1, product_2, product_3},
+    .outer = {NULL, outer_1, outer_2, outer_3},
+    .outer_channels = {0, CHANNELS_1, CHANNELS_2, CHANNELS_3},
+#endif
 };

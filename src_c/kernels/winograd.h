@@ -12,33 +12,95 @@
  *     B' row p:  the coefficients of M(x) / (x - p), and of M(x) at infinity
  *
  * Element e = 6 i + j, 0 to 35, of a transformed tile or kernel is kept apart: the sum over channels is a matrix
- * product for each e. */
+ * product for each e.
+ *
+ * A BLOCK of transformed tiles is an array [element][vector of channels][tile][VL]: channel c of tile t in element e
+ * is at e * element + (c / VL) * plane + t * VL + c % VL. What a product reads for a few tiles and VL channels is then
+ * adjacent in memory, and every offset in its inner loop is a constant. Channels that do not exist are zeros. */
 #ifndef CNN_KERNELS_WINOGRAD_H
 #define CNN_KERNELS_WINOGRAD_H
 
 #include <stddef.h>
 
-enum { CNN_WINOGRAD_OUT = 4, CNN_WINOGRAD_IN = 6, CNN_WINOGRAD_ELEMENTS = 36 };
+enum { CNN_WINOGRAD_OUT = 4, CNN_WINOGRAD_IN = 6, CNN_WINOGRAD_ELEMENTS = 36, CNN_WINOGRAD_LINE = 64 /* bytes */ };
+
+/* Tiles that are neighbours in a row of an image, to be transformed into a block. */
+typedef struct cnn_winograd_source {
+    ptrdiff_t tiles, channels;
+    /* Pixel row i of the tiles, at column 0 of the image. For a row outside the image column `first` is at zeros, as
+     * many as the pixels of `tiles` tiles. */
+    const float *row[CNN_WINOGRAD_IN];
+    ptrdiff_t step;                   /* floats from one pixel to the next */
+    ptrdiff_t first, columns;         /* column of the first tile's first pixel, may be negative; columns that exist */
+    float *v;                         /* the first tile in the block */
+    ptrdiff_t element, plane;
+} cnn_winograd_source;
+
+/* Sums over results: of deviations from `shift` and of their squares, [channels] each. */
+typedef struct cnn_winograd_moments { float *shift, *sum, *square; } cnn_winograd_moments;
+
+/* Neighbouring tiles whose results go to an image. */
+typedef struct cnn_winograd_result {
+    ptrdiff_t tiles, channels;
+    const float *m;                   /* the first tile in the block */
+    ptrdiff_t element, plane;
+    const float *bias, *added;        /* NULL, or [channels]; NULL, or laid out as y. May overlap y exactly. */
+    float *y;                         /* the first tile's first pixel */
+    ptrdiff_t row, step;              /* floats from one row of pixels to the next, from one pixel to the next */
+    ptrdiff_t rows, columns;          /* rows of pixels that exist, 1 to 4; columns */
+    int clamp;                        /* clamp to low..high; NaN stays NaN */
+    float low, high;
+    const cnn_winograd_moments *moments;      /* NULL, or added to */
+    int start;                        /* set `moments` up: the first result becomes the shift, the sums are zero */
+} cnn_winograd_result;
+
+/* M[e] = V[e] U[e] of `groups` x ROWS adjacent tiles and a panel of VECTORS vectors of output channels. */
+typedef struct cnn_winograd_product {
+    ptrdiff_t groups, planes;         /* planes: vectors of input channels */
+    const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
+    float *m;                         /* may be v where the panel is all output channels */
+    ptrdiff_t v_plane, m_plane;
+    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2. */
+    const char *ahead;
+    ptrdiff_t lines;
+} cnn_winograd_product;
+
+/* sums[c][n] = sum over tiles of V[c][tile] * D[tile][n], for one element. */
+typedef struct cnn_winograd_outer {
+    ptrdiff_t tiles, channels;        /* channels are rounded up to whole tiles of registers: at most to a vector */
+    const float *v, *d;
+    ptrdiff_t v_plane, d_plane;
+    float *sums;                      /* [channels][VECTORS * VL], aligned to a vector */
+    int accumulate;                   /* add to sums; otherwise they are written */
+    const char *ahead;                /* as above, for each tile of registers */
+    ptrdiff_t lines;
+} cnn_winograd_outer;
+
+typedef void (*cnn_winograd_product_function)(const cnn_winograd_product *product);
+typedef void (*cnn_winograd_outer_function)(const cnn_winograd_outer *outer);
 
 typedef struct cnn_winograd_kernels {
-    /* v[e * stride + c] = element e of B' d B, d[i][j] = pixels[6 i + j][c], for `channels` channels. Writes up to a
-     * whole vector beyond. */
-    void (*input)(ptrdiff_t channels, const float *const *pixels, float *v, ptrdiff_t stride);
+    /* Element e of B' d B, d being 6x6 pixels; tiles are 4 pixels apart. */
+    void (*input)(const cnn_winograd_source *source);
     /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n], for `width` columns, a multiple of VL.
      * flip: g[2 - i][2 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
-    /* y[at[4 i + j] + n] = clamp(row i, column j of A' m A + bias[n] + added[at[4 i + j] + n]), m having element e at
-     * m[e * stride + n], for `columns` columns; at < 0: there is no such pixel. bias and added may be NULL. Reads m up
-     * to a whole vector beyond. */
-    void (*output)(ptrdiff_t columns, const float *m, ptrdiff_t stride, const float *bias, const float *added, float *y,
-                   const ptrdiff_t *at, float low, float high);
+    /* clamp(A' m A + bias + added). */
+    void (*output)(const cnn_winograd_result *result);
+    /* Mean and sum of squared deviations from it, over `count` results. */
+    void (*moments)(ptrdiff_t count, ptrdiff_t channels, const cnn_winograd_moments *moments, double *mean,
+                    double *squares);
     /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G:
-     * v[e * stride + n] = element e of A dy A', dy[i][j] = pixels[4 i + j][n], for `columns` columns. Writes up to a
-     * whole vector beyond. */
-    void (*gradient)(ptrdiff_t columns, const float *const *pixels, float *v, ptrdiff_t stride);
+     * element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are read; if `sum`, sum[n]
+     * += the sum of the pixels of column n. */
+    void (*gradient)(const cnn_winograd_source *source, float *sum);
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
      * columns. Reads u up to a vector beyond. */
     void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap);
+
+    const cnn_winograd_product_function *product[5];      /* [vectors][rows], as the tiles of gemm.h */
+    cnn_winograd_outer_function outer[5];                 /* [vectors] */
+    int outer_channels[5];                                /* input channels of a tile of registers beside so many */
 } cnn_winograd_kernels;
 
 #endif

@@ -1,0 +1,35 @@
+/* The product of ROWS tiles x VECTORS vectors of output channels, included through gemm_sizes.inc.h once per size: with
+ * the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: groups of tiles, input
+ * channels outside; rows, vectors inside. */
+static void TILE(product)(const cnn_winograd_product *p) {
+    const char *ahead = p->ahead;
+    for (ptrdiff_t group = 0; group < p->groups; group++) {
+        float *m = p->m + group * (ROWS * VL);
+        vf sum[ROWS][VECTORS];
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int k = 0; k < VECTORS; k++) sum[r][k] = vzero();
+        const float *u = p->u, *v = p->v + group * (ROWS * VL);
+        for (ptrdiff_t plane = 0; plane < p->planes; plane++, v += p->v_plane, u += VL * VECTORS * VL) {
+            for (ptrdiff_t line = 0; line < p->lines; line++, ahead += CNN_WINOGRAD_LINE)
+                __builtin_prefetch(ahead, 0, 2);
+#pragma GCC unroll 4
+            for (int c = 0; c < VL; c++) {
+                vf column[VECTORS];
+#pragma GCC unroll 4
+                for (int k = 0; k < VECTORS; k++) column[k] = *(const vf *)(u + (c * VECTORS + k) * VL);
+#pragma GCC unroll 16
+                for (int r = 0; r < ROWS; r++) {
+                    const vf value = vset(v[r * VL + c]);
+#pragma GCC unroll 4
+                    for (int k = 0; k < VECTORS; k++) sum[r][k] = vfma(value, column[k], sum[r][k]);
+                }
+            }
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int k = 0; k < VECTORS; k++) vstore(m + k * p->m_plane + r * VL, sum[r][k]);
+    }
+}

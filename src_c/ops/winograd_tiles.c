@@ -1,0 +1,59 @@
+#include "winograd_tiles.h"
+
+enum { OUT = CNN_WINOGRAD_OUT, IN = CNN_WINOGRAD_IN };
+
+cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g) {
+    return (cnn_winograd_tiling){.images = g->images,
+                                 .h = (int32_t)cnn_ceil_div(g->out_h, OUT),
+                                 .w = (int32_t)cnn_ceil_div(g->out_w, OUT),
+                                 .in_h = g->in_h,
+                                 .in_w = g->in_w,
+                                 .in_channels = g->in_channels,
+                                 .pad_top = g->transposed ? 2 - g->pad_top : g->pad_top,
+                                 .pad_left = g->transposed ? 2 - g->pad_left : g->pad_left,
+                                 .out_h = g->out_h,
+                                 .out_w = g->out_w,
+                                 .out_channels = g->out_channels};
+}
+
+cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t first, int64_t end) {
+    const int64_t column = first % t->w, row = first / t->w % t->h;
+    return (cnn_winograd_strip){.first = first,
+                                .tiles = cnn_min(t->w - column, end - first),
+                                .image = first / t->w / t->h,
+                                .y = row * OUT,
+                                .x = column * OUT};
+}
+
+/* `rows` rows of pixels from (y, x) of an image of h x w pixels with `all` channels. */
+static cnn_winograd_source source(const cnn_winograd_strip *s, const float *image, int rows, int64_t y, int64_t x,
+                                  int64_t h, int64_t w, int64_t all, int64_t channels, const float *zeros) {
+    cnn_winograd_source source = {.tiles = s->tiles, .channels = channels, .step = all, .first = x, .columns = w};
+    for (int i = 0; i < rows; i++)
+        source.row[i] = y + i >= 0 && y + i < h ? image + (y + i) * w * all : zeros - x * all;
+    return source;
+}
+
+cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
+                                        int64_t channel, int64_t channels, const float *zeros) {
+    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, IN, s->y - t->pad_top,
+                  s->x - t->pad_left, t->in_h, t->in_w, t->in_channels, channels, zeros);
+}
+
+cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
+                                         int64_t channel, int64_t channels, const float *zeros) {
+    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, OUT, s->y, s->x, t->out_h,
+                  t->out_w, t->out_channels, channels, zeros);
+}
+
+int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end) {
+    const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
+    const int64_t rows = cnn_min(t->in_h, last.y - t->pad_top + IN);
+    return (last.image * t->in_h + rows) * t->in_w * t->in_channels * (int64_t)sizeof(float);
+}
+
+int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end) {
+    const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
+    const int64_t rows = cnn_min(t->out_h, last.y + OUT);
+    return (last.image * t->out_h + rows) * t->out_w * t->out_channels * (int64_t)sizeof(float);
+}

@@ -1,0 +1,65 @@
+/* What the passes of Winograd's convolution share: how an image is cut into tiles of 4x4 results, and how blocks of
+ * transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of an image,
+ * then down, then from image to image. */
+#ifndef CNN_OPS_WINOGRAD_TILES_H
+#define CNN_OPS_WINOGRAD_TILES_H
+
+#include "conv2d_geometry.h"
+
+enum {
+    CNN_WINOGRAD_PAD = 16, /* floats added to strides between elements: powers of two would fall into the same sets of
+                              the cache */
+};
+
+typedef struct cnn_winograd_tiling {
+    int32_t images, h, w;             /* rows and columns of tiles of an image */
+    int32_t in_h, in_w, in_channels;  /* of what tiles read, 6x6 pixels, the first pad_top rows above the image */
+    int32_t pad_top, pad_left;
+    int32_t out_h, out_w, out_channels;
+} cnn_winograd_tiling;
+
+cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g);
+static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
+
+/* Neighbours in a row of tiles: `tiles` from tile number `first` on, not beyond tile number `end`. */
+typedef struct cnn_winograd_strip {
+    int64_t first, tiles;
+    int64_t image, y, x;              /* of the first result */
+} cnn_winograd_strip;
+cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t first, int64_t end);
+
+/* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
+ * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */
+cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
+                                        int64_t channel, int64_t channels, const float *zeros);
+cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
+                                         int64_t channel, int64_t channels, const float *zeros);
+
+/* How many bytes of images have been used when tile number `end - 1` is done, in whole rows: what lies between two such
+ * positions can be fetched ahead. */
+int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end);
+int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end);
+
+/* Memory that will be needed soon, fetched into L2 a few lines at a time while products keep the processor busy. */
+typedef struct cnn_winograd_ahead { const char *at, *end; int64_t lines; } cnn_winograd_ahead;
+/* All of from..to within so many steps. */
+static inline cnn_winograd_ahead cnn_winograd_ahead_of(const char *from, const char *to, int64_t steps) {
+    return (cnn_winograd_ahead){from, to, cnn_ceil_div(to - from, steps * CNN_WINOGRAD_LINE)};
+}
+/* The start of the lines of the next steps; *lines: for each of them. */
+static inline const char *cnn_winograd_advance(cnn_winograd_ahead *a, int64_t steps, ptrdiff_t *lines) {
+    const char *at = a->at;
+    *lines = at < a->end ? a->lines : 0;
+    a->at += *lines * steps * CNN_WINOGRAD_LINE;
+    return at;
+}
+
+/* A block in memory: `tiles` tiles of `channels` channels; of `bytes` bytes. */
+typedef struct cnn_winograd_block { int64_t planes, plane, element, bytes; } cnn_winograd_block;
+static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int64_t tiles, int64_t channels) {
+    const int64_t planes = cnn_ceil_div(channels, k->vector), plane = tiles * k->vector,
+                  element = planes * plane + CNN_WINOGRAD_PAD;
+    return (cnn_winograd_block){planes, plane, element, CNN_WINOGRAD_ELEMENTS * element * (int64_t)sizeof(float)};
+}
+
+#endif
