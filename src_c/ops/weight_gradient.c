@@ -2,59 +2,84 @@
 #include "panels.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
-    BLOCK_PIXELS = 192,               /* a block's panel of grad_y stays in L1 or L2 */
+    BLOCK_PIXELS = 96,                /* a panel of grad_y over a block takes half of an L1 cache of 48 KB */
+    BLOCK_ROWS = 512, BLOCK_BYTES = 512 << 10,  /* at most so much of grad_w is summed at a time: it stays in L2 */
     /* at least so many pixels in a group, or adding the partial sums costs some per cent */
     GROUP_PIXELS = 384,
+    GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
-    UNITS = 16,                       /* pieces of work wanted, for so many threads */
+    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels that are a multiple of it apart are copied so much further apart */
 };
 
 typedef struct gradient_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t merged;                   /* see conv2d_source.h */
-    /* the cut: groups of pixels x ranges of panels x ranges of tiles of rows */
-    int32_t groups, panel_ranges, row_ranges;
-    int32_t blocks, block_pixels;     /* blocks over all pixels; the largest */
+    int32_t copied;                   /* pixels are copied, because their pitch would put them all into a few cache sets */
+    int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
+    int32_t unit_tiles, unit_panels;  /* the most of a unit */
     char text[112];
 } gradient_plan;
 _Static_assert(sizeof(gradient_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
-/* ---- pixels of a block, tap by tap ---- */
+/* ---- where the pixels of a block are, tap by tap ---- */
 
 typedef struct lists {
     int32_t *count;                   /* [taps] pixels whose tap is inside the image */
-    const float **x, **grad_y;        /* [taps][block_pixels] */
-    /* grad_y's panel of the block, [block_pixels][widest panel]; the copy of a merged source */
-    float *panel, *copy;
+    const float **x;                  /* [taps][block_pixels] the tensor's, or those of the copy of a merged source */
+    int32_t *pixel;                   /* [taps][block_pixels] their numbers in the block */
 } lists;
 
-static int64_t lists_layout(lists *l, char *memory, const gradient_plan *p, const cnn_panels *panels, int64_t taps) {
-    const int64_t n = p->block_pixels;
-    int64_t at = 0;
-    char *part[5];
-    const int64_t bytes[5] = {taps * 4, taps * n * (int64_t)sizeof(float *), taps * n * (int64_t)sizeof(float *), n
-        * panels->widest * panels->vl * 4,
-                              p->merged ? cnn_conv2d_copy_floats(&p->g, n) * 4 : 0};
-    for (int i = 0; i < 5; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
-    *l = (lists){.count = (int32_t *)part[0], .x = (const float **)part[1], .grad_y = (const float **)part[2],
-        .panel = (float *)part[3], .copy = (float *)part[4]};
-    return at;
+typedef struct scratch {
+    lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
+    const float **x, **grad_y;        /* [block_pixels] what a kernel reads */
+    float *panels;                    /* [unit_panels][block_pixels][widest panel] grad_y of the block */
+    float *copy;                      /* x of the block: merged rows, or [pixel][channels + PITCH_PAD] of one tap */
+} scratch;
+
+static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
+    void *part = *memory ? *memory + *bytes : NULL;
+    *bytes += cnn_round_up(count * (int64_t)size, CNN_ALIGNMENT);
+    return part;
+}
+
+static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
+static int64_t taps_of(const gradient_plan *p) {
+    return p->merged ? p->g.kernel_h : (int64_t)p->g.kernel_h * p->g.kernel_w;
+}
+
+/* Lays the scratch out in memory (NULL: only counts the bytes). */
+static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, const cnn_panels *panels) {
+    const int64_t n = p->block_pixels, taps = taps_of(p);
+    int64_t bytes = 0;
+    for (lists *l = s->block; l < s->block + 2; l++) {
+        l->count = take(&memory, &bytes, taps, sizeof *l->count);
+        l->x = take(&memory, &bytes, taps * n, sizeof *l->x);
+        l->pixel = take(&memory, &bytes, taps * n, sizeof *l->pixel);
+    }
+    s->x = take(&memory, &bytes, n, sizeof *s->x);
+    s->grad_y = take(&memory, &bytes, n, sizeof *s->grad_y);
+    s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
+    const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
+    s->copy = take(&memory, &bytes, p->merged ? cnn_conv2d_copy_floats(&p->g, n)
+                   : p->copied ? n * (channels + PITCH_PAD) : 0, sizeof(float));
+    return bytes;
 }
 
 /* Fills the lists of taps first_tap .. end_tap - 1 for the pixels begin .. end - 1. */
-static void lists_fill(lists *l, const gradient_plan *p, const cnn_conv2d_axis *h, const cnn_conv2d_axis *w,
-                       const float *x, int64_t begin, int64_t end,
-                       int64_t first_tap, int64_t end_tap, int64_t panel_width) {
-    const cnn_conv2d_source s = cnn_conv2d_source_of(&p->g, p->merged, x, begin, end, l->copy);
+static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_axis *h, const cnn_conv2d_axis *w,
+                       const float *x, int64_t begin, int64_t end, int64_t first_tap, int64_t end_tap, float *copy) {
+    const cnn_conv2d_source s = cnn_conv2d_source_of(&p->g, p->merged, x, begin, end, copy);
     for (int64_t tap = first_tap; tap < end_tap; tap++) {
         const int64_t dh = h->offset + tap / w->taps * h->offset_step, dw = w->offset + tap % w->taps * w->offset_step;
-        const float **xs = l->x + tap * p->block_pixels, **gs = l->grad_y + tap * p->block_pixels;
+        const float **xs = l->x + tap * p->block_pixels;
+        int32_t *pixels = l->pixel + tap * p->block_pixels;
         /* Columns j with 0 <= j * multiplier + dw < size. */
-        const int64_t from = dw >= 0 ? 0 : (-dw + w->multiplier - 1) / w->multiplier, to = dw >= w->size ? 0
-            : (w->size - 1 - dw) / w->multiplier + 1;
+        const int64_t from = dw >= 0 ? 0 : (-dw + w->multiplier - 1) / w->multiplier;
+        const int64_t to = dw >= w->size ? 0 : (w->size - 1 - dw) / w->multiplier + 1;
         int32_t count = 0;
         for (int64_t q = begin; q < end;) {                  /* one row of output pixels at a time */
             const int64_t row = q / w->count, j = q % w->count, n = row / h->count, i = row % h->count;
@@ -63,7 +88,7 @@ static void lists_fill(lists *l, const gradient_plan *p, const cnn_conv2d_axis *
                 const float *in = s.x + (cnn_conv2d_source_image(&s, (int32_t)n) + ih * s.row + dw * s.pixel);
                 for (int64_t k = cnn_max(j, from); k < cnn_min(stop, to); k++) {
                     xs[count] = in + k * w->multiplier * s.pixel;
-                    gs[count++] = l->panel + (q - begin + k - j) * panel_width;
+                    pixels[count++] = (int32_t)(q - begin + k - j);
                 }
             }
             q += stop - j;
@@ -83,10 +108,6 @@ static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
     return g;
 }
 
-static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
-static int64_t taps_of(const gradient_plan *p) { return p->merged ? p->g.kernel_h : (int64_t)p->g.kernel_h
-    * p->g.kernel_w; }
-
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
                              const cnn_weight_gradient_operands *o, cnn_error *error) {
     gradient_plan *p = (gradient_plan *)c->plan;
@@ -94,6 +115,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry)};
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
+    p->copied = !p->merged && g->in_channels % BAD_PITCH == 0;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t rows = taps_of(p) * cnn_conv2d_source_channels(g, p->merged), tiles = taps_of(p)
@@ -101,19 +123,18 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     const int64_t grad_w_bytes = rows * g->out_channels * 4;
 
     p->blocks = (int32_t)cnn_ceil_div(pixels, BLOCK_PIXELS);
-    int64_t groups = cnn_max(1, cnn_min(cnn_min(UNITS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
-    p->groups = (int32_t)groups;
-    p->panel_ranges = (int32_t)cnn_min(all_panels, cnn_ceil_div(UNITS, groups));
-    p->row_ranges = (int32_t)cnn_max(1, cnn_min(tiles / 4, cnn_ceil_div(UNITS, groups * p->panel_ranges)));
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
+    p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
+    const int64_t width = (int64_t)panels.widest * panels.vl;
+    p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
+    p->unit_tiles = (int32_t)cnn_max(1, cnn_min(tiles, BLOCK_BYTES / 4 / (p->unit_panels * width * panels.rows)));
 
-    lists layout;
-    choice->thread_workspace_bytes = lists_layout(&layout, NULL, p, &panels, taps_of(p));
-    choice->workspace_bytes = (groups - 1) * grad_w_bytes + CNN_ALIGNMENT + (o->grad_bias ? groups * g->out_channels
-        * (int64_t)sizeof(double) : 0);
-    snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups x %d panels x %d rows", panels.rows,
-             panels.widest * panels.vl, p->merged ? ", merged rows" : "",
-             p->groups, p->panel_ranges, p->row_ranges);
+    scratch layout;
+    choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
+    choice->workspace_bytes = (p->groups - 1) * grad_w_bytes + CNN_ALIGNMENT
+        + (o->grad_bias ? p->groups * g->out_channels * (int64_t)sizeof(double) : 0);
+    snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups of %d-pixel blocks", panels.rows,
+             panels.widest * panels.vl, p->merged ? ", merged rows" : "", p->groups, p->block_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -122,61 +143,134 @@ double cnn_weight_gradient_flops(const cnn_call *c) { return cnn_conv2d_flops(&(
 
 /* ---- run ---- */
 
+/* A thread's piece of the work: some tiles of rows of grad_w x some panels of its columns, over a group of pixels. */
+typedef struct unit { int64_t first_tile, end_tile, first_panel, end_panel, first_block, end_block; } unit;
+
+/* How grad_w is cut for this number of threads. Any cut gives the same sums: only groups and blocks of pixels, which
+ * the shapes fix, decide how they are added up. */
+typedef struct cut { int64_t row_ranges, panel_ranges, count; } cut;
+
+static cut cut_of(const gradient_plan *p, int64_t tiles, int64_t panels, int64_t threads) {
+    cut c = {.row_ranges = cnn_ceil_div(tiles, p->unit_tiles), .panel_ranges = cnn_ceil_div(panels, p->unit_panels)};
+    const int64_t columns = p->groups * c.panel_ranges;
+    while (columns * c.row_ranges % threads && columns * c.row_ranges < 4 * threads && c.row_ranges < tiles)
+        c.row_ranges++;
+    c.count = columns * c.row_ranges;
+    return c;
+}
+
+static unit unit_at(const gradient_plan *p, const cut *c, int64_t tiles, int64_t panels, int64_t index) {
+    const int64_t range = index % c->row_ranges, columns = index / c->row_ranges % c->panel_ranges,
+        group = index / c->row_ranges / c->panel_ranges;
+    return (unit){.first_tile = tiles * range / c->row_ranges, .end_tile = tiles * (range + 1) / c->row_ranges,
+        .first_panel = panels * columns / c->panel_ranges, .end_panel = panels * (columns + 1) / c->panel_ranges,
+        .first_block = (int64_t)p->blocks * group / p->groups, .end_block = (int64_t)p->blocks * (group + 1)
+            / p->groups};
+}
+
+enum { LINE = 16 };                   /* floats in a cache line */
+
+/* The first output channel of a panel. */
+static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t panel) {
+    return panel / panels->count * group_out + cnn_panel_at(panels, panel % panels->count).begin;
+}
+
+static void prefetch(const float *from, int64_t floats) {
+    for (int64_t i = 0; i < floats; i += LINE) __builtin_prefetch(from + i, 0, 2);
+}
+
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const gradient_plan *p = (const gradient_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_gemm_kernels *kernels = c->kernels->gemm;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const cnn_conv2d_axis h = cnn_conv2d_axis_h(g, 0), w = cnn_conv2d_source_axis_w(g, p->merged, 0);
-    const int64_t taps = taps_of(p), channels = cnn_conv2d_source_channels(g, p->merged),
-        tap_tiles = tiles_of_tap(&panels, channels), tiles = taps * tap_tiles;
-    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups,
-        width = panels.widest * panels.vl;
-    const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups, count = taps
-        * channels * g->out_channels;
+    const int64_t taps = taps_of(p), channels = cnn_conv2d_source_channels(g, p->merged);
+    const int64_t tap_tiles = tiles_of_tap(&panels, channels), tiles = taps * tap_tiles;
+    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
+    const int64_t width = (int64_t)panels.widest * panels.vl, panel_floats = p->block_pixels * width;
+    const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
+    const int64_t count = taps * channels * g->out_channels;
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     double *bias_sums = (double *)e->workspace;                           /* [groups][out_channels] */
     /* [groups - 1][rows][out_channels] */
     float *partial = (float *)(bias_sums + (grad_bias ? (int64_t)p->groups * g->out_channels : 0));
-    lists l;
-    lists_layout(&l, e->thread_workspace, p, &panels, taps);
+    scratch s;
+    scratch_layout(&s, e->thread_workspace, p, &panels);
 
+    const cut parts = cut_of(p, tiles, all_panels, e->threads);
     int64_t begin, end;
-    /* parallel over groups of pixels, panels, rows of grad_w */
-    cnn_share(e, (int64_t)p->groups * p->panel_ranges * p->row_ranges, &begin, &end);
-    for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t range = unit % p->row_ranges, panel_range = unit / p->row_ranges % p->panel_ranges,
-            group = unit / p->row_ranges / p->panel_ranges;
-        const int64_t first_tile = tiles * range / p->row_ranges, end_tile = tiles * (range + 1) / p->row_ranges;
-        const int64_t first_panel = all_panels * panel_range / p->panel_ranges, end_panel = all_panels
-            * (panel_range + 1) / p->panel_ranges;
-        const int64_t first_block = (int64_t)p->blocks * group / p->groups, end_block = (int64_t)p->blocks
-            * (group + 1) / p->groups;
+    cnn_share(e, parts.count, &begin, &end);                              /* parallel over units */
+    for (int64_t index = begin; index < end; index++) {
+        const unit u = unit_at(p, &parts, tiles, all_panels, index);
+        const int64_t group = index / parts.row_ranges / parts.panel_ranges;
+        const int64_t first_tap = u.first_tile / tap_tiles, end_tap = (u.end_tile - 1) / tap_tiles + 1;
         float *target = group ? partial + (group - 1) * count : grad_w;
-        for (int64_t block = first_block; block < end_block; block++) {
+        /* Columns of grad_y that the unit reads, and the kernel calls that a block takes. */
+        const int64_t column0 = column_of(&panels, group_out, u.first_panel);
+        const int64_t columns = column_of(&panels, group_out, u.end_panel) - column0;
+        const int64_t calls = (u.end_tile - u.first_tile) * (u.end_panel - u.first_panel);
+        for (int64_t block = u.first_block; block < u.end_block; block++) {
             const int64_t q0 = pixels * block / p->blocks, q1 = pixels * (block + 1) / p->blocks;
-            lists_fill(&l, p, &h, &w, x, q0, q1, first_tile / tap_tiles, (end_tile - 1) / tap_tiles + 1, width);
-            for (int64_t panel = first_panel; panel < end_panel; panel++) {
-                const int64_t conv_group = panel / panels.count;
+            const int64_t q2 = block + 1 < u.end_block ? pixels * (block + 2) / p->blocks : q1;
+            const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
+            if (block == u.first_block || taps > 1) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
+            if (q2 > q1 && taps == 1) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
+            int64_t call = 0;
+            for (int64_t panel = u.first_panel; panel < u.end_panel; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
-                const int64_t column = conv_group * group_out + n.begin;
+                const int64_t column = column_of(&panels, group_out, panel);
+                float *packed = s.panels + (panel - u.first_panel) * panel_floats;
                 kernels->pack(q1 - q0, n.columns, width, grad_y + q0 * g->out_channels + column, g->out_channels,
-                              l.panel);
-                if (grad_bias && range == 0) {
+                              packed);
+                if (grad_bias && u.first_tile == 0) {
                     double *sum = bias_sums + group * g->out_channels + column;
-                    if (block == first_block) for (int64_t i = 0; i < n.columns; i++) sum[i] = 0;
-                    kernels->add_rows(q1 - q0, n.columns, width, l.panel, sum);
+                    if (block == u.first_block) for (int64_t i = 0; i < n.columns; i++) sum[i] = 0;
+                    kernels->add_rows(q1 - q0, n.columns, width, packed, sum);
                 }
-                for (int64_t tile = first_tile; tile < end_tile; tile++) {
-                    const int64_t tap = tile / tap_tiles, part = tile % tap_tiles, first = channels * part / tap_tiles;
-                    const int64_t rows = channels * (part + 1) / tap_tiles - first;
-                    kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
-                        .pixels = l.count[tap], .x = l.x + tap * p->block_pixels, .grad_y = l.grad_y + tap
-                            * p->block_pixels,
-                        .channel = conv_group * group_in + first, .w = target + (tap * channels + first)
-                            * g->out_channels + column,
-                        .stride = g->out_channels, .last = n.last, .accumulate = block > first_block});
+            }
+            for (int64_t tap = first_tap; tap < end_tap; tap++) {
+                const int64_t tile0 = cnn_max(u.first_tile, tap * tap_tiles) - tap * tap_tiles;
+                const int64_t tile1 = cnn_min(u.end_tile, (tap + 1) * tap_tiles) - tap * tap_tiles;
+                const int64_t from = channels * tile0 / tap_tiles, to = channels * tile1 / tap_tiles;
+                const int64_t used = now->count[tap], pitch = to - from + PITCH_PAD;
+                const int32_t *pixel = now->pixel + tap * p->block_pixels;
+                for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
+                    const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
+                    const float **in = now->x + tap * p->block_pixels;
+                    if (p->copied) {
+                        if (panel / panels.count != conv_group) {
+                            conv_group = panel / panels.count;
+                            for (int64_t i = 0; i < used; i++) {
+                                memcpy(s.copy + i * pitch, in[i] + conv_group * group_in + from,
+                                       (size_t)(to - from) * sizeof *x);
+                                s.x[i] = s.copy + i * pitch - from;
+                            }
+                        }
+                        in = s.x;
+                    }
+                    const float *packed = s.panels + (panel - u.first_panel) * panel_floats;
+                    for (int64_t i = 0; i < used; i++) s.grad_y[i] = packed + pixel[i] * width;
+                    /* What this loop prefetches of the next block: its share of the pixels, of x and of grad_y. */
+                    const int64_t loop = (tile1 - tile0) * (u.end_panel - u.first_panel);
+                    int64_t at = (tile1 - tile0) * (panel - u.first_panel);
+                    for (int64_t tile = tile0; tile < tile1; tile++, at++, call++) {
+                        const int64_t first = channels * tile / tap_tiles;
+                        const int64_t rows = channels * (tile + 1) / tap_tiles - first;
+                        kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
+                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + (p->copied ? 0 : panel / panels.count * group_in),
+                            .w = target + (tap * channels + first) * g->out_channels
+                                + column_of(&panels, group_out, panel),
+                            .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block});
+                        if (q2 == q1) continue;
+                        for (int64_t q = (q2 - q1) * call / calls; q < (q2 - q1) * (call + 1) / calls; q++)
+                            prefetch(grad_y + (q1 + q) * g->out_channels + column0, columns);
+                        if (taps > 1) continue;              /* several taps read what they read again: no need */
+                        const int64_t coming = next->count[tap];
+                        for (int64_t q = coming * at / loop; q < coming * (at + 1) / loop; q++)
+                            prefetch(next->x[tap * p->block_pixels + q] + panel / panels.count * group_in + from, to - from);
+                    }
                 }
             }
         }

@@ -4,12 +4,14 @@
  * grad_y[q][o]
  *
  * Registers hold a few adjacent input channels x a panel of output channels while the sum runs over a block of
- * pixels; x is read in place through pointers, pixels whose tap is in the padding are left out, the block's panel of
- * grad_y is copied once so that it is dense in L1.
+ * pixels; x is read in place through pointers (or from a copy of the block where its pitch is bad for the caches),
+ * pixels whose tap is in the padding are left out, the block's panels of grad_y are copied once so that each is dense
+ * in L1.
  *
- * The work is cut, by shapes alone, into groups of pixels (each with its own partial sums, added in order
- * afterwards; the first group's are grad_w itself), ranges of panels and ranges of rows (t, c) of grad_w. Loop order
- * in a unit: block of pixels, panel, tap, tile of channels. */
+ * The pixels are cut, by shapes alone, into blocks and groups of blocks; each group has its own partial sums, added
+ * in order afterwards; the first group's are grad_w itself. Rows (t, c) and columns of grad_w are cut freely, by
+ * threads and so that a unit's part of grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit:
+ * block of pixels, tap, panel, tile of channels. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 
