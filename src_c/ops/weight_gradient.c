@@ -199,6 +199,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     scratch s;
     scratch_layout(&s, e->thread_workspace, p, &panels);
 
+    /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
+    const int ahead = taps == 1 && !p->merged;
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
     int64_t begin, end;
     cnn_share(e, parts.count, &begin, &end);                              /* parallel over units */
@@ -215,8 +217,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             const int64_t q0 = pixels * block / p->blocks, q1 = pixels * (block + 1) / p->blocks;
             const int64_t q2 = block + 1 < u.end_block ? pixels * (block + 2) / p->blocks : q1;
             const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
-            if (block == u.first_block || taps > 1) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
-            if (q2 > q1 && taps == 1) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
+            if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
+            if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
             int64_t call = 0;
             for (int64_t panel = u.first_panel; panel < u.end_panel; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -266,7 +268,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         if (q2 == q1) continue;
                         for (int64_t q = (q2 - q1) * call / calls; q < (q2 - q1) * (call + 1) / calls; q++)
                             prefetch(grad_y + (q1 + q) * g->out_channels + column0, columns);
-                        if (taps > 1) continue;              /* several taps read what they read again: no need */
+                        if (!ahead) continue;
                         const int64_t coming = next->count[tap];
                         for (int64_t q = coming * at / loop; q < coming * (at + 1) / loop; q++)
                             prefetch(next->x[tap * p->block_pixels + q] + panel / panels.count * group_in + from, to - from);
