@@ -120,7 +120,7 @@ def compare_pipelines(photos, args):
 
 
 def fed_steps(name, photos, args):
-    """(batch size, {name: function that does args.steps training steps})."""
+    """(batch size, {name: function for args.steps batches})."""
     import cnncore as cc
     from cnncore import augment, data, datasets, models, preprocessing
 
@@ -143,17 +143,19 @@ def fed_steps(name, photos, args):
         for x, y in batches:
             network.train_on_batch(x, y)
 
-    return batch, {"batches made ahead": functools.partial(train, ahead), "fed by the pipeline": functools.partial(
-        train, flow)}
+    return batch, {"batches made ahead": functools.partial(train, ahead),
+                   "fed by the pipeline": functools.partial(train, flow),
+                   "pipeline alone": functools.partial(walk, flow)}
 
 
 def share_of_steps(photos, args):
     for name in args.networks:
         batch, functions = fed_steps(name, photos, args)
         timings = timing.alternate(functions, args.rounds, warmup=1)
-        ahead, fed = (t.median_s / args.steps for t in timings.values())
+        ahead, fed, alone = (t.median_s / args.steps for t in timings.values())
         print(f"{name}, batch {batch}, {args.threads} threads: step {1e3 * ahead:.1f} ms with batches made ahead, "
-              f"{1e3 * fed:.1f} ms fed by the pipeline: {100 * (1 - ahead / fed):.1f} % of the step", flush=True)
+              f"{1e3 * fed:.1f} ms fed by the pipeline: {100 * (1 - ahead / fed):.1f} % of the step; a batch takes "
+              f"{1e3 * alone:.2f} ms where nothing is trained, {100 * alone / fed:.1f} % of the step", flush=True)
 
 
 def run(args):
