@@ -252,6 +252,21 @@ def test_folder_with_unreadable_files(command, tmp_path):
     refused(command("train", "photos"), "no image can be read", "bright")
 
 
+def test_a_file_that_goes_away_during_the_training_is_named(command, tmp_path, monkeypatch):
+    photos(tmp_path / "photos" / "train", ("dark", "bright"), 6)
+    photos(tmp_path / "photos" / "val", ("dark", "bright"), 2)
+    fit = cc.Model.fit
+
+    def fit_without_a_file(model, *args, **kwargs):
+        (tmp_path / "photos" / "train" / "dark" / "3.png").unlink()
+        return fit(model, *args, **kwargs)
+
+    monkeypatch.setattr(cc.Model, "fit", fit_without_a_file)
+    status, out, err = command("train", "photos", "--image-size", 8, "--epochs", 2, "--cache", "0")
+    assert status == 0 and "12 images to train with" in out
+    assert err.count("\n") == 1 and "3.png" in err and "No such file" in err
+
+
 @pytest.mark.parametrize("extra", [(), ("--cache", "0"), ("--cache", "disk:1M"), ("--cache", "2k")])
 def test_workers_and_caches_change_no_byte(command, tmp_path, extra):
     photos(tmp_path / "photos", ("dark", "bright"), 20, size=(20, 14))

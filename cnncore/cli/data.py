@@ -149,16 +149,16 @@ def _folder(folder, validation, seed):
     names = train.class_names
     if len(names) < 2:
         raise ValueError(f'"{training}": must hold at least two folders with images, one per class, got {len(names)}')
-    files = [train]
+    sets = [train]
     if held_out is not None:
         if validation is not None:
             raise ValueError(f'--validation must be left out where there are test images, got {validation} and '
                              f'"{held_out}"')
         test = data.ImageFolder(held_out, class_names=names)
-        files.append(test)
-    if all(is_grey(path) for part in files for path in part.paths):
-        for part_ in files:
-            part_.decoder = data.Decoder(channels=1)
+        sets.append(test)
+    if all(is_grey(path) for files in sets for path in files.paths):
+        for files in sets:
+            files.decoder = data.Decoder(channels=1)
     if held_out is None:
         train, test = _divided(train, 0.2 if validation is None else validation, seed)
     return Data("folder", folder.name, train, test, names)

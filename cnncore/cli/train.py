@@ -1,6 +1,7 @@
 """cnncore train: learn to classify images."""
 
 import math
+import sys
 import time
 from functools import partial
 
@@ -160,6 +161,8 @@ def run(args):
         )
         begin = time.perf_counter()
         history = model.fit(train, epochs=epochs, validation_data=test, verbose=0 if args.quiet else "auto").history
+    for line in reading.skipped_lines({**train.skipped, **test.skipped}):  # what has been damaged or removed since
+        print(line, file=sys.stderr)
     weights = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     say(f"trained {weights:,} weights in {time.perf_counter() - begin:.1f} s")
     print(f"test accuracy {history['val_accuracy'][-1]:.4f} on {len(test.dataset):,} images")
