@@ -332,8 +332,11 @@ def _max_pool_backward(rng, op):
     x, attributes = pooling(rng)
     if rng.random() < 0.5:
         x = np.round(x)  # many ties: the first maximum counts
+    act = relu_family(rng) if rng.random() < 0.5 else {}
+    if act:
+        x = reference.activation(x, **act).astype(np.float32)
     y = reference.max_pool2d(x, **attributes).astype(np.float32)
-    return [x, y, normal(rng, *y.shape)], attributes
+    return [x, y, normal(rng, *y.shape)], {**attributes, **act}
 
 
 @generator("avg_pool2d")

@@ -7,6 +7,7 @@
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
 
 #define GROUP 4 /* wide rows added at a time: the running sums are loaded and stored once per group */
+#define EPILOGUE_VECTORS 4             /* channel vectors of a gradient's epilogue taken together */
 #define STRIP 64                       /* channels combined at a time */
 #define COLUMNS 512 /* of wide rows summed at a time, so that the running sums stay in the first cache */
 
@@ -148,74 +149,154 @@ static void apply(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const floa
 
 /* ---- backward ---- */
 
-typedef struct lanes { vf slope, max_value; } lanes;
+/* Where the mask of a gradient comes from. */
+enum { UNMASKED, FROM_Y, FROM_X };
 
-/* grad_y times the activation's derivative. */
-VINLINE vf masked(int with_mask, ptrdiff_t n, const float *grad_y, const float *y, lanes mask) {
-    vf g = vload_upto(grad_y, n);
-    if (!with_mask) return g;
-    vf out = vload_upto(y, n);
-    g = vselect(out > vzero(), g, mask.slope * g);
-    return vselect(out < mask.max_value, g, vzero());
+typedef struct mask_source {
+    relu_slopes slopes;
+    const float *y, *x, *scale, *shift;
+} mask_source;
+
+VINLINE mask_source mask_at(mask_source m, ptrdiff_t at, ptrdiff_t channel) {
+    return (mask_source){m.slopes, m.y + at, m.x + at, m.scale + channel, m.shift + channel};
 }
 
-VINLINE void sums_vector(int with_mask, int store, int rows, ptrdiff_t n, ptrdiff_t width, const float *grad_y,
-                         const float *y, lanes mask, const float *x, const float *mean, float *grad_residual,
-                         float *sum, float *product) {
+/* grad_y times the activation's derivative. */
+VINLINE vf masked(int from, ptrdiff_t n, vf g, const float *y, vf x, vf scale, vf shift, relu_slopes mask) {
+    if (from == FROM_Y) return relu_masked(g, vload_upto(y, n), mask);
+    return from == FROM_X ? relu_masked(g, vfma(x, scale, shift), mask) : g;
+}
+
+VINLINE void sums_vector(int from, int store, int rows, ptrdiff_t n, ptrdiff_t width, const float *grad_y,
+                         mask_source m, const float *x, const float *mean, float *grad_residual, float *sum,
+                         float *product) {
     vf middle = vload_upto(mean, n), s = vload_upto(sum, n), p = vload_upto(product, n);
+    vf scale = from == FROM_X ? vload_upto(m.scale, n) : vzero(), shift = from == FROM_X ? vload_upto(m.shift, n) : vzero();
     for (int r = 0; r < rows; r++) {
-        vf g = masked(with_mask, n, grad_y + r * width, y + r * width, mask);
+        vf value = vload_upto(x + r * width, n);
+        vf g = masked(from, n, vload_upto(grad_y + r * width, n), m.y + r * width, value, scale, shift, m.slopes);
         if (store) vstore_upto(grad_residual + r * width, g, n);
         s += g;
-        p = vfma(g, vload_upto(x + r * width, n) - middle, p);
+        p = vfma(g, value - middle, p);
     }
     vstore_upto(sum, s, n);
     vstore_upto(product, p, n);
 }
 
-VINLINE void sums_rows(int with_mask, int store, int rows, ptrdiff_t length, ptrdiff_t width, const float *grad_y,
-                       const float *y, lanes mask, const float *x, const float *mean, float *grad_residual, float *sum,
+VINLINE void sums_rows(int from, int store, int rows, ptrdiff_t length, ptrdiff_t width, const float *grad_y,
+                       mask_source m, const float *x, const float *mean, float *grad_residual, float *sum,
                        float *product) {
     ptrdiff_t j = 0;
     for (; j + VL <= length; j += VL)
-        sums_vector(with_mask, store, rows, VL, width, grad_y + j, y + j, mask, x + j, mean + j, grad_residual + j,
+        sums_vector(from, store, rows, VL, width, grad_y + j, mask_at(m, j, j), x + j, mean + j, grad_residual + j,
                     sum + j, product + j);
     if (j < length)
-        sums_vector(with_mask, store, rows, length - j, width, grad_y + j, y + j, mask, x + j, mean + j,
+        sums_vector(from, store, rows, length - j, width, grad_y + j, mask_at(m, j, j), x + j, mean + j,
                     grad_residual + j, sum + j, product + j);
 }
 
-VINLINE void sums_block(int with_mask, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y, const float *y,
-                        lanes mask, const float *x, const float *mean, float *grad_residual, float *sum,
-                        float *product) {
+VINLINE void sums_block(int from, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y, mask_source m,
+                        const float *x, const float *mean, float *grad_residual, float *sum, float *product) {
     ptrdiff_t whole = count - count % width;
     for (ptrdiff_t j = 0; j < width; j += COLUMNS) {
         ptrdiff_t length = width - j < COLUMNS ? width - j : COLUMNS, at = j;
         for (; at + (GROUP - 1) * width < whole; at += GROUP * width)
-            sums_rows(with_mask, store, GROUP, length, width, grad_y + at, y + at, mask, x + at, mean + j,
+            sums_rows(from, store, GROUP, length, width, grad_y + at, mask_at(m, at, j), x + at, mean + j,
                       grad_residual + at, sum + j, product + j);
         for (; at < whole; at += width)
-            sums_rows(with_mask, store, 1, length, width, grad_y + at, y + at, mask, x + at, mean + j,
+            sums_rows(from, store, 1, length, width, grad_y + at, mask_at(m, at, j), x + at, mean + j,
                       grad_residual + at, sum + j, product + j);
     }
     if (whole < count)
-        sums_rows(with_mask, store, 1, count - whole, width, grad_y + whole, y + whole, mask, x + whole, mean,
+        sums_rows(from, store, 1, count - whole, width, grad_y + whole, mask_at(m, whole, 0), x + whole, mean,
                   grad_residual + whole, sum, product);
 }
 
+/* What is absent gets an address that is never read. */
+VINLINE mask_source mask_of(cnn_relu_mask mask, const float *y, const float *x, const float *scale,
+                            const float *shift, const float *any) {
+    return (mask_source){relu_slopes_of(mask), y ? y : any, x ? x : any, scale ? scale : any, shift ? shift : any};
+}
+
 static void gradient_sums(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
-                          cnn_batchnorm_mask mask, const float *x, const float *mean, float *grad_residual,
-                          float *scratch, double *sum_g, double *sum_gx) {
+                          cnn_relu_mask mask, const float *x, const float *mean, const float *scale,
+                          const float *shift, float *grad_residual, float *scratch, double *sum_g, double *sum_gx) {
     ptrdiff_t width = fold * channels, count = rows * channels;
     float *sum = scratch, *product = scratch + width;
-    lanes m = {vset(mask.slope), vset(mask.max_value)};
+    mask_source m = mask_of(mask, y, x, scale, shift, x);
+    int from = y ? FROM_Y : scale ? FROM_X : UNMASKED, store = grad_residual != NULL;
+    if (!store) grad_residual = scratch;                                                  /* never written */
     memset(scratch, 0, (size_t)width * 2 * sizeof *scratch);
-    if (!y && !grad_residual) sums_block(0, 0, count, width, grad_y, x, m, x, mean, sum, sum, product);
-    else if (!y) sums_block(0, 1, count, width, grad_y, x, m, x, mean, grad_residual, sum, product);
-    else if (!grad_residual) sums_block(1, 0, count, width, grad_y, y, m, x, mean, sum, sum, product);
-    else sums_block(1, 1, count, width, grad_y, y, m, x, mean, grad_residual, sum, product);
+    switch (2 * from + store) {
+    case 2 * UNMASKED: sums_block(UNMASKED, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    case 2 * UNMASKED + 1: sums_block(UNMASKED, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    case 2 * FROM_Y: sums_block(FROM_Y, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    case 2 * FROM_Y + 1: sums_block(FROM_Y, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    case 2 * FROM_X: sums_block(FROM_X, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    default: sums_block(FROM_X, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product);
+    }
     fold_sums(channels, fold, sum, sum_g);
     fold_sums(channels, fold, product, sum_gx);
+}
+
+/* Vectors of channels > rows: the sums stay in registers. */
+VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrdiff_t rows, const ptrdiff_t *at,
+                              mask_source m, const float *mean, float *g, double *sum_g, double *sum_gx) {
+    vf s[EPILOGUE_VECTORS], p[EPILOGUE_VECTORS], middle[EPILOGUE_VECTORS], scale[EPILOGUE_VECTORS],
+        shift[EPILOGUE_VECTORS];
+    for (int v = 0; v < vectors; v++) {
+        s[v] = p[v] = vzero();
+        middle[v] = sums ? vload_upto(mean + v * VL, n) : vzero();
+        scale[v] = from == FROM_X ? vload_upto(m.scale + v * VL, n) : vzero();
+        shift[v] = from == FROM_X ? vload_upto(m.shift + v * VL, n) : vzero();
+    }
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            ptrdiff_t i = at[r] + v * VL;
+            vf x = sums || from == FROM_X ? vload_upto(m.x + i, n) : vzero();
+            vf value = masked(from, n, vload_upto(g + i, n), m.y + i, x, scale[v], shift[v], m.slopes);
+            if (from != UNMASKED) vstore_upto(g + i, value, n);
+            if (!sums) continue;
+            s[v] += value;
+            p[v] = vfma(value, x - middle[v], p[v]);
+        }
+    for (int v = 0; v < vectors && sums; v++) {
+        float lanes[2][VL];
+        vstore(lanes[0], s[v]);
+        vstore(lanes[1], p[v]);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            sum_g[v * VL + i] = lanes[0][i];
+            sum_gx[v * VL + i] = lanes[1][i];
+        }
+    }
+}
+
+VINLINE void epilogue_rows(int from, int sums, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, mask_source m,
+                           const float *mean, float *g, double *sum_g, double *sum_gx) {
+    ptrdiff_t c = 0;
+    for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
+        epilogue_vectors(from, sums, EPILOGUE_VECTORS, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
+                         sum_gx + c);
+    for (; c + VL <= columns; c += VL)
+        epilogue_vectors(from, sums, 1, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+    if (c < columns)
+        epilogue_vectors(from, sums, 1, columns - c, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
+                         sum_gx + c);
+}
+
+static void gradient_epilogue(ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, const cnn_gradient_epilogue *p,
+                              float *g) {
+    mask_source m = mask_of(p->mask, p->y, p->x, p->scale, p->shift, g);
+    const float *mean = p->mean ? p->mean : g;
+    double none[1], *sum_g = p->sum_g ? p->sum_g : none, *sum_gx = p->sum_gx ? p->sum_gx : none;
+    switch (2 * (p->y ? FROM_Y : p->scale ? FROM_X : UNMASKED) + (p->sum_g != NULL)) {
+    case 2 * UNMASKED: break;
+    case 2 * UNMASKED + 1: epilogue_rows(UNMASKED, 1, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
+    case 2 * FROM_Y: epilogue_rows(FROM_Y, 0, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
+    case 2 * FROM_Y + 1: epilogue_rows(FROM_Y, 1, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
+    case 2 * FROM_X: epilogue_rows(FROM_X, 0, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
+    default: epilogue_rows(FROM_X, 1, rows, columns, at, m, mean, g, sum_g, sum_gx);
+    }
 }
 
 static void combine_sums(ptrdiff_t channels, ptrdiff_t blocks, const double *restrict slots, ptrdiff_t stride,
@@ -240,45 +321,50 @@ static void gradient_constants(ptrdiff_t channels, double n, const float *mean, 
     for (ptrdiff_t c = 0; grad_beta && c < channels; c++) grad_beta[c] = (float)sum_g[c];
 }
 
-VINLINE void gradient_vector(int with_mask, int with_x, int store, ptrdiff_t n, const float *grad_y, const float *y,
-                             lanes mask, const float *x, const float *p, const float *q, const float *s, float *grad_x,
-                             float *grad_residual) {
-    vf g = masked(with_mask, n, grad_y, y, mask), scale = vload_upto(p, n);
-    vf value = with_x ? vfma(scale, g, vfma(vload_upto(q, n), vload_upto(x, n), vload_upto(s, n))) : scale * g;
+VINLINE void gradient_vector(int from, int with_x, int store, ptrdiff_t n, const float *grad_y, mask_source m,
+                             const float *p, const float *q, const float *s, float *grad_x, float *grad_residual) {
+    vf x = with_x || from == FROM_X ? vload_upto(m.x, n) : vzero(), scale = vload_upto(p, n);
+    vf g = masked(from, n, vload_upto(grad_y, n), m.y, x, from == FROM_X ? vload_upto(m.scale, n) : vzero(),
+                  from == FROM_X ? vload_upto(m.shift, n) : vzero(), m.slopes);
+    vf value = with_x ? vfma(scale, g, vfma(vload_upto(q, n), x, vload_upto(s, n))) : scale * g;
     if (store) vstore_upto(grad_residual, g, n);
     vstore_upto(grad_x, value, n);
 }
 
-VINLINE void gradient_rows(int with_mask, int with_x, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y,
-                           const float *y, lanes mask, const float *x, const float *p, const float *q, const float *s,
-                           float *grad_x, float *grad_residual) {
+VINLINE void gradient_rows(int from, int with_x, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y,
+                           mask_source m, const float *p, const float *q, const float *s, float *grad_x,
+                           float *grad_residual) {
     for (ptrdiff_t at = 0; at < count; at += width) {
         ptrdiff_t length = count - at < width ? count - at : width, j = 0;
         for (; j + VL <= length; j += VL)
-            gradient_vector(with_mask, with_x, store, VL, grad_y + at + j, y + at + j, mask, x + at + j, p + j, q + j,
-                            s + j, grad_x + at + j, grad_residual + at + j);
+            gradient_vector(from, with_x, store, VL, grad_y + at + j, mask_at(m, at + j, j), p + j, q + j, s + j,
+                            grad_x + at + j, grad_residual + at + j);
         if (j < length)
-            gradient_vector(with_mask, with_x, store, length - j, grad_y + at + j, y + at + j, mask, x + at + j, p + j,
-                            q + j, s + j, grad_x + at + j, grad_residual + at + j);
+            gradient_vector(from, with_x, store, length - j, grad_y + at + j, mask_at(m, at + j, j), p + j, q + j,
+                            s + j, grad_x + at + j, grad_residual + at + j);
     }
 }
 
+VINLINE void gradient_stored(int from, int with_x, ptrdiff_t count, ptrdiff_t width, const float *grad_y,
+                             mask_source m, const float *p, const float *q, const float *s, float *grad_x,
+                             float *grad_residual) {
+    if (grad_residual) gradient_rows(from, with_x, 1, count, width, grad_y, m, p, q, s, grad_x, grad_residual);
+    else gradient_rows(from, with_x, 0, count, width, grad_y, m, p, q, s, grad_x, grad_x);
+}
+
 static void gradient(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
-                     cnn_batchnorm_mask mask, const float *x, const float *p, const float *q, const float *s,
-                     float *grad_x, float *grad_residual) {
+                     cnn_relu_mask mask, const float *x, const float *scale, const float *shift, const float *p,
+                     const float *q, const float *s, float *grad_x, float *grad_residual) {
     ptrdiff_t count = rows * channels, width = fold * channels;
-    lanes m = {vset(mask.slope), vset(mask.max_value)};
-    if (x && y && grad_residual) gradient_rows(1, 1, 1, count, width, grad_y, y, m, x, p, q, s, grad_x, grad_residual);
-    else if (x && y) gradient_rows(1, 1, 0, count, width, grad_y, y, m, x, p, q, s, grad_x, grad_x);
-    else if (x && grad_residual)
-        gradient_rows(0, 1, 1, count, width, grad_y, grad_y, m, x, p, q, s, grad_x, grad_residual);
-    else if (x) gradient_rows(0, 1, 0, count, width, grad_y, grad_y, m, x, p, q, s, grad_x, grad_x);
-    else if (y && grad_residual)
-        gradient_rows(1, 0, 1, count, width, grad_y, y, m, grad_y, p, p, p, grad_x, grad_residual);
-    else if (y) gradient_rows(1, 0, 0, count, width, grad_y, y, m, grad_y, p, p, p, grad_x, grad_x);
-    else if (grad_residual)
-        gradient_rows(0, 0, 1, count, width, grad_y, grad_y, m, grad_y, p, p, p, grad_x, grad_residual);
-    else gradient_rows(0, 0, 0, count, width, grad_y, grad_y, m, grad_y, p, p, p, grad_x, grad_x);
+    mask_source m = mask_of(mask, y, x, scale, shift, grad_y);
+    switch (2 * (y ? FROM_Y : scale ? FROM_X : UNMASKED) + (q != NULL)) {
+    case 2 * UNMASKED: gradient_stored(UNMASKED, 0, count, width, grad_y, m, p, p, p, grad_x, grad_residual); break;
+    case 2 * UNMASKED + 1: gradient_stored(UNMASKED, 1, count, width, grad_y, m, p, q, s, grad_x, grad_residual); break;
+    case 2 * FROM_Y: gradient_stored(FROM_Y, 0, count, width, grad_y, m, p, p, p, grad_x, grad_residual); break;
+    case 2 * FROM_Y + 1: gradient_stored(FROM_Y, 1, count, width, grad_y, m, p, q, s, grad_x, grad_residual); break;
+    case 2 * FROM_X: gradient_stored(FROM_X, 0, count, width, grad_y, m, p, p, p, grad_x, grad_residual); break;
+    default: gradient_stored(FROM_X, 1, count, width, grad_y, m, p, q, s, grad_x, grad_residual);
+    }
 }
 
 static void moving_average(ptrdiff_t n, double momentum, float *state, const float *sample) {
@@ -287,6 +373,6 @@ static void moving_average(ptrdiff_t n, double momentum, float *state, const flo
 
 extern const cnn_batchnorm_kernels KERNEL(cnn_batchnorm);
 const cnn_batchnorm_kernels KERNEL(cnn_batchnorm) = {
-    moments,      combine_moments,    constants, apply,          gradient_sums,
+    moments,      combine_moments,    constants, apply,          gradient_sums, gradient_epilogue,
     combine_sums, gradient_constants, gradient,  moving_average,
 };

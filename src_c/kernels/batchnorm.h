@@ -13,9 +13,6 @@
 #include <stddef.h>
 #include "elementwise.h"
 
-/* What of the activation's derivative follows from y: g = grad_y * (y > 0 ? 1 : slope) * (y < max_value). */
-typedef struct cnn_batchnorm_mask { float slope, max_value; } cnn_batchnorm_mask;
-
 /* Rows in a wide row: the least that make the width a multiple of 16 and at least 128; one where the channels are so
  * many that a tail is cheap. */
 static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
@@ -25,6 +22,14 @@ static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
     while (fold * channels < 128) fold *= 2;
     return fold;
 }
+
+/* A gradient where it is made. g is masked by y, or by x * scale + shift, or (both NULL) not; the sums are NULL where
+ * not wanted, both or none. y and x lie as g does, their first channel is the call's, like that of the vectors. */
+typedef struct cnn_gradient_epilogue {
+    cnn_relu_mask mask;
+    const float *y, *x, *mean, *scale, *shift;
+    double *sum_g, *sum_gx;
+} cnn_gradient_epilogue;
 
 typedef struct cnn_batchnorm_kernels {
     /* mean[c] and m2[c] = sum (x - mean)^2 of the rows. scratch: 3 * fold * channels floats. */
@@ -46,11 +51,17 @@ typedef struct cnn_batchnorm_kernels {
     void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale,
                   const float *shift, const float *residual, cnn_act act, float *y);
 
-    /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y (y NULL: no mask); g is written
-     * where grad_residual is not NULL. mean is wide. scratch: 2 * fold * channels floats. */
+    /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y, or (y NULL) by x * scale + shift,
+     * or (scale NULL too) not; g is written where grad_residual is not NULL. mean, scale, shift are wide. scratch: 2 *
+     * fold * channels floats. */
     void (*gradient_sums)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
-                          cnn_batchnorm_mask mask, const float *x, const float *mean, float *grad_residual,
-                          float *scratch, double *sum_g, double *sum_gx);
+                          cnn_relu_mask mask, const float *x, const float *mean, const float *scale,
+                          const float *shift, float *grad_residual, float *scratch, double *sum_g, double *sum_gx);
+
+    /* The same for `columns` channels of rows that lie at g + at[r], in place. The sums are float within the call, so
+     * rows should be some hundreds at most. */
+    void (*gradient_epilogue)(ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, const cnn_gradient_epilogue *p,
+                              float *g);
 
     /* sums[c] = the sum of slots[b * stride + c] over the blocks, in their order. */
     void (*combine_sums)(ptrdiff_t channels, ptrdiff_t blocks, const double *slots, ptrdiff_t stride, double *sums);
@@ -62,11 +73,11 @@ typedef struct cnn_batchnorm_kernels {
                                double epsilon, const double *sum_g, const double *sum_gx, float *p, float *q, float *s,
                                float *grad_gamma, float *grad_beta);
 
-    /* grad_x = p g + q x + s, or p g where x is NULL; grad_residual = g where it is not NULL; g as in gradient_sums. p,
-     * q, s are wide. */
+    /* grad_x = p g + q x + s, or p g where q is NULL; grad_residual = g where it is not NULL; g as in gradient_sums. p,
+     * q, s, scale, shift are wide. x may be NULL where neither q nor scale are given. */
     void (*gradient)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *grad_y, const float *y,
-                     cnn_batchnorm_mask mask, const float *x, const float *p, const float *q, const float *s,
-                     float *grad_x, float *grad_residual);
+                     cnn_relu_mask mask, const float *x, const float *scale, const float *shift, const float *p,
+                     const float *q, const float *s, float *grad_x, float *grad_residual);
 
     /* state = momentum * state + (1 - momentum) * sample */
     void (*moving_average)(ptrdiff_t n, double momentum, float *state, const float *sample);

@@ -15,6 +15,9 @@ enum cnn_activation {
  * max_value: of all. */
 typedef struct cnn_act { int kind; float alpha, max_value, threshold; } cnn_act;
 
+/* What of a rectifier's derivative follows from its output y: g = grad_y * (y > 0 ? 1 : slope) * (y < max_value). */
+typedef struct cnn_relu_mask { float slope, max_value; } cnn_relu_mask;
+
 enum cnn_binary { CNN_ADD, CNN_SUBTRACT, CNN_MULTIPLY, CNN_MAXIMUM, CNN_MINIMUM };
 
 /* One operand of a binary leaf: element (i, j) is p[i * row + j * step]; step is 0 or 1. */

@@ -1,6 +1,7 @@
 /* Pooling leaves; the contract is in pool.h. Loops: windows of a row > groups of channel vectors > pixels of the
  * window. */
 #include "kernels.h"
+#include "relu.h"
 #include "vec.h"
 
 #define GROUP 4                        /* channel vectors held in registers at a time */
@@ -91,11 +92,13 @@ static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdi
 
 /* ---- backward ---- */
 
-/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y; only rows
- * before..end of the window are written (the others belong to other calls). */
-VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, const float *grad_y, ptrdiff_t write_from,
-                                 ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
-    vf best = vload_upto(y, n), grad = vload_upto(grad_y, n);
+/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y, through the
+ * activation that made x; rows of the window before write_from are not written (they belong to other calls). alone: no
+ * other window holds these pixels, so they are written; else they are added to. */
+VINLINE void max_backward_window(int alone, ptrdiff_t n, const float *x, const float *y, const float *grad_y,
+                                 relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
+                                 ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+    vf best = vload_upto(y, n), grad = relu_masked(vload_upto(grad_y, n), best, slopes);
     vi pending = viset(-1);
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++) {
@@ -103,10 +106,23 @@ VINLINE void max_backward_window(ptrdiff_t n, const float *x, const float *y, co
             vf value = vload_upto(x + at, n);
             vi chosen = pending &
                         ((value == best) | (value != value)); /* a window with a NaN has y = NaN, any other has none */
+            vf given = vselect(chosen, grad, vzero());
             pending &= ~chosen;
-            if (i >= write_from)
-                vstore_upto(grad_x + at, vload_upto(grad_x + at, n) + vselect(chosen, grad, vzero()), n);
+            if (i >= write_from) vstore_upto(grad_x + at, alone ? given : vload_upto(grad_x + at, n) + given, n);
         }
+}
+
+/* The same for all channels of the call. */
+VINLINE void max_backward_channels(int alone, ptrdiff_t channels, const float *x, const float *y, const float *grad_y,
+                                   relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
+                                   ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+    ptrdiff_t c = 0;
+    for (; c + VL <= channels; c += VL)
+        max_backward_window(alone, VL, x + c, y + c, grad_y + c, slopes, write_from, rows, columns, row_step, step,
+                            grad_x + c);
+    if (c < channels)
+        max_backward_window(alone, channels - c, x + c, y + c, grad_y + c, slopes, write_from, rows, columns, row_step,
+                            step, grad_x + c);
 }
 
 static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end,
@@ -118,29 +134,35 @@ static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdif
 }
 
 /* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out.
- * Rows are cleared just before the first window that writes them, while they come into the cache. */
+ * Where windows neither overlap nor leave a gap every pixel is written once; else rows are cleared just before the first
+ * window that writes them, while they come into the cache. */
 static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
-                              const float *x, const float *y, const float *grad_y, float *grad_x) {
+                              const float *x, const float *y, const float *grad_y, cnn_relu_mask mask, float *grad_x) {
     range windows = windows_at(h_begin, h_end, g->stride_h, g->pad_top, g->pool_h, g->out_h);
     ptrdiff_t cleared = h_begin, row_step = g->w * g->c;
+    int alone = g->stride_h == g->pool_h && g->stride_w == g->pool_w && g->out_w * g->stride_w - g->pad_left >= g->w;
+    relu_slopes slopes = relu_slopes_of(mask);
     for (ptrdiff_t p = windows.begin; p < windows.end; p++) {
         range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
         if (r.end > h_end) r.end = h_end;
         if (cleared < r.end) {
-            clear_rows(g, cleared, r.end, c_begin, c_end, grad_x);
+            if (!alone) clear_rows(g, cleared, r.end, c_begin, c_end, grad_x);
             cleared = r.end;
         }
         ptrdiff_t rows = r.end - r.begin, write_from = h_begin - r.begin;
         for (ptrdiff_t q = 0; q < g->out_w; q++) {
             range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
-            ptrdiff_t columns = s.end - s.begin, c = c_begin, from = (r.begin * g->w + s.begin) * g->c,
-                      to = (p * g->out_w + q) * g->c;
-            for (; c + VL <= c_end; c += VL)
-                max_backward_window(VL, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns, row_step,
-                                    g->c, grad_x + from + c);
-            if (c < c_end)
-                max_backward_window(c_end - c, x + from + c, y + to + c, grad_y + to + c, write_from, rows, columns,
-                                    row_step, g->c, grad_x + from + c);
+            ptrdiff_t columns = s.end - s.begin, from = (r.begin * g->w + s.begin) * g->c + c_begin,
+                      to = (p * g->out_w + q) * g->c + c_begin;
+            if (alone && rows == 2 && columns == 2 && write_from <= 0)
+                max_backward_channels(1, c_end - c_begin, x + from, y + to, grad_y + to, slopes, 0, 2, 2, row_step,
+                                      g->c, grad_x + from);
+            else if (alone)
+                max_backward_channels(1, c_end - c_begin, x + from, y + to, grad_y + to, slopes, write_from, rows,
+                                      columns, row_step, g->c, grad_x + from);
+            else
+                max_backward_channels(0, c_end - c_begin, x + from, y + to, grad_y + to, slopes, write_from, rows,
+                                      columns, row_step, g->c, grad_x + from);
         }
     }
     clear_rows(g, cleared, h_end, c_begin, c_end, grad_x);

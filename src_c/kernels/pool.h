@@ -4,6 +4,7 @@
 #define CNN_KERNELS_POOL_H
 
 #include <stddef.h>
+#include "elementwise.h"
 
 /* Window (p, q) covers the rows p * stride_h - pad_top onwards, pool_h of them, and columns alike; every window holds a
  * pixel of the image. */
@@ -20,9 +21,9 @@ typedef struct cnn_pool_kernels {
     void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
 
     /* Rows h_begin..h_end of grad_x: each grad_y goes to the first pixel in row-major order that equals y (that is NaN,
-     * where y is). */
+     * where y is), masked by y. */
     void (*max_backward_rows)(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
-                              const float *x, const float *y, const float *grad_y, float *grad_x);
+                              const float *x, const float *y, const float *grad_y, cnn_relu_mask mask, float *grad_x);
 
     /* Row h of grad_x: the sum over the windows that hold the pixel of grad_y / count. */
     void (*average_backward_row)(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,

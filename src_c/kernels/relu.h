@@ -24,4 +24,16 @@ VINLINE vf relu(int kind, vf v, vf slope, vf max_value) {
     return vmin(max_value, v);
 }
 
+/* The derivative, from the output y: a mask, spread over the lanes. */
+typedef struct relu_slopes { vf slope, max_value; } relu_slopes;
+
+VINLINE relu_slopes relu_slopes_of(cnn_relu_mask mask) {
+    return (relu_slopes){vset(mask.slope), vset(mask.max_value)};
+}
+
+VINLINE vf relu_masked(vf grad_y, vf y, relu_slopes mask) {
+    vf g = vselect(y > vzero(), grad_y, mask.slope * grad_y);
+    return vselect(y < mask.max_value, g, vzero());
+}
+
 #endif

@@ -1,4 +1,6 @@
-/* batchnorm: normalisation with given moments, residual and activation in one pass. Parallel over blocks of rows. */
+/* batchnorm: normalisation with given moments, residual and activation in one pass. Parallel over blocks of rows.
+ * scale = gamma / sqrt(var + epsilon) and shift = beta - mean scale are for the backward pass, which computes the sign of
+ * act's input again from x with them, so that it need not read y. */
 #include "batchnorm.h"
 
 enum { X, MEAN, VAR, GAMMA, BETA, RESIDUAL };
@@ -23,6 +25,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
                             cnn_shape_text(residual, shape));
     }
     cnn_like(out, x);
+    for (int i = 1; i < c->n_out; i++) cnn_set_shape(&out[i], 1, n, 1, 1, 1);
     return 0;
 }
 
@@ -50,6 +53,11 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     if (begin < end)
         k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL,
                      beta ? beta + begin : NULL, c->attr[EPSILON], scale + begin, shift + begin);
+    const float *constants[] = {scale, shift};
+    for (int i = 1; i < c->n_out && begin < end; i++) {
+        float *wanted = cnn_data(e, c->out[i]);
+        if (wanted) memcpy(wanted + begin, constants[i - 1] + begin, (size_t)(end - begin) * sizeof *wanted);
+    }
     cnn_batchnorm_widen(cut, scale, begin, end);
     cnn_batchnorm_widen(cut, shift, begin, end);
     cnn_barrier(e);
@@ -65,7 +73,7 @@ const cnn_op cnn_op_batchnorm = {
     .name = "batchnorm",
     .summary = "y = act(gamma (x - mean) / sqrt(var + epsilon) + beta + residual)",
     .inputs = "x mean var [gamma] [beta] [residual]",
-    .outputs = "y",
+    .outputs = "y [scale] [shift]",
     .attrs = attrs,
     .infer = infer,
     .plan = plan,

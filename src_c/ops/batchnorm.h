@@ -42,4 +42,14 @@ static inline void cnn_batchnorm_widen(const cnn_batchnorm_cut *cut, float *wide
         memcpy(wide + k * cut->channels + begin, wide + begin, (size_t)(end - begin) * sizeof *wide);
 }
 
+/* A wide copy of the channels' constants, made in `wide` by all threads, each the channels begin..end; the constants
+ * themselves where they are wide already. */
+static inline const float *cnn_batchnorm_wide(const cnn_batchnorm_cut *cut, const float *constants, float *wide,
+                                              int64_t begin, int64_t end) {
+    if (cut->fold == 1) return constants;
+    if (begin < end) memcpy(wide + begin, constants + begin, (size_t)(end - begin) * sizeof *wide);
+    cnn_batchnorm_widen(cut, wide, begin, end);
+    return wide;
+}
+
 #endif

@@ -5,11 +5,13 @@
  * var are constants.
  *
  * Pass 1: the sums of every block of rows in its own slot, and grad_residual; barrier; the slots are added in order, in
- * double; barrier; pass 2: grad_x. Where no sums are needed there is one pass. Parallel over the same blocks in both
- * passes. */
+ * double; barrier; pass 2: grad_x. Where no sums are needed, or they come with the gradient (sum_g, sum_gx: see
+ * gradient_epilogue.h), there is one pass. Parallel over the same blocks in both passes.
+ *
+ * act'(y) follows from y, or from scale and shift, with which act(x scale + shift) is y. */
 #include "batchnorm.h"
 
-enum { GRAD_Y, X, Y, MEAN, VAR, GAMMA };
+enum { GRAD_Y, X, Y, MEAN, VAR, GAMMA, SCALE, SHIFT, SUM_G, SUM_GX };
 enum { GRAD_X, GRAD_GAMMA, GRAD_BETA, GRAD_RESIDUAL };
 enum { EPSILON, ACTIVATION, ALPHA, MAX_VALUE, TRAINING };
 static const cnn_attr_def attrs[] = {CNN_EPSILON_ATTR, CNN_ACT_ATTRS, CNN_INT_ATTR("training", 1, 0, 1),
@@ -20,11 +22,18 @@ static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out 
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const names[] = {"grad_y", "x", "y"};
+    static const char *const vectors[] = {"mean", "var", "gamma", "scale", "shift", "sum_g", "sum_gx"};
     char shape[64], want[64];
     const cnn_tensor *x = c->in[X];
-    int64_t n = cnn_last(x), activation = cnn_int(c, ACTIVATION);
-    if (!c->in[Y] && (activation != CNN_LINEAR || c->attr[MAX_VALUE] != INFINITY))
-        return cnn_fail(error, "y must be given where there is an activation, to mask grad_y by");
+    int64_t n = cnn_last(x);
+    const int masked = cnn_int(c, ACTIVATION) != CNN_LINEAR || c->attr[MAX_VALUE] != INFINITY;
+    if (!operand(c, SCALE) != !operand(c, SHIFT) || (operand(c, SCALE) && c->in[Y]))
+        return cnn_fail(error, "scale and shift must be given together and without y, or y in their place");
+    if (masked && !c->in[Y] && !operand(c, SCALE))
+        return cnn_fail(error, "y must be given where there is an activation, to mask grad_y by, or scale and shift");
+    if (!operand(c, SUM_G) != !operand(c, SUM_GX) || (operand(c, SUM_G) && masked))
+        return cnn_fail(error, "sum_g and sum_gx must be given together and without an activation, as they are of the "
+                               "masked gradient");
     for (int i = GRAD_Y; i <= Y; i++) {
         if (!c->in[i]) continue;
         if (cnn_expect(c->in[i], names[i], -1, CNN_F32, error)) return -1;
@@ -32,17 +41,9 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
             return cnn_fail(error, "%s must have the shape of x, %s, got %s", names[i], cnn_shape_text(x, want),
                             cnn_shape_text(c->in[i], shape));
     }
-    if (cnn_expect_vector(c->in[MEAN], "mean", n, error) || cnn_expect_vector(c->in[VAR], "var", n, error)) return -1;
-    if (cnn_expect_vector(operand(c, GAMMA), "gamma", n, error)) return -1;
-    if (activation != CNN_LINEAR && activation != CNN_RELU)
-        return cnn_fail(
-            error, "activation must be linear (0) or relu (1), got %lld; make the activation an operation of its own",
-            (long long)activation);
-    if (activation == CNN_RELU && c->attr[ALPHA] < 0)
-        return cnn_fail(error,
-                        "alpha must not be negative, got %g, as the sign of x does not follow from y then; make the "
-                        "activation an operation of its own",
-                        c->attr[ALPHA]);
+    for (int i = MEAN; i <= SUM_GX; i++)
+        if (cnn_expect_vector(operand(c, i), vectors[i - MEAN], n, error)) return -1;
+    if (cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error)) return -1;
     for (int i = 0; i < c->n_out; i++) {
         if (i == GRAD_X || i == GRAD_RESIDUAL) cnn_like(&out[i], x);
         else cnn_set_shape(&out[i], 1, n, 1, 1, 1);
@@ -55,18 +56,21 @@ static int needs_sums(const cnn_call *c) {
     return cnn_int(c, TRAINING) || result(c, GRAD_GAMMA) || result(c, GRAD_BETA);
 }
 
+/* Blocks whose sums are taken here. */
+static int64_t slots_of(const cnn_call *c, const cnn_batchnorm_cut *cut) { return operand(c, SUM_G) ? 0 : cut->blocks; }
+
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     (void)error;
     cnn_batchnorm_cut cut = cnn_batchnorm_cut_of(c->in[X]);
     memcpy(c->plan, &cut, sizeof cut);
-    choice->kernel = needs_sums(c) ? "two passes" : "one pass";
-    choice->workspace_bytes = (cut.blocks + 1) * 2 * cut.channels * (int64_t)sizeof(double) +
-                              4 * cut.width * (int64_t)sizeof(float);
+    choice->kernel = needs_sums(c) && !operand(c, SUM_G) ? "two passes" : "one pass";
+    choice->workspace_bytes = (slots_of(c, &cut) + 1) * 2 * cut.channels * (int64_t)sizeof(double) +
+                              6 * cut.width * (int64_t)sizeof(float);
     choice->thread_workspace_bytes = 2 * cut.width * (int64_t)sizeof(float);
     return 0;
 }
 
-static double flops(const cnn_call *c) { return (needs_sums(c) ? 9.0 : 2.0) * (double)cnn_count(c->in[X]); }
+static double flops(const cnn_call *c) { return (!needs_sums(c) ? 2.0 : operand(c, SUM_G) ? 4.0 : 9.0) * (double)cnn_count(c->in[X]); }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_batchnorm_cut *cut = (const cnn_batchnorm_cut *)c->plan;
@@ -78,35 +82,45 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     float *grad_gamma = cnn_data(e, result(c, GRAD_GAMMA)), *grad_beta = cnn_data(e, result(c, GRAD_BETA));
     int64_t n = cut->channels, begin, end, first, last;
     /* [block][g, gx][channel]; [g, gx][channel]. */
-    double *slots = (double *)e->workspace, *sums = slots + cut->blocks * 2 * n;
+    double *slots = (double *)e->workspace, *sums = slots + slots_of(c, cut) * 2 * n;
     float *wide_mean = (float *)(sums + 2 * n), *p = wide_mean + cut->width, *q = p + cut->width, *s = q + cut->width;
-    const int training = (int)cnn_int(c, TRAINING), relu = cnn_int(c, ACTIVATION) == CNN_RELU;
-    const cnn_batchnorm_mask mask = {.slope = relu ? cnn_float(c, ALPHA) : 1, .max_value = cnn_float(c, MAX_VALUE)};
-    if (!relu && mask.max_value == INFINITY) y = NULL;                                 /* nothing is masked */
+    const float *scale = cnn_data(e, operand(c, SCALE)), *shift = cnn_data(e, operand(c, SHIFT));
+    const float *sum_g = cnn_data(e, operand(c, SUM_G)), *sum_gx = cnn_data(e, operand(c, SUM_GX));
+    const int training = (int)cnn_int(c, TRAINING);
+    const cnn_relu_mask mask = cnn_mask_of(c->attr[ACTIVATION], c->attr[ALPHA], c->attr[MAX_VALUE]);
+    if (cnn_mask_is_one(mask)) y = scale = shift = NULL;
 
     cnn_share_channels(e, n, &begin, &end);
     cnn_share(e, cut->blocks, &first, &last);
-    if (needs_sums(c)) {
-        if (begin < end) memcpy(wide_mean + begin, mean + begin, (size_t)(end - begin) * sizeof *mean);
-        cnn_batchnorm_widen(cut, wide_mean, begin, end);
+    if (scale) {
+        scale = cnn_batchnorm_wide(cut, scale, s + cut->width, begin, end);
+        shift = cnn_batchnorm_wide(cut, shift, s + 2 * cut->width, begin, end);
+    }
+    if (needs_sums(c) && sum_g) {
+        for (int64_t i = begin; i < end; i++) { sums[i] = sum_g[i]; sums[n + i] = sum_gx[i]; }
+    } else if (needs_sums(c)) {
+        mean = cnn_batchnorm_wide(cut, mean, wide_mean, begin, end);
         cnn_barrier(e);
         for (int64_t b = first; b < last; b++) {
             int64_t at = b * cut->block * n;
             double *slot = slots + b * 2 * n;
             k->gradient_sums(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at,
-                             wide_mean, grad_residual ? grad_residual + at : NULL, (float *)e->thread_workspace, slot,
-                             slot + n);
+                             mean, scale, shift, grad_residual ? grad_residual + at : NULL,
+                             (float *)e->thread_workspace, slot, slot + n);
         }
-        if (grad_residual) { grad_y = grad_residual; grad_residual = NULL; y = NULL; } /* pass 2 starts from g */
+        if (grad_residual) { grad_y = grad_residual; grad_residual = NULL; y = scale = NULL; } /* pass 2 starts from g */
         cnn_barrier(e);
         if (begin < end) {
             k->combine_sums(end - begin, cut->blocks, slots + begin, 2 * n, sums + begin);
             k->combine_sums(end - begin, cut->blocks, slots + n + begin, 2 * n, sums + n + begin);
+        }
+    }
+    if (needs_sums(c)) {
+        if (begin < end)
             k->gradient_constants(end - begin, (double)cut->rows, mean + begin, var + begin,
                                   gamma ? gamma + begin : NULL, c->attr[EPSILON], sums + begin, sums + n + begin,
                                   p + begin, q + begin, s + begin, grad_gamma ? grad_gamma + begin : NULL,
                                   grad_beta ? grad_beta + begin : NULL);
-        }
     } else if (begin < end) {
         k->constants(end - begin, NULL, mean + begin, var + begin, gamma ? gamma + begin : NULL, NULL, c->attr[EPSILON],
                      p + begin, s + begin);
@@ -117,15 +131,15 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_barrier(e);
     for (int64_t b = first; grad_x && b < last; b++) {
         int64_t at = b * cut->block * n;
-        k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask,
-                    training ? x + at : NULL, p, q, s, grad_x + at, grad_residual ? grad_residual + at : NULL);
+        k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at, scale,
+                    shift, p, training ? q : NULL, s, grad_x + at, grad_residual ? grad_residual + at : NULL);
     }
 }
 
 const cnn_op cnn_op_batchnorm_backward = {
     .name = "batchnorm_backward",
     .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)",
-    .inputs = "grad_y x [y] mean var [gamma]",
+    .inputs = "grad_y x [y] mean var [gamma] [scale] [shift] [sum_g] [sum_gx]",
     .outputs = "grad_x [grad_gamma] [grad_beta] [grad_residual]",
     .attrs = attrs,
     .infer = infer,

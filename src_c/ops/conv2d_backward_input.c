@@ -1,5 +1,6 @@
 /* conv2d_backward_input: grad_x[n][h][w][c] = sum over the p, q, i, j with h = p s - pad + i d, w = q s - pad + j d,
- * and over o, of grad_y[n][p][q][o] * w[i][j][c][o]; + residual. conv2d_transpose: the same map as a layer, with a
+ * and over o, of grad_y[n][p][q][o] * w[i][j][c][o]; + residual; then through what gradient_epilogue.h describes.
+ * conv2d_transpose: the same map as a layer, with a
  * bias and an activation.
  *
  * With stride s the taps fall into s x s phases, each a dense convolution with stride 1 (see cnn_conv2d_axis),
@@ -8,7 +9,7 @@
 
 enum { OUT_H = CNN_CONV2D_N_ATTRS, OUT_W, ACTIVATION, ALPHA, MAX_VALUE };
 static const cnn_attr_def backward_attrs[] = { CNN_CONV2D_ATTRS, CNN_INT_ATTR("in_h", 1, 1, 2147483647),
-    CNN_INT_ATTR("in_w", 1, 1, 2147483647), CNN_END_OF_ATTRS };
+    CNN_INT_ATTR("in_w", 1, 1, 2147483647), CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_attr_def transpose_attrs[] = { CNN_CONV2D_ATTRS, CNN_INT_ATTR("out_h", 1, 1, 2147483647),
     CNN_INT_ATTR("out_w", 1, 1, 2147483647),
                                                 CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
@@ -43,7 +44,7 @@ static void pack(const cnn_call *c, const cnn_exec *e) { cnn_convolution_pack(c,
 
 static cnn_indirect_gemm_operands backward_operands(const cnn_call *c) {
     return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .residual = c->n_in > 2 ? c->in[2] : NULL,
-        .y = c->out[0]};
+        .y = c->out[0], .gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION)};
 }
 
 static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -53,7 +54,8 @@ static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
     if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, out)))
         return cnn_fail(error, "residual must be float32 with the output's shape %s, got %s",
                         cnn_shape_text(out, expected), cnn_shape_text(residual, shape));
-    return 0;
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION);
+    return cnn_gradient_epilogue_infer(c, &gradient, out, error);
 }
 
 static int backward_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
@@ -67,8 +69,8 @@ static void backward_run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_conv2d_backward_input = {
-    .name = "conv2d_backward_input", .summary = "grad_x = gradient of conv2d in x + residual",
-        .inputs = "grad_y w [residual]", .outputs = "grad_x",
+    .name = "conv2d_backward_input", .summary = "grad_x = (gradient of conv2d in x + residual) act'(y); its sums over the batch",
+        .inputs = "grad_y w [residual] " CNN_GRADIENT_INPUTS, .outputs = "grad_x " CNN_GRADIENT_OUTPUTS,
     .attrs = backward_attrs, .infer = backward_infer, .plan = backward_plan, .pack = pack, .run = backward_run,
         .flops = cnn_convolution_flops, .in_place = 1 << 2,
 };

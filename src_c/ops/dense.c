@@ -68,16 +68,19 @@ const cnn_op cnn_op_dense = {
     .pack = pack, .run = run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
 };
 
-/* ---- backward input: grad_x = grad_y w' + residual ---- */
+/* ---- backward input: grad_x = (grad_y w' + residual) act'(y), see gradient_epilogue.h ---- */
 
 static cnn_indirect_gemm_operands backward_input_operands(const cnn_call *c) {
-    return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .residual = input(c, 2), .y = c->out[0]};
+    return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .residual = input(c, 2), .y = c->out[0],
+        .gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION)};
 }
 
 static int backward_input_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *w = c->in[1];
     if (cnn_expect(c->in[0], "grad_y", -1, CNN_F32, error) || cnn_expect(w, "w", 2, CNN_F32, error)) return -1;
-    return infer_product(c, "grad_y", input(c, 2), w->dims[1], w->dims[0], out, error);
+    if (infer_product(c, "grad_y", input(c, 2), w->dims[1], w->dims[0], out, error)) return -1;
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION);
+    return cnn_gradient_epilogue_infer(c, &gradient, out, error);
 }
 
 static int backward_input_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
@@ -94,8 +97,9 @@ static void backward_input_run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_dense_backward_input = {
-    .name = "dense_backward_input", .summary = "grad_x = grad_y w' + residual", .inputs = "grad_y w [residual]",
-        .outputs = "grad_x", .infer = backward_input_infer,
+    .name = "dense_backward_input", .summary = "grad_x = (grad_y w' + residual) act'(y); its sums over the rows",
+        .inputs = "grad_y w [residual] " CNN_GRADIENT_INPUTS, .outputs = "grad_x " CNN_GRADIENT_OUTPUTS,
+    .attrs = attrs, .infer = backward_input_infer,
     .plan = backward_input_plan, .pack = pack, .run = backward_input_run, .flops = cnn_indirect_gemm_flops,
         .in_place = 1 << 2,
 };

@@ -106,6 +106,40 @@ static inline cnn_depthwise_unit cnn_depthwise_unit_at(const cnn_depthwise *g, i
                                 .channels = cnn_min(g->block, g->channels - at)};
 }
 
+/* Where sums are taken of the result, a band is cut into parts, some hundred pixels each while they are in the cache:
+ * their slots are numbered by image and part. `width`: of the result. */
+#define CNN_DEPTHWISE_PART_PIXELS 448
+
+static inline int64_t cnn_depthwise_part_rows(const cnn_depthwise *g, int64_t width) {
+    return cnn_min(g->band, cnn_max(1, CNN_DEPTHWISE_PART_PIXELS / width));
+}
+static inline int64_t cnn_depthwise_parts(const cnn_depthwise *g, int64_t width) {
+    return g->n * g->bands * cnn_ceil_div(g->band, cnn_depthwise_part_rows(g, width));
+}
+
+typedef struct cnn_depthwise_part { int64_t number, begin, rows; } cnn_depthwise_part;
+
+/* Is row y the last of its part of the unit? */
+static inline int cnn_depthwise_part_ends(const cnn_depthwise *g, const cnn_depthwise_unit *u, int64_t y, int64_t width,
+                                          cnn_depthwise_part *part) {
+    const int64_t rows = cnn_depthwise_part_rows(g, width), index = (y - u->begin) / rows;
+    *part = (cnn_depthwise_part){.number = (u->image * g->bands + u->begin / g->band) * cnn_ceil_div(g->band, rows) + index,
+                                 .begin = u->begin + index * rows,
+                                 .rows = y + 1 - u->begin - index * rows};
+    return part->rows == rows || y + 1 == u->end;
+}
+
+/* The table of a part's pixels of so many channels, in a thread's memory. */
+static inline int64_t cnn_depthwise_part_bytes(const cnn_depthwise *g, int64_t width) {
+    return cnn_round_up(cnn_depthwise_part_rows(g, width) * width * (int64_t)sizeof(ptrdiff_t), CNN_ALIGNMENT);
+}
+static inline const ptrdiff_t *cnn_depthwise_part_pixels(const cnn_depthwise *g, int64_t width, int64_t channels,
+                                                         char *memory) {
+    ptrdiff_t *at = (ptrdiff_t *)memory;
+    for (int64_t i = 0; i < cnn_depthwise_part_rows(g, width) * width; i++) at[i] = i * channels;
+    return at;
+}
+
 /* The taps i of output row p that lie inside the image: *begin..*end. Returns the input row of tap *begin. */
 static inline int64_t cnn_depthwise_rows(const cnn_call *k, const cnn_depthwise *g, int64_t p, int64_t *begin,
                                          int64_t *end) {

@@ -1,6 +1,8 @@
 /* depthwise_conv2d: y[n, p, q, c m + j] = act(sum_{a,b} x[n, p s - pad + a d, q s - pad + b d, c] w[a, b, c, j] +
- * bias[c m + j]). Parallel over images, bands of rows and blocks of channels. */
+ * bias[c m + j]); and the batch moments of y, taken a part of a band at a time while it is in the cache. Parallel over
+ * images, bands of rows and blocks of channels. */
 #include "depthwise.h"
+#include "indirect_gemm.h"
 
 enum { X, W, BIAS };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
@@ -22,8 +24,11 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (geometry(c, &g, error) || cnn_expect_vector(c->n_in > BIAS ? c->in[BIAS] : NULL, "bias", g.channels, error))
         return -1;
     cnn_set_shape(out, 4, g.n, g.out_h, g.out_w, g.channels);
+    for (int i = 1; i < c->n_out; i++) cnn_set_shape(&out[i], 1, g.channels, 1, 1, 1);
     return 0;
 }
+
+static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
@@ -31,7 +36,13 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise_cut(c, &g, g.out_h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
-    choice->thread_workspace_bytes = cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
+    choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.out_w) +
+                                     cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
+    if (result(c, 1) || result(c, 2)) {
+        if (cnn_int(c, ACTIVATION) != CNN_LINEAR || c->attr[MAX_VALUE] < INFINITY)
+            return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
+        choice->workspace_bytes = cnn_moments_slots_bytes(g.channels, cnn_depthwise_parts(&g, g.out_w));
+    }
     return 0;
 }
 
@@ -45,7 +56,11 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
                 *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
-    float *y = cnn_data(e, c->out[0]);
+    const cnn_tensor *mean = result(c, 1), *var = result(c, 2);
+    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->channels, cnn_depthwise_parts(g, g->out_w));
+    const ptrdiff_t *at = cnn_depthwise_part_pixels(g, g->out_w, g->channels, e->thread_workspace);
+    float *y = cnn_data(e, c->out[0]),
+          *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->out_w));
     int64_t begin, end;
     cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
@@ -53,20 +68,24 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         for (int64_t p = u.begin; p < u.end; p++) {
             int64_t first;
             cnn_depthwise_row row;
-            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c,
-                                                   (float *)e->thread_workspace, &row, &first);
+            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c, scratch, &row, &first);
             row.channels = u.channels;
             c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,
                                        y + (u.image * g->out_h + p) * g->out_w * g->channels + u.at);
+            cnn_depthwise_part part;
+            if ((mean || var) && cnn_depthwise_part_ends(g, &u, p, g->out_w, &part))
+                cnn_moments_add(c, &slots, part.number, u.at == 0, part.rows * g->out_w, u.at, u.channels,
+                                y + (u.image * g->out_h + part.begin) * g->out_w * g->channels, at);
         }
     }
+    if (mean || var) cnn_moments_combine(c, e, &slots, cnn_data(e, mean), cnn_data(e, var));
 }
 
 const cnn_op cnn_op_depthwise_conv2d = {
     .name = "depthwise_conv2d",
-    .summary = "y = act(depthwise conv(x, w) + bias), channel c m + j from channel c",
+    .summary = "y = act(depthwise conv(x, w) + bias), channel c m + j from channel c; mean, var: its biased moments",
     .inputs = "x w [bias]",
-    .outputs = "y",
+    .outputs = "y [mean] [var]",
     .attrs = attrs,
     .infer = infer,
     .plan = plan,

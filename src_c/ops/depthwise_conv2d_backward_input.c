@@ -2,14 +2,17 @@
  * d = y, q s - pad + b d = x, and j, of grad_y[n, p, q, c m + j] w[a, b, c, j].
  *
  * With stride s the pixels fall into s phases per axis, each with its own taps: a, a + s / gcd(s, d), ... Within a
- * phase it is a convolution of grad_y that walks backwards, done by the kernel of the forward pass. Parallel over
- * images, bands of rows and blocks of channels. */
+ * phase it is a convolution of grad_y that walks backwards, done by the kernel of the forward pass; then it goes through
+ * what gradient_epilogue.h describes, a part of a band at a time. Parallel over images, bands of rows and blocks of
+ * channels. */
 #include "depthwise.h"
+#include "gradient_epilogue.h"
 
 enum { GRAD_Y, W };
-enum { IN_H = CNN_DW_ATTR_COUNT, IN_W };
+enum { IN_H = CNN_DW_ATTR_COUNT, IN_W, ACTIVATION, ALPHA, MAX_VALUE };
 static const cnn_attr_def attrs[] = {
-    CNN_DW_ATTRS, CNN_INT_ATTR("in_h", 1, 1, 2147483647), CNN_INT_ATTR("in_w", 1, 1, 2147483647), CNN_END_OF_ATTRS
+    CNN_DW_ATTRS, CNN_INT_ATTR("in_h", 1, 1, 2147483647), CNN_INT_ATTR("in_w", 1, 1, 2147483647), CNN_ACT_ATTRS,
+    CNN_END_OF_ATTRS
 };
 
 static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
@@ -25,7 +28,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         return -1;
     if (cnn_depthwise_expect_grad(c->in[GRAD_Y], &g, error)) return -1;
     cnn_set_shape(out, 4, g.n, g.h, g.w, g.c);
-    return 0;
+    const cnn_gradient_epilogue_operands o = cnn_gradient_epilogue_of(c, W + 1, ACTIVATION);
+    return cnn_gradient_epilogue_infer(c, &o, out, error);
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
@@ -34,7 +38,10 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise_cut(c, &g, g.h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
-    choice->thread_workspace_bytes = g.m > 1 ? g.w * g.channels * (int64_t)sizeof(float) : 0;
+    const cnn_gradient_epilogue_operands o = cnn_gradient_epilogue_of(c, W + 1, ACTIVATION);
+    choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.w) +
+                                     (g.m > 1 ? g.w * g.channels * (int64_t)sizeof(float) : 0);
+    choice->workspace_bytes = cnn_gradient_epilogue_bytes(&o, g.c, cnn_depthwise_parts(&g, g.w));
     return 0;
 }
 
@@ -99,7 +106,11 @@ static void input_row(const cnn_call *c, const cnn_depthwise *g, int64_t y, int6
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
     const float *grad_y = cnn_data(e, c->in[GRAD_Y]), *w = cnn_data(e, c->in[W]);
-    float *grad_x = cnn_data(e, c->out[0]), *scratch = (float *)e->thread_workspace;
+    const cnn_gradient_epilogue_operands o = cnn_gradient_epilogue_of(c, W + 1, ACTIVATION);
+    const int gradient = cnn_gradient_epilogue_wanted(&o);
+    float *grad_x = cnn_data(e, c->out[0]),
+          *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->w));
+    const ptrdiff_t *at = cnn_depthwise_part_pixels(g, g->w, g->c, e->thread_workspace);
     int64_t begin, end;
     cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
@@ -109,15 +120,21 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             float *to = grad_x + (u.image * g->h + y) * g->w * g->c + u.at;
             input_row(c, g, y, u.channels, from, w + u.at, g->m > 1 ? scratch : to);
             if (g->m > 1) c->kernels->depthwise->contract(g->w, g->c, g->m, scratch, to);
+            cnn_depthwise_part part;
+            if (gradient && cnn_depthwise_part_ends(g, &u, y, g->w, &part))
+                cnn_gradient_epilogue_apply(c, e, &o, g->c, part.number, part.rows * g->w,
+                                            ((u.image * g->h + part.begin) * g->w) * g->c, u.at,
+                                            g->m > 1 ? g->c : u.channels, grad_x, at);
         }
     }
+    if (cnn_gradient_epilogue_sums(&o)) cnn_gradient_epilogue_combine(c, e, &o, g->c, cnn_depthwise_parts(g, g->w));
 }
 
 const cnn_op cnn_op_depthwise_conv2d_backward_input = {
     .name = "depthwise_conv2d_backward_input",
-    .summary = "gradient of depthwise_conv2d in x",
-    .inputs = "grad_y w",
-    .outputs = "grad_x",
+    .summary = "grad_x = (gradient of depthwise_conv2d in x) act'(y); its sums over the batch",
+    .inputs = "grad_y w " CNN_GRADIENT_INPUTS,
+    .outputs = "grad_x " CNN_GRADIENT_OUTPUTS,
     .attrs = attrs,
     .infer = infer,
     .plan = plan,

@@ -206,17 +206,17 @@ static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
     return g;
 }
 
-int64_t cnn_moments_slots_bytes(const cnn_conv2d_geometry *g, int64_t pieces) {
-    return pieces * (2 * (int64_t)g->out_channels + 1) * (int64_t)sizeof(double);
+int64_t cnn_moments_slots_bytes(int64_t channels, int64_t pieces) {
+    return pieces * (2 * channels + 1) * (int64_t)sizeof(double);
 }
 
-cnn_moments_slots cnn_moments_slots_of(char *memory, const cnn_conv2d_geometry *g, int64_t pieces) {
-    double *mean = (double *)memory, *squares = mean + pieces * g->out_channels;
+cnn_moments_slots cnn_moments_slots_of(char *memory, int64_t channels, int64_t pieces) {
+    double *mean = (double *)memory, *squares = mean + pieces * channels;
     return (cnn_moments_slots){.pieces = pieces,
-                               .channels = g->out_channels,
+                               .channels = channels,
                                .mean = mean,
                                .squares = squares,
-                               .counts = squares + pieces * g->out_channels};
+                               .counts = squares + pieces * channels};
 }
 
 void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels,
@@ -263,13 +263,14 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
         && g->kernel_h * g->kernel_w > 1;
 
-    int64_t most_taps = 1, chunks = 0;
+    int64_t most_taps = 1, chunks = 0, pieces = 0;
     table layout;
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
             const phase f = phase_of(p, &panels, i, j);
             most_taps = cnn_max(most_taps, f.taps);
             chunks = f.chunks;
+            pieces += f.chunks;
             const int64_t across = cnn_ceil_div(f.map, f.map_chunks) * cnn_ceil_div(g->images, f.image_groups);
             const int64_t along = cnn_ceil_div(g->images * f.map, f.chunks);
             p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? across : along);
@@ -282,7 +283,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
             choice->thread_workspace_bytes = cnn_max(
                 choice->thread_workspace_bytes,
                 table_layout(&layout, NULL, p, p->max_pixels, phase_of(p, &panels, i, j).taps));
-    if (t->mean || t->var) choice->workspace_bytes = cnn_moments_slots_bytes(g, chunks);
+    choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, chunks)
+                                                : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, pieces);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
              * panels.vl,
@@ -382,14 +384,15 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual),
         *packed = (const float *)e->packed;
     float *y = cnn_data(e, o->y);
-    const int moments = o->mean || o->var;
+    const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
+    int64_t pieces = 0;               /* chunks of the phases before */
     table t;
 
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
             const phase f = phase_of(p, &panels, i, j);
-            const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g, f.chunks);
+            const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, f.chunks);
             table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
             memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
             int64_t begin, end, filled = -1;
@@ -419,16 +422,23 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                                              .high = epilogue.high});
                     if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
                 }
-                if (!epilogue.in_tile) {      /* while the chunk is hot */
-                    const int64_t from = column_of(&panels, group_out, first_panel),
-                                  to = column_of(&panels, group_out, end_panel);
+                /* while the chunk is hot */
+                const int64_t from = column_of(&panels, group_out, first_panel),
+                              to = column_of(&panels, group_out, end_panel);
+                if (gradient)
+                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, pieces + index, t.pixels, 0, from,
+                                                to - from, y, t.at);
+                if (!epilogue.in_tile) {
                     for (int64_t q = 0; q < t.pixels; q++)
                         c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
                 }
             }
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
+            pieces += f.chunks;
             if (moments)
                 /* There is one phase only. */
                 cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
         }
+    if (cnn_gradient_epilogue_sums(&o->gradient))
+        cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, pieces);
 }

@@ -15,11 +15,13 @@
 #define CNN_OPS_INDIRECT_GEMM_H
 
 #include "conv2d_source.h"
+#include "gradient_epilogue.h"
 
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {
     const cnn_tensor *x, *w, *bias, *residual, *y;
     const cnn_tensor *mean, *var;     /* biased moments of y over all pixels */
+    cnn_gradient_epilogue_operands gradient;    /* where y is a gradient; all zero otherwise */
 } cnn_indirect_gemm_operands;
 
 /* Which algorithm a convolution's plan is of: the first member of every plan, set by convolution.c's choice. */
@@ -37,8 +39,8 @@ cnn_epilogue cnn_epilogue_of(cnn_act act);
 /* Batch moments: every piece of the output has a slot, by its number; the slots are combined in order after a barrier.
  */
 typedef struct cnn_moments_slots { int64_t pieces, channels; double *counts, *mean, *squares; } cnn_moments_slots;
-int64_t cnn_moments_slots_bytes(const cnn_conv2d_geometry *g, int64_t pieces);
-cnn_moments_slots cnn_moments_slots_of(char *memory, const cnn_conv2d_geometry *g, int64_t pieces);
+int64_t cnn_moments_slots_bytes(int64_t channels, int64_t pieces);
+cnn_moments_slots cnn_moments_slots_of(char *memory, int64_t channels, int64_t pieces);
 /* Notes the pixels at[0..pixels) of channels from..from + columns of y, a piece's; one caller per piece counts the
  * pixels. */
 void cnn_moments_add(const cnn_call *c, const cnn_moments_slots *s, int64_t piece, int counts, int64_t pixels,

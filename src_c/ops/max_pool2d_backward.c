@@ -1,9 +1,11 @@
 /* max_pool2d_backward: the gradient of each window goes to its first maximum in row-major order, found by comparing x
- * with y. Parallel over images, bands of input rows where the images are few, and blocks of channels where both are. */
+ * with y. Where an activation made x, of the rectifiers, the gradient goes on through it at no cost: the pixel that gets
+ * the gradient equals y, so the mask follows from y alone. Parallel over images, bands of input rows where the images are few, and blocks of channels where both are. */
 #include "pool.h"
 
 enum { X, Y, GRAD_Y };
-static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
+enum { ACTIVATION = CNN_POOL_ATTR_COUNT, ALPHA, MAX_VALUE };
+static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[X];
@@ -11,7 +13,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error))
         return -1;
     if (cnn_pool_expect_output(c->in[Y], "y", x->dims[0], &g, error) ||
-        cnn_pool_expect_output(c->in[GRAD_Y], "grad_y", x->dims[0], &g, error))
+        cnn_pool_expect_output(c->in[GRAD_Y], "grad_y", x->dims[0], &g, error) ||
+        cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error))
         return -1;
     cnn_like(out, x);
     return 0;
@@ -37,6 +40,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
     const cnn_pool *g = &cut->g;
     const float *x = cnn_data(e, c->in[X]), *y = cnn_data(e, c->in[Y]), *grad_y = cnn_data(e, c->in[GRAD_Y]);
+    const cnn_relu_mask mask = cnn_mask_of(c->attr[ACTIVATION], c->attr[ALPHA], c->attr[MAX_VALUE]);
     float *grad_x = cnn_data(e, c->out[0]);
     int64_t begin, end, height = cnn_ceil_div(g->out_h, cut->bands) * g->stride_h;
     cnn_share(e, cnn_pool_units(cut), &begin, &end);
@@ -46,13 +50,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         int64_t top = cnn_max(0, u.band * height - g->pad_top),
                 bottom = u.band == cut->bands - 1 ? g->h : cnn_max(0, (u.band + 1) * height - g->pad_top);
         c->kernels->pool->max_backward_rows(g, top, bottom, u.c_begin, u.c_end, x + input, y + output, grad_y + output,
-                                            grad_x + input);
+                                            mask, grad_x + input);
     }
 }
 
 const cnn_op cnn_op_max_pool2d_backward = {
     .name = "max_pool2d_backward",
-    .summary = "grad_x = grad_y at the first maximum of each window",
+    .summary = "grad_x = grad_y act'(y) at the first maximum of each window",
     .inputs = "x y grad_y",
     .outputs = "grad_x",
     .attrs = attrs,

@@ -105,7 +105,7 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
     double *sum_g = m2 + g->channels, *sum_gx = sum_g + g->channels;
     float *center = (float *)(mean + DOUBLES * g->channels), *p = center + g->width, *q = p + g->width;
     float *s = q + g->width, *scratch = s + g->width;
-    const cnn_batchnorm_mask unmasked = {.slope = 1, .max_value = INFINITY};
+    const cnn_relu_mask unmasked = {.slope = 1, .max_value = INFINITY};
     const cnn_batchnorm_kernels *k = c->kernels->batchnorm;
     int64_t begin, end, size = g->rows * g->channels;
     int moves;
@@ -117,8 +117,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
         k->moments(g->rows, g->channels, g->fold, x, scratch, mean, m2);
         for (int64_t j = 0; j < g->channels; j++) center[j] = (float)mean[j];
         repeat(g, center);
-        k->gradient_sums(g->rows, g->channels, g->fold, grad_y, NULL, unmasked, x, center, NULL, scratch, sum_g,
-                         sum_gx);
+        k->gradient_sums(g->rows, g->channels, g->fold, grad_y, NULL, unmasked, x, center, NULL, NULL, NULL,
+                         scratch, sum_g, sum_gx);
         for (int64_t j = 0; j < g->channels; j++) {
             double n = (double)g->rows, d = deviation(c, m2[j] / n, &moves), r = c->attr[SCALE] / d;
             double slope = moves ? -r * sum_gx[j] / (n * d * d) : 0;
@@ -129,7 +129,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
         repeat(g, p);
         repeat(g, q);
         repeat(g, s);
-        k->gradient(g->rows, g->channels, g->fold, grad_y, NULL, unmasked, x, p, q, s, grad_x, NULL);
+        k->gradient(g->rows, g->channels, g->fold, grad_y, NULL, unmasked, x, NULL, NULL, p, q, s, grad_x,
+                    NULL);
     }
 }
 

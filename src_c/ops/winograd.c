@@ -8,6 +8,7 @@
 enum {
     ELEMENTS = CNN_WINOGRAD_ELEMENTS,
     OUT = CNN_WINOGRAD_OUT,
+    AHEAD = 4, /* arrays fetched ahead: what is written, what the gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads */
     SMALLEST_TILES = 16,
     CHANNELS_PER_TILE = 8, /* fewer tiles do not pay for reading U, four times as large as the weights */
@@ -41,6 +42,7 @@ typedef struct scratch {
     float *v, *m, *zeros;             /* blocks of all input channels, of a panel; what lies in the padding */
     cnn_winograd_block v_block, m_block;
     cnn_winograd_moments moments;     /* [out_channels] */
+    ptrdiff_t *pixels;                /* [block][16], where the block's results are; for the epilogue of gradients */
 } scratch;
 
 /* A row of pixels that a row of tiles reads above or below the image. */
@@ -56,14 +58,16 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->v_block = cnn_winograd_block_of(c->kernels, p->block, in_place ? cnn_max(in, out) : in);
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->block, panels.widest * panels.vl);
     const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
-    const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4};
-    char *part[6];
+    const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
+                             p->block * OUT * OUT * (int64_t)sizeof(ptrdiff_t)};
+    char *part[7];
     int64_t at = 0;
-    for (int i = 0; i < 6; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
+    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
     s->v = (float *)part[0];
     s->m = (float *)part[in_place ? 0 : 1];
     s->zeros = (float *)part[2];
     s->moments = (cnn_winograd_moments){(float *)part[3], (float *)part[4], (float *)part[5]};
+    s->pixels = (ptrdiff_t *)part[6];
     return at;
 }
 
@@ -98,7 +102,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
     scratch s;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
-    if (t->mean || t->var) choice->workspace_bytes = cnn_moments_slots_bytes(g, p->blocks);
+    choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
+                                                : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
     choice->packed_bytes = (u_panel(&panels, u_rows(&panels, p), panels.count - 1) +
                             ELEMENTS * u_element(u_rows(&panels, p), panels.widest * panels.vl)) * 4;
     snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d-tile blocks", panels.rows, panels.widest * panels.vl,
@@ -156,16 +161,17 @@ static void gather(const cnn_call *c, const cnn_winograd_tiling *tiling, const s
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next, from
- * from[i] to to[i]: i = 0 during the first half of the elements, 1 during the second. */
+ * from[i] to to[i], one after the other. */
 static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
-                     const float *u, const char *const from[2], const char *const to[2]) {
+                     const float *u, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
                   higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
     cnn_winograd_ahead ahead = {0};
     for (int64_t e = 0; e < ELEMENTS; e++) {
-        const int half = e >= ELEMENTS / 2;
-        if (e % (ELEMENTS / 2) == 0) ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * parts * planes);
+        const int i = (int)(e / (ELEMENTS / AHEAD));
+        if (e % (ELEMENTS / AHEAD) == 0)
+            ahead = cnn_winograd_ahead_of(from[i], to[i], ELEMENTS / AHEAD * parts * planes);
         product.v = s->v + e * s->v_block.element;
         product.m = s->m + e * s->m_block.element;
         product.u = u + e * u_element(planes * vl, n->width);
@@ -207,6 +213,20 @@ static void scatter(const cnn_call *c, const cnn_winograd_tiling *tiling, const 
     }
 }
 
+/* Where the pixels of tiles first .. end - 1 are in the result. Returns how many there are. */
+static int64_t list_pixels(const cnn_winograd_tiling *g, int64_t first, int64_t end, ptrdiff_t *at) {
+    int64_t count = 0;
+    for (int64_t t = first; t < end;) {
+        const cnn_winograd_strip s = cnn_winograd_strip_at(g, t, end);
+        const int64_t rows = cnn_min(OUT, g->out_h - s.y), width = cnn_min(OUT * s.tiles, g->out_w - s.x);
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < width; j++)
+                at[count++] = ((s.image * g->out_h + s.y + i) * g->out_w + s.x + j) * g->out_channels;
+        t += s.tiles;
+    }
+    return count;
+}
+
 /* The activation of what scatter() has left linear, and the number of pixels. */
 static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, int64_t first,
                       int64_t end, int64_t from, int64_t columns, float *y, int activate) {
@@ -233,19 +253,21 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     float *y = cnn_data(e, o->y);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
-    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g, p->blocks);
-    const int moments = o->mean || o->var;
+    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, p->blocks);
+    const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
+    const char *read[] = {cnn_data(e, o->gradient.x), cnn_data(e, o->gradient.y)};    /* by the gradient's epilogue */
     const int64_t tiles = cnn_winograd_tiles(&tiling), rows = u_rows(&panels, p);
     scratch s;
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
-    int64_t begin, end, filled = -1;
+    int64_t begin, end, filled = -1, listed = 0;
     cnn_share(e, (int64_t)p->ranges * p->blocks, &begin, &end); /* parallel over ranges of panels and blocks of tiles */
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t block = unit % p->blocks, range = unit / p->blocks, first = tiles * block / p->blocks,
                       last = tiles * (block + 1) / p->blocks;
         if (block != filled) gather(c, &tiling, &s, first, last, x);
+        if (block != filled && gradient) listed = list_pixels(&tiling, first, last, s.pixels);
         filled = block;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
@@ -254,14 +276,17 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
              * last. */
             const int64_t follows = unit + 1 < end && block + 1 < p->blocks,
                           next = follows ? tiles * (block + 2) / p->blocks : last;
-            const char *from[2] = {(char *)y, (char *)x}, *to[2] = {(char *)y, (char *)x};
-            if (panel == panels.count * range / p->ranges) {
-                from[0] += first ? cnn_winograd_result_bytes(&tiling, first) : 0;
-                to[0] += cnn_winograd_result_bytes(&tiling, last);
-            }
+            const char *from[AHEAD] = {(char *)y, read[0], read[1], (char *)x}, *to[AHEAD];
+            memcpy(to, from, sizeof to);
+            if (panel == panels.count * range / p->ranges)
+                for (int i = 0; i < AHEAD - 1; i++) {
+                    if (!from[i]) continue;
+                    from[i] += first ? cnn_winograd_result_bytes(&tiling, first) : 0;
+                    to[i] += cnn_winograd_result_bytes(&tiling, last);
+                }
             if (panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
-                from[1] += cnn_winograd_input_bytes(&tiling, last);
-                to[1] += cnn_winograd_input_bytes(&tiling, next);
+                from[AHEAD - 1] += cnn_winograd_input_bytes(&tiling, last);
+                to[AHEAD - 1] += cnn_winograd_input_bytes(&tiling, next);
             }
             multiply(c, &s, last - first, g->in_channels, &n,
                      (const float *)e->packed + u_panel(&panels, rows, panel), from, to);
@@ -275,6 +300,9 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                                           .low = epilogue.low,
                                           .high = epilogue.high,
                                           .moments = moments ? &sums : NULL});
+            if (gradient)
+                cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, block, listed, 0, n.begin, n.columns,
+                                            y, s.pixels);
         }
         if (!moments && epilogue.in_tile) continue;
         const int64_t from = cnn_panel_at(&panels, panels.count * range / p->ranges).begin;
@@ -288,4 +316,6 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                                       slots.squares + block * slots.channels + from);
     }
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
+    if (cnn_gradient_epilogue_sums(&o->gradient))
+        cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, p->blocks);
 }

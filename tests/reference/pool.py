@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .activations import derivative_from_output
 from .window import f64, pool_window
 
 
@@ -15,9 +16,10 @@ def max_pool2d(x, **geometry):
     return y
 
 
-def max_pool2d_backward(x, y, grad_y, **geometry):
-    """Each grad_y[n,p,q,c] is added to grad_x at the first maximum of its window in row-major order."""
+def max_pool2d_backward(x, y, grad_y, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """Each grad_y[n,p,q,c] act'(y) is added to grad_x at the first maximum of its window in row-major order."""
     x, y, grad_y, window = f64(x), f64(y), f64(grad_y), pool_window(**geometry)
+    grad_y = grad_y * derivative_from_output(y, activation=activation, alpha=alpha, max_value=max_value)
     out_h, out_w = y.shape[1:3]
     padded_x = window.pad(x, -np.inf)
     padded_grad = np.zeros_like(padded_x)
