@@ -8,13 +8,19 @@ is wanted, follows from the output)
 * in inference, batch normalisation is folded into the weights before it (an operation of the prepare section), and the
 residual added in the epilogue
 
-`fuse_backward` runs after it: a gradient that is added to what a backward convolution or a penalty gives is added
-there.
+`fuse_backward` runs after it:
+
+* a gradient that is added to what a backward convolution or a penalty gives is added there
+* the derivative of a rectifier is applied by the operation that gives the gradient, and so are the sums of the batch
+normalisation below taken there, so that one pass is left of its gradient
+* the sign of what a batch normalisation gave is computed again from what it read, instead of being read
 
 Every fusion needs the value between the two operations to have no other reader.
 """
 
-from .gradients import LINEAR, gradient_follows_from_output, is_batch_statistic
+import math
+
+from .gradients import LINEAR, RELU, gradient_follows_from_output, is_batch_statistic
 from .ir import PREPARE, Operation, Value
 from .. import _core
 
@@ -27,6 +33,14 @@ ACTIVATED = (
 )  # operations with an activation of their own
 FOLDABLE = ("conv2d", "depthwise_conv2d", "dense")
 RESIDUAL = {"conv2d": 3, "dense": 3, "batchnorm": 5}  # the position of the residual input
+# The first input of the gradient's epilogue: [y] [x] [mean] [scale] [shift]; None where only the activation is known.
+GRADIENT_EPILOGUE = {
+    "conv2d_backward_input": 3,
+    "dense_backward_input": 3,
+    "depthwise_conv2d_backward_input": 2,
+    "max_pool2d_backward": None,
+}
+Y, MEAN, SCALE, SHIFT, SUM_G = 2, 3, 6, 7, 8  # inputs of batchnorm_backward
 BACKWARD_RESIDUAL = {"conv2d_backward_input": 2, "dense_backward_input": 2, "l1_l2_backward": 2}
 
 
@@ -102,7 +116,7 @@ def _moments_into_convolution(fuser, moments):
     convolution = x.producer
     if (
         convolution is None
-        or convolution.name != "conv2d"
+        or convolution.name not in ("conv2d", "depthwise_conv2d")
         or convolution.attribute("activation") != LINEAR
         or len(convolution.outputs) > 1
         or convolution.input(3) is not None
@@ -207,17 +221,120 @@ def _activation_into_producer(fuser, activation, differentiated):
 
 
 def fuse_backward(graph):
-    """Sums of gradients into the operation that gives one of the summands."""
+    """Sums of gradients, derivatives of activations and the sums of batch normalisation into the operations that give
+    the gradients.
+    """
     fuser = _Fuser(graph)
     for add in list(graph.operations):
-        if add.name != "add" or add.inputs[0].shape != add.inputs[1].shape or add.inputs[0] is add.inputs[1]:
-            continue
-        for value, other in (add.inputs[::-1], add.inputs):
-            producer = value.producer
-            position = BACKWARD_RESIDUAL.get(producer.name) if producer is not None else None
-            if position is None or fuser.only_reader(value) is not add or producer.input(position) is not None:
-                continue
-            fuser.attach(producer, position, other, instead_of=add)
-            fuser.take_over(producer, add)
-            break
+        if add.name == "add":
+            _add_into_gradient(fuser, add)
+    for operation in list(graph.operations):
+        if operation.name == "activation_backward":
+            _activation_into_gradient(fuser, operation)
+        elif operation.name == "batchnorm_backward":
+            _normalisation_into_gradient(fuser, operation)
     fuser.finish()
+
+
+def _add_into_gradient(fuser, add):
+    """add(a, b) into the backward operation that gives a or b, as its residual."""
+    if add.inputs[0].shape != add.inputs[1].shape or add.inputs[0] is add.inputs[1]:
+        return
+    for value, other in (add.inputs[::-1], add.inputs):
+        producer = value.producer
+        position = BACKWARD_RESIDUAL.get(producer.name) if producer is not None else None
+        if position is None or fuser.only_reader(value) is not add or producer.input(position) is not None:
+            continue
+        fuser.attach(producer, position, other, instead_of=add)
+        fuser.take_over(producer, add)
+        return
+
+
+def _mask_from_input(backward):
+    """Where y = act(x scale + shift), its sign is computed again from x, so that y need not be read."""
+    y = backward.input(Y)
+    if y is None or y.producer.input(RESIDUAL["batchnorm"]) is not None:
+        return
+    forward = y.producer
+    if len(forward.outputs) == 1:
+        forward.outputs += [Value("float32", backward.inputs[MEAN].shape, producer=forward) for _ in range(2)]
+    backward.set_input(Y, None)
+    backward.set_input(SCALE, forward.outputs[1])
+    backward.set_input(SHIFT, forward.outputs[2])
+
+
+def _gradient_producer(fuser, reader):
+    """The operation that gives the gradient which `reader` reads first, if it has an epilogue that is still free."""
+    gradient = reader.inputs[0]
+    producer = gradient.producer
+    if producer is None or producer.name not in GRADIENT_EPILOGUE or gradient.storage is not None:
+        return None
+    first = GRADIENT_EPILOGUE[producer.name]
+    if producer.attribute("activation") != LINEAR or producer.attribute("max_value") != math.inf:
+        return None
+    if first is not None and any(producer.input(first + i) is not None for i in range(5)):
+        return None
+    return producer
+
+
+def _mask(producer, reader):
+    """Give the producer the activation of `reader`, which loses it."""
+    for name in ("activation", "alpha", "max_value"):
+        if name in reader.attributes:
+            producer.attributes = {**producer.attributes, name: reader.attributes[name]}
+    reader.attributes = {k: v for k, v in reader.attributes.items() if k not in ("activation", "alpha", "max_value")}
+
+
+def _activation_into_gradient(fuser, backward):
+    producer = _gradient_producer(fuser, backward)
+    reference = backward.inputs[1]
+    if (
+        producer is None
+        or fuser.only_reader(backward.inputs[0]) is not backward
+        or backward.attribute("activation") not in (LINEAR, RELU)
+        or backward.attribute("reference_is_input")
+    ):
+        return
+    first = GRADIENT_EPILOGUE[producer.name]
+    if first is not None:
+        fuser.attach(producer, first, reference, instead_of=backward)
+    elif producer.inputs[0] is not reference:  # a pooling: what it pooled must be the activation's result
+        return
+    _mask(producer, backward)
+    fuser.take_over(producer, backward)
+
+
+def _normalisation_into_gradient(fuser, backward):
+    """The mask and the sums of a batch normalisation's gradient; what is left of it is one pass over memory."""
+    gradient, x, y, mean = backward.inputs[:4]
+    producer = _gradient_producer(fuser, backward)
+    if y is not None and fuser.only_reader(gradient) is not backward:
+        producer = None
+    first = GRADIENT_EPILOGUE[producer.name] if producer is not None else None
+    if producer is not None and first is None and (y is None or producer.inputs[0] is not y):
+        producer = None  # a pooling knows the mask of what it pooled, and no sums
+    if first is not None or producer is None:
+        _mask_from_input(backward)
+    if producer is None:
+        return
+    if first is not None:
+        operands = backward.inputs[Y], x, mean, backward.input(SCALE), backward.input(SHIFT)
+        for i, value in enumerate(operands):
+            if value is not None:
+                producer.set_input(first + i, value)
+                fuser.readers.setdefault(value, []).append(producer)
+        if backward.attribute("training"):
+            sums = [Value("float32", mean.shape, producer=producer) for _ in range(2)]
+            producer.outputs += sums
+            for i, value in enumerate(sums):
+                backward.set_input(SUM_G + i, value)
+                fuser.readers[value] = [backward]
+    for position in (Y, SCALE, SHIFT):
+        if backward.input(position) is not None:
+            backward.set_input(position, None)
+    _mask(producer, backward)
+    residual = backward.outputs[3] if len(backward.outputs) > 3 else None
+    if residual is not None:  # the masked gradient itself
+        fuser.graph.replace(residual, gradient)
+        fuser.readers[gradient] += fuser.readers.pop(residual, [])
+        backward.outputs[3] = None

@@ -167,7 +167,7 @@ def is_batch_statistic(x, mean):
     if producer is None:
         return False
     return (producer.name == "batchnorm_moments" and producer.inputs[0] is x) or (
-        producer.name == "conv2d" and producer.outputs[0] is x
+        producer.name in ("conv2d", "depthwise_conv2d") and producer.outputs[0] is x
     )
 
 

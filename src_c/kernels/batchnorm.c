@@ -261,12 +261,12 @@ VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrd
             p[v] = vfma(value, x - middle[v], p[v]);
         }
     for (int v = 0; v < vectors && sums; v++) {
-        float lanes[2][VL];
-        vstore(lanes[0], s[v]);
-        vstore(lanes[1], p[v]);
+        float sum[VL], product[VL];
+        vstore(sum, s[v]);
+        vstore(product, p[v]);
         for (ptrdiff_t i = 0; i < n; i++) {
-            sum_g[v * VL + i] = lanes[0][i];
-            sum_gx[v * VL + i] = lanes[1][i];
+            sum_g[v * VL + i] = sum[i];
+            sum_gx[v * VL + i] = product[i];
         }
     }
 }

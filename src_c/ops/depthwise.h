@@ -31,6 +31,7 @@ typedef struct cnn_depthwise {
     int64_t out_h, out_w;
     int64_t block, blocks;                     /* of channels */
     int64_t band, bands;                       /* of rows */
+    int64_t part, image_parts;                 /* rows of a part of a band; parts in an image */
 } cnn_depthwise;
 
 /* One axis of the output; -1 with a sentence where the kernel does not fit. */
@@ -80,6 +81,8 @@ static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_
                     cnn_shape_text(grad_y, shape));
 }
 
+#define CNN_DEPTHWISE_PART_PIXELS 448
+
 /* The cut: bands of rows x blocks of channels. A block's rows that one output row reads stay in the first cache until
  * the next row reads them again (where the map is so wide that blocks would be narrow, all channels are one block:
  * memory is then better read in order); a band with all its channels stays in the second. Where images are few both are
@@ -92,6 +95,9 @@ static inline void cnn_depthwise_cut(const cnn_call *k, cnn_depthwise *g, int64_
     int64_t wanted = cnn_ceil_div(32, g->n * g->blocks);
     g->band = cnn_min(cnn_max(4, cnn_ceil_div(rows, wanted)), cnn_max(4, 131072 / (width * g->channels)));
     g->bands = cnn_ceil_div(rows, g->band);
+    g->part = cnn_min(g->band, cnn_max(1, CNN_DEPTHWISE_PART_PIXELS / width));
+    g->image_parts = (g->bands - 1) * cnn_ceil_div(g->band, g->part) +
+                     cnn_ceil_div(rows - (g->bands - 1) * g->band, g->part);
 }
 
 /* Unit i of n * bands * blocks: rows begin..end of an image, and channels from `at`, `channels` of them. */
@@ -106,37 +112,31 @@ static inline cnn_depthwise_unit cnn_depthwise_unit_at(const cnn_depthwise *g, i
                                 .channels = cnn_min(g->block, g->channels - at)};
 }
 
-/* Where sums are taken of the result, a band is cut into parts, some hundred pixels each while they are in the cache:
- * their slots are numbered by image and part. `width`: of the result. */
-#define CNN_DEPTHWISE_PART_PIXELS 448
-
-static inline int64_t cnn_depthwise_part_rows(const cnn_depthwise *g, int64_t width) {
-    return cnn_min(g->band, cnn_max(1, CNN_DEPTHWISE_PART_PIXELS / width));
-}
-static inline int64_t cnn_depthwise_parts(const cnn_depthwise *g, int64_t width) {
-    return g->n * g->bands * cnn_ceil_div(g->band, cnn_depthwise_part_rows(g, width));
-}
-
+/* Where sums are taken of the result, a band is cut into parts of some hundred pixels, while they are in the cache; a
+ * part's slot is its number, counted through all images. */
 typedef struct cnn_depthwise_part { int64_t number, begin, rows; } cnn_depthwise_part;
 
+static inline int64_t cnn_depthwise_parts(const cnn_depthwise *g) { return g->n * g->image_parts; }
+
 /* Is row y the last of its part of the unit? */
-static inline int cnn_depthwise_part_ends(const cnn_depthwise *g, const cnn_depthwise_unit *u, int64_t y, int64_t width,
+static inline int cnn_depthwise_part_ends(const cnn_depthwise *g, const cnn_depthwise_unit *u, int64_t y,
                                           cnn_depthwise_part *part) {
-    const int64_t rows = cnn_depthwise_part_rows(g, width), index = (y - u->begin) / rows;
-    *part = (cnn_depthwise_part){.number = (u->image * g->bands + u->begin / g->band) * cnn_ceil_div(g->band, rows) + index,
-                                 .begin = u->begin + index * rows,
-                                 .rows = y + 1 - u->begin - index * rows};
-    return part->rows == rows || y + 1 == u->end;
+    const int64_t index = (y - u->begin) / g->part, begin = u->begin + index * g->part;
+    *part = (cnn_depthwise_part){
+        .number = u->image * g->image_parts + u->begin / g->band * cnn_ceil_div(g->band, g->part) + index,
+        .begin = begin,
+        .rows = y + 1 - begin};
+    return part->rows == g->part || y + 1 == u->end;
 }
 
 /* The table of a part's pixels of so many channels, in a thread's memory. */
 static inline int64_t cnn_depthwise_part_bytes(const cnn_depthwise *g, int64_t width) {
-    return cnn_round_up(cnn_depthwise_part_rows(g, width) * width * (int64_t)sizeof(ptrdiff_t), CNN_ALIGNMENT);
+    return cnn_round_up(g->part * width * (int64_t)sizeof(ptrdiff_t), CNN_ALIGNMENT);
 }
 static inline const ptrdiff_t *cnn_depthwise_part_pixels(const cnn_depthwise *g, int64_t width, int64_t channels,
                                                          char *memory) {
     ptrdiff_t *at = (ptrdiff_t *)memory;
-    for (int64_t i = 0; i < cnn_depthwise_part_rows(g, width) * width; i++) at[i] = i * channels;
+    for (int64_t i = 0; i < g->part * width; i++) at[i] = i * channels;
     return at;
 }
 

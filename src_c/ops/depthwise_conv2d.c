@@ -41,7 +41,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (result(c, 1) || result(c, 2)) {
         if (cnn_int(c, ACTIVATION) != CNN_LINEAR || c->attr[MAX_VALUE] < INFINITY)
             return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
-        choice->workspace_bytes = cnn_moments_slots_bytes(g.channels, cnn_depthwise_parts(&g, g.out_w));
+        choice->workspace_bytes = cnn_moments_slots_bytes(g.channels, cnn_depthwise_parts(&g));
     }
     return 0;
 }
@@ -57,8 +57,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
                 *bias = cnn_data(e, c->n_in > BIAS ? c->in[BIAS] : NULL);
     const cnn_tensor *mean = result(c, 1), *var = result(c, 2);
-    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->channels, cnn_depthwise_parts(g, g->out_w));
-    const ptrdiff_t *at = cnn_depthwise_part_pixels(g, g->out_w, g->channels, e->thread_workspace);
+    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->channels, cnn_depthwise_parts(g));
+    const ptrdiff_t *at =
+        mean || var ? cnn_depthwise_part_pixels(g, g->out_w, g->channels, e->thread_workspace) : NULL;
     float *y = cnn_data(e, c->out[0]),
           *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->out_w));
     int64_t begin, end;
@@ -73,7 +74,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,
                                        y + (u.image * g->out_h + p) * g->out_w * g->channels + u.at);
             cnn_depthwise_part part;
-            if ((mean || var) && cnn_depthwise_part_ends(g, &u, p, g->out_w, &part))
+            if ((mean || var) && cnn_depthwise_part_ends(g, &u, p, &part))
                 cnn_moments_add(c, &slots, part.number, u.at == 0, part.rows * g->out_w, u.at, u.channels,
                                 y + (u.image * g->out_h + part.begin) * g->out_w * g->channels, at);
         }

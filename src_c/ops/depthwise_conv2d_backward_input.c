@@ -41,7 +41,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_gradient_epilogue_operands o = cnn_gradient_epilogue_of(c, W + 1, ACTIVATION);
     choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.w) +
                                      (g.m > 1 ? g.w * g.channels * (int64_t)sizeof(float) : 0);
-    choice->workspace_bytes = cnn_gradient_epilogue_bytes(&o, g.c, cnn_depthwise_parts(&g, g.w));
+    choice->workspace_bytes = cnn_gradient_epilogue_bytes(&o, g.c, cnn_depthwise_parts(&g));
     return 0;
 }
 
@@ -110,7 +110,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const int gradient = cnn_gradient_epilogue_wanted(&o);
     float *grad_x = cnn_data(e, c->out[0]),
           *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->w));
-    const ptrdiff_t *at = cnn_depthwise_part_pixels(g, g->w, g->c, e->thread_workspace);
+    const ptrdiff_t *at = gradient ? cnn_depthwise_part_pixels(g, g->w, g->c, e->thread_workspace) : NULL;
     int64_t begin, end;
     cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
@@ -121,13 +121,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             input_row(c, g, y, u.channels, from, w + u.at, g->m > 1 ? scratch : to);
             if (g->m > 1) c->kernels->depthwise->contract(g->w, g->c, g->m, scratch, to);
             cnn_depthwise_part part;
-            if (gradient && cnn_depthwise_part_ends(g, &u, y, g->w, &part))
+            if (gradient && cnn_depthwise_part_ends(g, &u, y, &part))
                 cnn_gradient_epilogue_apply(c, e, &o, g->c, part.number, part.rows * g->w,
                                             ((u.image * g->h + part.begin) * g->w) * g->c, u.at,
                                             g->m > 1 ? g->c : u.channels, grad_x, at);
         }
     }
-    if (cnn_gradient_epilogue_sums(&o)) cnn_gradient_epilogue_combine(c, e, &o, g->c, cnn_depthwise_parts(g, g->w));
+    if (cnn_gradient_epilogue_sums(&o)) cnn_gradient_epilogue_combine(c, e, &o, g->c, cnn_depthwise_parts(g));
 }
 
 const cnn_op cnn_op_depthwise_conv2d_backward_input = {
