@@ -8,6 +8,7 @@ extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
 
 #define GROUP 4 /* wide rows added at a time: the running sums are loaded and stored once per group */
 #define EPILOGUE_VECTORS 4             /* channel vectors of a gradient's epilogue taken together */
+#define EPILOGUE_AHEAD 48              /* vectors by which its reading of x and y is ahead */
 #define STRIP 64                       /* channels combined at a time */
 #define COLUMNS 512 /* of wide rows summed at a time, so that the running sums stay in the first cache */
 
@@ -244,15 +245,20 @@ VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrd
                               mask_source m, const float *mean, float *g, double *sum_g, double *sum_gx) {
     vf s[EPILOGUE_VECTORS], p[EPILOGUE_VECTORS], middle[EPILOGUE_VECTORS], scale[EPILOGUE_VECTORS],
         shift[EPILOGUE_VECTORS];
+#pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
         s[v] = p[v] = vzero();
         middle[v] = sums ? vload_upto(mean + v * VL, n) : vzero();
         scale[v] = from == FROM_X ? vload_upto(m.scale + v * VL, n) : vzero();
         shift[v] = from == FROM_X ? vload_upto(m.shift + v * VL, n) : vzero();
     }
+    const ptrdiff_t ahead = EPILOGUE_AHEAD / vectors;
     for (ptrdiff_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            ptrdiff_t i = at[r] + v * VL;
+            ptrdiff_t i = at[r] + v * VL, next = at[r + ahead < rows ? r + ahead : rows - 1] + v * VL;
+            if (sums || from == FROM_X) __builtin_prefetch(m.x + next);
+            if (from == FROM_Y) __builtin_prefetch(m.y + next);
             vf x = sums || from == FROM_X ? vload_upto(m.x + i, n) : vzero();
             vf value = masked(from, n, vload_upto(g + i, n), m.y + i, x, scale[v], shift[v], m.slopes);
             if (from != UNMASKED) vstore_upto(g + i, value, n);
@@ -260,6 +266,7 @@ VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrd
             s[v] += value;
             p[v] = vfma(value, x - middle[v], p[v]);
         }
+#pragma GCC unroll 4
     for (int v = 0; v < vectors && sums; v++) {
         float sum[VL], product[VL];
         vstore(sum, s[v]);

@@ -75,6 +75,12 @@ void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn
     c->kernels->batchnorm->gradient_epilogue(pixels, columns, at, &g, grad + origin + from);
 }
 
+cnn_gradient_ahead cnn_gradient_epilogue_ahead(const cnn_exec *e, const cnn_gradient_epilogue_operands *o, int64_t from,
+                                               int64_t columns) {
+    const float *y = cnn_data(e, o->y), *x = cnn_data(e, o->x);
+    return (cnn_gradient_ahead){.y = y ? y + from : NULL, .x = x ? x + from : NULL, .columns = y || x ? columns : 0};
+}
+
 void cnn_gradient_epilogue_combine(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                    int64_t channels, int64_t pieces) {
     const cnn_tensor *results[] = {o->sum_g, o->sum_gx};

@@ -44,6 +44,21 @@ void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
                                  int64_t columns, float *grad, const ptrdiff_t *at);
 
+/* What apply() will read of these pixels' channels, asked for while the operation still computes: it comes from memory,
+ * as it was written in the forward pass. */
+typedef struct cnn_gradient_ahead { const float *y, *x; int64_t columns; } cnn_gradient_ahead;
+
+cnn_gradient_ahead cnn_gradient_epilogue_ahead(const cnn_exec *e, const cnn_gradient_epilogue_operands *o, int64_t from,
+                                               int64_t columns);
+
+static inline void cnn_gradient_ahead_pixels(const cnn_gradient_ahead *a, const ptrdiff_t *at, int64_t pixels) {
+    for (int64_t q = 0; q < pixels; q++)
+        for (int64_t i = 0; i < a->columns; i += 16) {            /* a line of the cache */
+            if (a->x) __builtin_prefetch(a->x + at[q] + i);
+            if (a->y) __builtin_prefetch(a->y + at[q] + i);
+        }
+}
+
 /* All threads together, with a barrier before; parallel over channels. */
 void cnn_gradient_epilogue_combine(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                    int64_t channels, int64_t pieces);

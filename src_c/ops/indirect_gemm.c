@@ -343,7 +343,7 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 /* All of one chunk for one panel: blocks of channels outside, tiles inside. */
 static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
                      int64_t first_channel, const cnn_panel *n,
-                     const float *w, cnn_gemm_tile tile) {
+                     const float *w, cnn_gemm_tile tile, const cnn_gradient_ahead *ahead) {
     const float low = tile.low, high = tile.high;
     for (int64_t first = 0; first < channels; first += p->block) {
         tile.channels = cnn_min(p->block, channels - first);
@@ -363,6 +363,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.x = t->x + begin * taps;
             tile.at = t->at + begin;
             kernels->gemm->tile[n->vectors][rows](&tile);
+            if (ahead->columns && first + tile.channels == channels) cnn_gradient_ahead_pixels(ahead, tile.at, rows);
         }
         tile.bias = NULL;
         tile.added = tile.y;
@@ -413,22 +414,23 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     const int64_t column = column_of(&panels, group_out, panel);
                     const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
                         + panel_offset(&n, f.taps, channels);
+                    const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
                     multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
                              (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
                                              .added = residual ? residual + column : NULL,
                                              .y = y + column,
                                              .last = n.last,
                                              .low = epilogue.low,
-                                             .high = epilogue.high});
+                                             .high = epilogue.high},
+                             &ahead);
+                    if (gradient)
+                        cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, pieces + index, t.pixels, 0,
+                                                    column, n.columns, y, t.at);
                     if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
                 }
-                /* while the chunk is hot */
-                const int64_t from = column_of(&panels, group_out, first_panel),
-                              to = column_of(&panels, group_out, end_panel);
-                if (gradient)
-                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, pieces + index, t.pixels, 0, from,
-                                                to - from, y, t.at);
-                if (!epilogue.in_tile) {
+                if (!epilogue.in_tile) {      /* while the chunk is hot */
+                    const int64_t from = column_of(&panels, group_out, first_panel),
+                                  to = column_of(&panels, group_out, end_panel);
                     for (int64_t q = 0; q < t.pixels; q++)
                         c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
                 }

@@ -8,7 +8,7 @@
 enum {
     ELEMENTS = CNN_WINOGRAD_ELEMENTS,
     OUT = CNN_WINOGRAD_OUT,
-    AHEAD = 4, /* arrays fetched ahead: what is written, what the gradient's epilogue reads, the next block */
+    AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads */
     SMALLEST_TILES = 16,
     CHANNELS_PER_TILE = 8, /* fewer tiles do not pay for reading U, four times as large as the weights */
@@ -161,17 +161,16 @@ static void gather(const cnn_call *c, const cnn_winograd_tiling *tiling, const s
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next, from
- * from[i] to to[i], one after the other. */
+ * from[i] to to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
-                     const float *u, const char *const from[AHEAD], const char *const to[AHEAD]) {
+                     const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
                   higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
     cnn_winograd_ahead ahead = {0};
     for (int64_t e = 0; e < ELEMENTS; e++) {
-        const int i = (int)(e / (ELEMENTS / AHEAD));
-        if (e % (ELEMENTS / AHEAD) == 0)
-            ahead = cnn_winograd_ahead_of(from[i], to[i], ELEMENTS / AHEAD * parts * planes);
+        const int64_t share = ELEMENTS / arrays, i = e / share;
+        if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
         product.v = s->v + e * s->v_block.element;
         product.m = s->m + e * s->m_block.element;
         product.u = u + e * u_element(planes * vl, n->width);
@@ -255,7 +254,11 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, p->blocks);
     const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
-    const char *read[] = {cnn_data(e, o->gradient.x), cnn_data(e, o->gradient.y)};    /* by the gradient's epilogue */
+    /* What is written and what the gradient's epilogue reads, all laid out as y. */
+    const char *results[AHEAD - 1] = {(char *)y};
+    int like_y = 1;
+    if (o->gradient.x) results[like_y++] = cnn_data(e, o->gradient.x);
+    if (o->gradient.y) results[like_y++] = cnn_data(e, o->gradient.y);
     const int64_t tiles = cnn_winograd_tiles(&tiling), rows = u_rows(&panels, p);
     scratch s;
     scratch_layout(c, &s, e->thread_workspace, p);
@@ -276,20 +279,17 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
              * last. */
             const int64_t follows = unit + 1 < end && block + 1 < p->blocks,
                           next = follows ? tiles * (block + 2) / p->blocks : last;
-            const char *from[AHEAD] = {(char *)y, read[0], read[1], (char *)x}, *to[AHEAD];
-            memcpy(to, from, sizeof to);
-            if (panel == panels.count * range / p->ranges)
-                for (int i = 0; i < AHEAD - 1; i++) {
-                    if (!from[i]) continue;
-                    from[i] += first ? cnn_winograd_result_bytes(&tiling, first) : 0;
-                    to[i] += cnn_winograd_result_bytes(&tiling, last);
-                }
+            const char *from[AHEAD] = {NULL}, *to[AHEAD] = {NULL};
+            for (int i = 0; i < like_y && panel == panels.count * range / p->ranges; i++) {
+                from[i] = results[i] + (first ? cnn_winograd_result_bytes(&tiling, first) : 0);
+                to[i] = results[i] + cnn_winograd_result_bytes(&tiling, last);
+            }
             if (panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
-                from[AHEAD - 1] += cnn_winograd_input_bytes(&tiling, last);
-                to[AHEAD - 1] += cnn_winograd_input_bytes(&tiling, next);
+                from[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, last);
+                to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
             }
             multiply(c, &s, last - first, g->in_channels, &n,
-                     (const float *)e->packed + u_panel(&panels, rows, panel), from, to);
+                     (const float *)e->packed + u_panel(&panels, rows, panel), like_y + 1, from, to);
             const cnn_winograd_moments sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
             scatter(c, &tiling, &s, first, last, &n,
