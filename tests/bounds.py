@@ -132,7 +132,8 @@ def moments_bound(x, error=0.0):
 
 @bound("depthwise_conv2d")
 def _depthwise(inputs, attributes, outputs):
-    return [activated_reduction("depthwise_conv2d", lambda i: np.prod(i[1].shape[:2]))(inputs, attributes, outputs)[1]]
+    z, error = activated_reduction("depthwise_conv2d", lambda i: np.prod(i[1].shape[:2]))(inputs, attributes, outputs)
+    return [error, *moments_bound(z, error)]
 
 
 @bound("conv2d_transpose")
@@ -156,11 +157,38 @@ def plain_reduction(op, n):
     BOUNDS[op] = compute
 
 
-plain_reduction("conv2d_backward_input", lambda i, a: np.prod(i[1].shape[:2]) * i[1].shape[3] // a.get("groups", 1))
-plain_reduction("depthwise_conv2d_backward_input", lambda i, a: i[1].size // i[1].shape[2])
+
+def gradient_reduction(op, operands, n):
+    """A sum of n products through the epilogue of gradients: a mask of at most 1 and one more rounding, then sums over
+    the batch of what is off by that, x - mean being off by u (|x| + |mean|).
+    """
+
+    def compute(inputs, attributes, outputs):
+        own, others = split_activation(attributes)
+        magnitude = ref.run(op, absolute(inputs[:operands]), others)[0]
+        error = reduction(n(inputs, attributes) + 1, magnitude)
+        if len(outputs) == 1:
+            return [error]
+        x, mean = inputs[operands + 1], inputs[operands + 2]
+        axes, count = tuple(range(error.ndim - 1)), error.size // error.shape[-1]
+        g, distance = np.abs(outputs[0]) + error, np.abs(ref.window.f64(x)) + np.abs(mean)
+        sums = [error.sum(axis=axes), (error * distance).sum(axis=axes)]
+        return [
+            error,
+            sums[0] + reduction(count, g.sum(axis=axes)),
+            sums[1] + reduction(count + 1, (g * distance).sum(axis=axes)),
+        ]
+
+    BOUNDS[op] = compute
+
+
+gradient_reduction(
+    "conv2d_backward_input", 3, lambda i, a: np.prod(i[1].shape[:2]) * i[1].shape[3] // a.get("groups", 1)
+)
+gradient_reduction("depthwise_conv2d_backward_input", 2, lambda i, a: i[1].size // i[1].shape[2])
+gradient_reduction("dense_backward_input", 3, lambda i, a: i[1].shape[1])
 for _op in ("conv2d_backward_weight", "depthwise_conv2d_backward_weight", "dense_backward_weight"):
     plain_reduction(_op, lambda i, a: i[1].size // i[1].shape[-1])  # one product per pixel or row of grad_y
-plain_reduction("dense_backward_input", lambda i, a: i[1].shape[1])
 plain_reduction("avg_pool2d", lambda i, a: a["pool_h"] * a["pool_w"])
 plain_reduction("avg_pool2d_backward", lambda i, a: 2 * a["pool_h"] * a["pool_w"])  # each share is a rounded quotient
 plain_reduction("reduce_sum_to", lambda i, a: i[0].size)
@@ -287,15 +315,16 @@ def _batchnorm(inputs, attributes, outputs):
     act_attributes, others = split_activation(attributes)
     x, mean, var, gamma, beta, residual = inputs
     terms = absolute([x, mean, gamma, beta, residual])
-    z = ref.batchnorm(x, mean, var, gamma, beta, residual, **others)
-    magnitude = ref.batchnorm(terms[0], -terms[1], var, *terms[2:], **others)
-    return [through_activation(z, 10 * U * magnitude, act_attributes)]
+    z = ref.norm.normalise(x, mean, var, gamma, beta, residual, **others)
+    magnitude = ref.norm.normalise(terms[0], -terms[1], var, *terms[2:], **others)
+    constants = ref.batchnorm(terms[0], -terms[1], var, *terms[2:5], **others)[1:]
+    return [through_activation(z, 10 * U * magnitude, act_attributes), *(4 * U * m for m in constants)]
 
 
 @bound("batchnorm_backward")
 def _batchnorm_backward(inputs, attributes, outputs):
     """grad_gamma and the second mean hold |d| (|x| + |mean|) s; sums of n terms; ten more roundings around them."""
-    grad_y, x, y, mean, var, gamma = inputs
+    grad_y, x, y, mean, var, gamma = inputs[:6]
     s = 1.0 / np.sqrt(ref.window.f64(var) + attributes["epsilon"])
     d, xhat = np.abs(outputs[3]), (np.abs(x) + np.abs(mean)) * s
     axes, n = tuple(range(np.ndim(x) - 1)), np.size(x) // np.shape(x)[-1]

@@ -227,12 +227,31 @@ def _conv2d(rng, op):
     return inputs, {**a["attributes"], **act}, (True, moments, moments)
 
 
+def gradient_epilogue(rng, shape):
+    """(y, x, mean, scale, shift), attributes and outputs of what a gradient of that shape goes through.
+
+    x scale + shift is exact and never 0, so that the reference sees the same signs.
+    """
+    c = shape[-1]
+    act = relu_family(rng) if rng.random() < 0.6 else {}
+    from_x, sums = bool(act) and rng.random() < 0.5, rng.random() < 0.5
+    x = np.round(4 * normal(rng, *shape)) / np.float32(4)
+    scale, shift = np.float32(rng.choice([-2, -1, 0.5, 1], c)), np.round(normal(rng, c)) + np.float32(1 / 16)
+    if from_x and rng.random() < 0.5:
+        sums = True
+    y = normal(rng, *shape) if act and not from_x else None
+    inputs = [y, x if sums or from_x else None, normal(rng, c) if sums else None]
+    return inputs + ([scale, shift] if from_x else [None, None]), act, (True, sums, sums)
+
+
 @generator("conv2d_backward_input")
 def _conv2d_backward_input(rng, op):
     a = convolution(rng)
+    inputs, act, outputs = gradient_epilogue(rng, a["x"].shape)
     return (
-        [a["grad_y"], a["w"], maybe(rng, normal(rng, *a["x"].shape), 0.3)],
-        {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"]},
+        [a["grad_y"], a["w"], maybe(rng, normal(rng, *a["x"].shape), 0.3), *inputs],
+        {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"], **act},
+        outputs,
     )
 
 
@@ -252,13 +271,16 @@ def _conv2d_transpose(rng, op):
 @generator("depthwise_conv2d")
 def _depthwise(rng, op):
     a = depthwise(rng)
-    return [a["x"], a["w"], maybe(rng, a["bias"])], {**a["attributes"], **activation_attributes(rng)}
+    moments = bool(rng.random() < 0.4)
+    act = {} if moments else activation_attributes(rng)
+    return [a["x"], a["w"], maybe(rng, a["bias"])], {**a["attributes"], **act}, (True, moments, moments)
 
 
 @generator("depthwise_conv2d_backward_input")
 def _depthwise_backward_input(rng, op):
     a = depthwise(rng)
-    return [a["grad_y"], a["w"]], {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"]}
+    inputs, act, outputs = gradient_epilogue(rng, a["x"].shape)
+    return [a["grad_y"], a["w"], *inputs], {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"], **act}, outputs
 
 
 @generator("depthwise_conv2d_backward_weight")
@@ -288,7 +310,8 @@ def _dense(rng, op):
 @generator("dense_backward_input")
 def _dense_backward_input(rng, op):
     rows, i, u = _dense_sizes(rng)
-    return [normal(rng, *rows, u), normal(rng, i, u), maybe(rng, normal(rng, *rows, i), 0.3)], {}
+    inputs, act, outputs = gradient_epilogue(rng, (*rows, i))
+    return [normal(rng, *rows, u), normal(rng, i, u), maybe(rng, normal(rng, *rows, i), 0.3), *inputs], act, outputs
 
 
 @generator("dense_backward_weight")
@@ -429,7 +452,8 @@ def _batchnorm(rng, op):
         maybe(rng, normal(rng, c)),
         maybe(rng, normal(rng, *shape), 0.3),
     ]
-    return inputs, {"epsilon": 1e-3, **activation_attributes(rng)}
+    constants = bool(rng.random() < 0.5)
+    return inputs, {"epsilon": 1e-3, **activation_attributes(rng)}, (True, constants, constants)
 
 
 @generator("batchnorm_backward")
@@ -439,11 +463,22 @@ def _batchnorm_backward(rng, op):
     x, gamma, act = normal(rng, *shape), maybe(rng, normal(rng, c)), relu_family(rng)
     training = int(rng.integers(0, 2))
     mean, var = (m.astype(np.float32) for m in reference.batchnorm_moments(x)) if training else _statistics(rng, c)
-    y = reference.batchnorm(
+    y = reference.norm.normalise(
         x, mean, var, gamma, normal(rng, c), maybe(rng, normal(rng, *shape)), epsilon=1e-3, **act
     ).astype(np.float32)
     outputs = (True, *(bool(b) for b in rng.random(3) < 0.6))
-    return [normal(rng, *shape), x, y, mean, var, gamma], {"epsilon": 1e-3, **act, "training": training}, outputs
+    grad_y, scale, shift, sum_g, sum_gx = normal(rng, *shape), None, None, None, None
+    kind = rng.random()
+    if kind < 0.3:  # the sign from x
+        (_, x, _, scale, shift), act, _ = gradient_epilogue(rng, shape)
+        y = None
+        scale, shift, act = (scale, shift, act) if scale is not None else (None, None, {})
+        x = x if x is not None else normal(rng, *shape)
+    elif kind < 0.6:  # the sums from elsewhere
+        act, y = {}, None
+        sum_g, sum_gx = (v.astype(np.float32) for v in reference.activations.gradient_epilogue(grad_y, None, x, mean)[1:])
+    inputs = [grad_y, x, y, mean, var, gamma, scale, shift, sum_g, sum_gx]
+    return inputs, {"epsilon": 1e-3, **act, "training": training}, outputs
 
 
 @generator("batchnorm_fold")

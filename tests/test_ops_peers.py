@@ -83,7 +83,7 @@ def test_batchnorm_beside_torch(torch):
         mean, var = _core.run_op("batchnorm_moments", [x], isa=isa)
         case = Case("batchnorm", 0, [x, mean, var, gamma, beta, None], {"epsilon": 1e-3})
         limit = bounds(case, reference.run("batchnorm", case.inputs, case.attributes))[0]
-        (own,) = _core.run_op("batchnorm", case.inputs, case.attributes, isa=isa)
+        (own,) = _core.run_op("batchnorm", case.inputs, case.attributes, isa=isa, outputs=(True,))
         compare(
             own, nhwc(y).astype(np.float64), (3 + x.size // 33) * limit, f"{case} ({isa})"
         )  # and the error of the moments

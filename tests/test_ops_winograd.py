@@ -100,14 +100,14 @@ def problem(shape):
     return draw(n, h, w, ci), draw(3, 3, ci, co), draw(co), draw(n, out_h, out_w, co), attributes, (top, left)
 
 
-def on_all_paths(op, inputs, attributes):
+def on_all_paths(op, inputs, attributes, outputs=None):
     """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs."""
     for isa in _core.available_isas():
-        first = _core.run_op(op, inputs, attributes, isa=isa)
+        first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
         for threads in (2, 3):
-            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads)):
+            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads, outputs=outputs)):
                 assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
-        exact = _core.run_op(op, inputs, attributes, isa=isa, exact=True)
+        exact = _core.run_op(op, inputs, attributes, isa=isa, exact=True, outputs=outputs)
         assert first[0].tobytes() != exact[0].tobytes(), (
             f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
         )
@@ -153,8 +153,32 @@ def test_backward_input(shape):
     bound = forward_bound(grad_y, w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left), *x.shape[1:3]) + 4 * EPS * (
         np.abs(x) + np.abs(expected)
     )
-    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes):
+    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,)):
         assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_epilogue_of_the_gradient(shape):
+    """The mask of y or of x scale + shift on what comes without it, bit for bit, and its sums."""
+    x, w, _, grad_y, attributes, _ = problem(shape)
+    attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
+    c = x.shape[3]
+    mean, scale, shift = x.mean(axis=(0, 1, 2)), np.full(c, -2, np.float32), np.full(c, 0.25, np.float32)
+    relu6 = {**attributes, "activation": 1, "max_value": 1.0}
+    inputs = {
+        "y": [grad_y, w, None, x, x, mean],
+        "x": [grad_y, w, None, None, x, mean, scale, shift],
+    }
+    for source, y in (("y", x), ("x", x * scale + shift)):
+        plain = {isa: g for isa, (g,) in on_all_paths("conv2d_backward_input", [grad_y, w], attributes, (True,))}
+        for isa, (g, sum_g, sum_gx) in on_all_paths("conv2d_backward_input", inputs[source], relu6):
+            what = f"{source} {shape} {isa}"
+            assert np.array_equal(g, np.where((y > 0) & (y < 1), plain[isa], 0)), what
+            products = g.astype(np.float64) * (x.astype(np.float64) - mean)
+            count = g.size // c
+            for result, terms in ((sum_g, g.astype(np.float64)), (sum_gx, products)):
+                bound = (count + 4) * EPS * (np.abs(g) * (np.abs(x) + np.abs(mean) + 1)).sum(axis=(0, 1, 2))
+                assert_within(result, terms.sum(axis=(0, 1, 2)), bound, what)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -57,7 +57,7 @@ def dense_gradients(inputs, y, g, a):
 def train_batchnorm(inputs, a):
     """Batch normalisation with the batch's own moments."""
     x, _, _, *rest = inputs
-    return ref.batchnorm(x, *ref.batchnorm_moments(x), *rest, **a)
+    return ref.norm.normalise(x, *ref.batchnorm_moments(x), *rest, **a)
 
 
 def train_batchnorm_gradients(inputs, y, g, a):

@@ -48,14 +48,19 @@ def _operation_name(operation):
     for name, tensor in zip(inputs, operation["inputs"]):
         if name in ("[bias]", "[residual]") and tensor >= 0:
             parts.append(name.strip("[]"))
-    if operation["op"] == "conv2d" and any(tensor >= 0 for tensor in operation["outputs"][1:]):
+    more = any(tensor >= 0 for tensor in operation["outputs"][1:])
+    backward = operation["op"].endswith(("_backward", "_backward_input"))
+    if operation["op"] in ("conv2d", "depthwise_conv2d") and more:
         parts.append("moments")
     if "activation" in operation["attributes"] and operation["op"] not in ("activation", "activation_backward"):
         kind = int(operation["attributes"]["activation"])
         if kind:
             from .. import activations
 
-            parts.append(next(a.name for a in (activations.relu, *activations._by_name.values()) if a.kind == kind))
+            name = next(a.name for a in (activations.relu, *activations._by_name.values()) if a.kind == kind)
+            parts.append(f"{name} mask" if backward else name)
+    if operation["op"].endswith("_backward_input") and more:
+        parts.append("sums")
     return " + ".join(parts)
 
 

@@ -60,6 +60,7 @@ static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
 
 static int backward_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_indirect_gemm_operands o = backward_operands(c);
+    if (cnn_gradient_epilogue_check(&o.gradient, error)) return -1;
     return plan_transposed(c, choice, (cnn_act){.kind = CNN_LINEAR, .max_value = INFINITY}, &o, error);
 }
 

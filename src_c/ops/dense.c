@@ -88,6 +88,7 @@ static int backward_input_plan(cnn_call *c, cnn_choice *choice, cnn_error *error
     const cnn_conv2d_geometry g = cnn_conv2d_transposed(cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0],
         c->in[1]->dims[1]));
     const cnn_indirect_gemm_operands o = backward_input_operands(c);
+    if (cnn_gradient_epilogue_check(&o.gradient, error)) return -1;
     return cnn_indirect_gemm_plan(c, choice, &g, (cnn_act){.kind = CNN_LINEAR, .max_value = INFINITY}, &o, error);
 }
 

@@ -39,6 +39,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
     const cnn_gradient_epilogue_operands o = cnn_gradient_epilogue_of(c, W + 1, ACTIVATION);
+    if (cnn_gradient_epilogue_check(&o, error)) return -1;
     choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.w) +
                                      (g.m > 1 ? g.w * g.channels * (int64_t)sizeof(float) : 0);
     choice->workspace_bytes = cnn_gradient_epilogue_bytes(&o, g.c, cnn_depthwise_parts(&g));

@@ -40,13 +40,16 @@ int cnn_gradient_epilogue_infer(const cnn_call *c, const cnn_gradient_epilogue_o
     if (!cnn_mask_is_one(mask_of(o)) && !o->y && !o->scale)
         return cnn_fail(error, "y must be given where there is an activation, to mask the gradient by, "
                                "or x, scale and shift");
-    if (c->n_out > 1 && !(o->x && o->mean))
-        return cnn_fail(error, "x and mean must be given where sum_g or sum_gx are asked for");
     for (int i = 1; i < c->n_out; i++) cnn_set_shape(&out[i], 1, channels, 1, 1, 1);
     return 0;
 }
 
 int cnn_gradient_epilogue_sums(const cnn_gradient_epilogue_operands *o) { return o->sum_g || o->sum_gx; }
+
+int cnn_gradient_epilogue_check(const cnn_gradient_epilogue_operands *o, cnn_error *error) {
+    if (!cnn_gradient_epilogue_sums(o) || (o->x && o->mean)) return 0;
+    return cnn_fail(error, "x and mean must be given where sum_g or sum_gx are asked for");
+}
 
 int cnn_gradient_epilogue_wanted(const cnn_gradient_epilogue_operands *o) {
     return cnn_gradient_epilogue_sums(o) || ((o->y || o->scale) && !cnn_mask_is_one(mask_of(o)));

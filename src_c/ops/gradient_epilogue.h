@@ -31,6 +31,9 @@ cnn_gradient_epilogue_operands cnn_gradient_epilogue_of(const cnn_call *c, int i
 int cnn_gradient_epilogue_infer(const cnn_call *c, const cnn_gradient_epilogue_operands *o, cnn_tensor *out,
                                 cnn_error *error);
 
+/* The check that a plan makes: what is asked for follows from what is given. */
+int cnn_gradient_epilogue_check(const cnn_gradient_epilogue_operands *o, cnn_error *error);
+
 /* Is there something to do, and are there sums? */
 int cnn_gradient_epilogue_wanted(const cnn_gradient_epilogue_operands *o);
 int cnn_gradient_epilogue_sums(const cnn_gradient_epilogue_operands *o);

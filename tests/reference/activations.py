@@ -151,6 +151,24 @@ def derivative_from_output(y, *, activation=LINEAR, alpha=0.0, max_value=np.inf)
     return np.where(y < max_value, slope, 0.0)
 
 
+def gradient_epilogue(
+    grad, y=None, x=None, mean=None, scale=None, shift=None, *, activation=LINEAR, alpha=0.0, max_value=np.inf
+):
+    """What a gradient goes through where it is made: g = grad act'(y), or act'(x scale + shift) where y is None.
+
+    Returns g, or with x and mean (g, sum of g, sum of g (x - mean)), the sums per channel.
+    """
+    if scale is not None:
+        y = activate(f64(x) * f64(scale) + f64(shift), activation=activation, alpha=alpha, max_value=max_value)
+    g = f64(grad)
+    if y is not None:
+        g = g * derivative_from_output(y, activation=activation, alpha=alpha, max_value=max_value)
+    axes = tuple(range(g.ndim - 1))
+    if x is None or mean is None:
+        return g
+    return g, g.sum(axis=axes), (g * (f64(x) - f64(mean))).sum(axis=axes)
+
+
 def activation(x, *, activation=LINEAR, alpha=0.0, max_value=np.inf, threshold=0.0):
     """The operation `activation`: y = min(f(x), max_value)."""
     return activate(x, activation=activation, alpha=alpha, max_value=max_value, threshold=threshold)

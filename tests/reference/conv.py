@@ -7,7 +7,7 @@ Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j 
 
 import numpy as np
 
-from .activations import activate
+from .activations import activate, gradient_epilogue
 from .window import Window, f64
 
 
@@ -34,10 +34,26 @@ def conv2d(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value
     return y, y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
 
 
-def conv2d_backward_input(grad_y, w, residual=None, *, in_h, in_w, **geometry):
+def conv2d_backward_input(
+    grad_y,
+    w,
+    residual=None,
+    y=None,
+    x=None,
+    mean=None,
+    scale=None,
+    shift=None,
+    *,
+    in_h,
+    in_w,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    **geometry,
+):
     """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and o, of grad_y[n,p,q,o] w[i,j,c,o].
 
-    The residual is added where there is one.
+    The residual is added where there is one; then comes `gradient_epilogue`.
     """
     grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
     g = window.groups
@@ -47,7 +63,10 @@ def conv2d_backward_input(grad_y, w, residual=None, *, in_h, in_w, **geometry):
     for i, j, view in window.taps(padded, out_h, out_w):  # view writes into padded
         view += np.einsum("npqgo,cgo->npqgc", _grouped(grad_y, g), kernel[i, j]).reshape(view.shape)
     grad_x = window.crop(padded).copy()
-    return grad_x if residual is None else grad_x + f64(residual)
+    if residual is not None:
+        grad_x = grad_x + f64(residual)
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return gradient_epilogue(grad_x, y, x, mean, scale, shift, **act)
 
 
 def conv2d_backward_weight(x, grad_y, **geometry):
@@ -74,7 +93,10 @@ def conv2d_transpose(x, w, bias=None, *, out_h, out_w, activation=0, alpha=0.0, 
 
 
 def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """y[n,p,q, c M + m] = act(sum_{i,j} x[n, p s - pad + i d, ..., c] w[i,j,c,m] + bias[c M + m])."""
+    """y[n,p,q, c M + m] = act(sum_{i,j} x[n, p s - pad + i d, ..., c] w[i,j,c,m] + bias[c M + m]), and its biased moments.
+
+    Returns (y, mean, var).
+    """
     x, w, window = f64(x), f64(w), Window(**geometry)
     out_h, out_w = window.out_size(*x.shape[1:3])
     y = np.zeros((x.shape[0], out_h, out_w, *w.shape[2:]))
@@ -83,18 +105,38 @@ def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.i
     y = y.reshape(*y.shape[:3], -1)
     if bias is not None:
         y = y + f64(bias)
-    return activate(y, activation=activation, alpha=alpha, max_value=max_value)
+    y = activate(y, activation=activation, alpha=alpha, max_value=max_value)
+    return y, y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
 
 
-def depthwise_conv2d_backward_input(grad_y, w, *, in_h, in_w, **geometry):
-    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and m, of grad_y[n,p,q, c M + m] w[i,j,c,m]."""
+def depthwise_conv2d_backward_input(
+    grad_y,
+    w,
+    y=None,
+    x=None,
+    mean=None,
+    scale=None,
+    shift=None,
+    *,
+    in_h,
+    in_w,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    **geometry,
+):
+    """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and m, of grad_y[n,p,q, c M + m] w[i,j,c,m].
+
+    Then comes `gradient_epilogue`.
+    """
     grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
     n, out_h, out_w, _ = grad_y.shape
     grad_y = grad_y.reshape(n, out_h, out_w, *w.shape[2:])
     padded = window.pad(np.zeros((n, in_h, in_w, w.shape[2])))
     for i, j, view in window.taps(padded, out_h, out_w):
         view += (grad_y * w[i, j]).sum(axis=-1)
-    return window.crop(padded).copy()
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return gradient_epilogue(window.crop(padded).copy(), y, x, mean, scale, shift, **act)
 
 
 def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .activations import activate
+from .activations import activate, gradient_epilogue
 from .window import f64
 
 
@@ -21,10 +21,26 @@ def dense(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value=
     return activate(y, activation=activation, alpha=alpha, max_value=max_value)
 
 
-def dense_backward_input(grad_y, w, residual=None):
-    """grad_x = grad_y w^T (+ residual)."""
+def dense_backward_input(
+    grad_y,
+    w,
+    residual=None,
+    y=None,
+    x=None,
+    mean=None,
+    scale=None,
+    shift=None,
+    *,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+):
+    """grad_x = grad_y w^T (+ residual); then comes `gradient_epilogue`."""
     grad_x = (_rows(grad_y) @ f64(w).T).reshape(*np.shape(grad_y)[:-1], np.shape(w)[0])
-    return grad_x if residual is None else grad_x + f64(residual)
+    if residual is not None:
+        grad_x = grad_x + f64(residual)
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return gradient_epilogue(grad_x, y, x, mean, scale, shift, **act)
 
 
 def dense_backward_weight(x, grad_y):

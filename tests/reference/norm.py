@@ -16,7 +16,7 @@ def batchnorm_moments(x):
     return x.mean(axis=_batch_axes(x)), x.var(axis=_batch_axes(x))
 
 
-def batchnorm(
+def normalise(
     x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf
 ):
     """y = act(gamma (x - mean) / sqrt(var + epsilon) + beta + residual)."""
@@ -30,22 +30,51 @@ def batchnorm(
     return activate(y, activation=activation, alpha=alpha, max_value=max_value)
 
 
+def batchnorm(x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, **act):
+    """(y, scale, shift): `normalise`, and with what y = act(x scale + shift + residual)."""
+    scale = (1.0 if gamma is None else f64(gamma)) / np.sqrt(f64(var) + epsilon)
+    shift = (0.0 if beta is None else f64(beta)) - f64(mean) * scale
+    return normalise(x, mean, var, gamma, beta, residual, epsilon=epsilon, **act), scale, shift
+
+
 def batchnorm_backward(
-    grad_y, x, y, mean, var, gamma=None, *, epsilon, activation=0, alpha=0.0, max_value=np.inf, training=1
+    grad_y,
+    x,
+    y,
+    mean,
+    var,
+    gamma=None,
+    scale=None,
+    shift=None,
+    sum_g=None,
+    sum_gx=None,
+    *,
+    epsilon,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    training=1,
 ):
-    """Gradients of `batchnorm`, with d = grad_y act'(y) and xhat = (x - mean) / sqrt(var + epsilon):
+    """Gradients of `normalise`, with d = grad_y act'(y) and xhat = (x - mean) / sqrt(var + epsilon):
 
     grad_gamma = sum d xhat;  grad_beta = sum d;  grad_residual = d;
     grad_x = gamma / sqrt(var + epsilon) (d - mean(d) - xhat mean(d xhat)) in training, without the two means otherwise.
-    Returns (grad_x, grad_gamma, grad_beta, grad_residual).
+    act(x scale + shift) stands for y where y is None. sum_g and sum_gx are the sums of d and d (x - mean) where they
+    were taken elsewhere. Returns (grad_x, grad_gamma, grad_beta, grad_residual).
     """
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
     x, mean, inverse_std = f64(x), f64(mean), 1.0 / np.sqrt(f64(var) + epsilon)
     axes = _batch_axes(x)
-    d = f64(grad_y) * derivative_from_output(y, activation=activation, alpha=alpha, max_value=max_value)
-    xhat = (x - mean) * inverse_std
-    scale = inverse_std if gamma is None else inverse_std * f64(gamma)
-    grad_x = d - d.mean(axis=axes) - xhat * (d * xhat).mean(axis=axes) if training else d
-    return scale * grad_x, (d * xhat).sum(axis=axes), d.sum(axis=axes), d
+    d, xhat = f64(grad_y), (x - mean) * inverse_std
+    if scale is not None:
+        y = activate(x * f64(scale) + f64(shift), **act)
+    if y is not None:
+        d = d * derivative_from_output(y, **act)
+    grad_beta = d.sum(axis=axes) if sum_g is None else f64(sum_g)
+    grad_gamma = (d * xhat).sum(axis=axes) if sum_gx is None else f64(sum_gx) * inverse_std
+    n = x.size // x.shape[-1]
+    grad_x = d - grad_beta / n - xhat * grad_gamma / n if training else d
+    return inverse_std * (1.0 if gamma is None else f64(gamma)) * grad_x, grad_gamma, grad_beta, d
 
 
 def batchnorm_fold(w, bias, mean, var, gamma=None, beta=None, *, epsilon, depthwise=0):
