@@ -66,7 +66,9 @@ def check(path, size):
         ranges = dict(zip(("brightness", "contrast", "saturation"), ((f, f) for f in factors)))
         steps = albumentations.Compose([albumentations.Resize(size, size),
                                         albumentations.ColorJitter(**ranges, hue=(0, 0), p=1.0)])
-        found["albumentations"] = np.abs(steps(image=np.asarray(photo))["image"].astype(np.float64) - ours).mean()
+        pixels = np.asarray(photo)  # in an order that is drawn anew each time, of which one is ours
+        made = (steps(image=pixels)["image"].astype(np.float64) for _ in range(50))
+        found["albumentations"] = min(np.abs(theirs - ours).mean() for theirs in made)
     for name, difference in found.items():
         print(f"the same picture by {name}: mean difference {difference:.2f} grey levels")
         if not difference < TOLERANCE:
