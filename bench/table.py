@@ -5,6 +5,7 @@ A row is what one race found: {"network", "what" ("training" or "inference"), "b
 {candidate: peak above the loaded model}.
 """
 
+import math
 import statistics
 
 OWN = "cnncore"
@@ -36,9 +37,10 @@ def memory_ratio(row):
 
 
 def _milliseconds(seconds):
-    """Three digits, all those before the point."""
+    """Three digits, and all those before the point."""
     found = 1e3 * seconds
-    return f"{found:.{max(0, 3 - len(str(int(found))))}f}"
+    digits = 2 - math.floor(math.log10(found)) if found > 0 else 0
+    return f"{found:.{max(0, digits)}f}"
 
 
 def markdown(rows):
