@@ -1,7 +1,8 @@
 /* Planning: each operation chooses its kernel from the shapes, then memory is laid out so that tensors which never live
  * at the same time share it.
  *
- * Memory. The unit is a block: an arena tensor with all its views and in-place successors, or an operation's workspace;
+ * Memory. The unit is a block: an arena tensor with all its views and in-place successors, or an operation's workspace
+ * (in a program that trains with its packed weights, which every step makes anew);
  * it lives from the first operation that writes it to the last that reads it. Blocks are placed by decreasing size at
  * the lowest offset that no block with an overlapping life occupies ("greedy by size", Pisarchyk and Lee 2020,
  * arXiv:2001.03288). */
@@ -32,8 +33,10 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
         cnn_error inner = {{0}};
         if (node->op->plan && node->op->plan(&node->call, &node->choice, &inner))
             return cnn_fail(error, "%s: %.400s", node->op->name, inner.text);
-        node->packed_offset = p->prepared_bytes;
-        p->prepared_bytes += cnn_round_up(node->choice.packed_bytes, CNN_ALIGNMENT);
+        if (!p->trains) {
+            node->packed_offset = p->prepared_bytes;
+            p->prepared_bytes += cnn_round_up(node->choice.packed_bytes, CNN_ALIGNMENT);
+        }
         p->thread_bytes = cnn_max(p->thread_bytes, cnn_round_up(node->choice.thread_workspace_bytes, CNN_ALIGNMENT));
         for (int i = 0; i < node->n_out; i++) {
             int32_t id = cnn_node_outputs(node)[i];
@@ -44,6 +47,13 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
         }
     }
     return 0;
+}
+
+/* What an operation needs in the arena beside its tensors: its workspace, then its packed weights where they are kept
+ * for it alone. */
+static int64_t scratch_bytes(const cnn_program *p, const cnn_node *node) {
+    const int64_t packed = p->trains ? node->choice.packed_bytes : 0;
+    return cnn_round_up(node->choice.workspace_bytes, CNN_ALIGNMENT) + cnn_round_up(packed, CNN_ALIGNMENT);
 }
 
 static int find(int *parent, int i) {
@@ -113,6 +123,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     if (isa < 0) isa = cnn_isa_in_use();
     if (!cnn_isa_available(isa))
         return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
+    for (int64_t n = 0; n < p->n_nodes; n++) p->trains |= p->nodes[n].section == CNN_UPDATE;
     if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
     int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first),
@@ -144,16 +155,20 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
                                       .tensor = t,
                                       .node = -1};
     for (int n = 0; n < N; n++)
-        if (p->nodes[n].choice.workspace_bytes > 0)
-            blocks[count++] = (block){.bytes = cnn_round_up(p->nodes[n].choice.workspace_bytes, CNN_ALIGNMENT),
+        if (scratch_bytes(p, &p->nodes[n]) > 0)
+            blocks[count++] = (block){.bytes = scratch_bytes(p, &p->nodes[n]),
                                       .first = n,
                                       .last = n,
                                       .tensor = -1,
                                       .node = n};
     place(blocks, count, near, reuse, &p->arena_bytes);
     for (int i = 0; i < count; i++) {
-        if (blocks[i].node >= 0) p->nodes[blocks[i].node].workspace_offset = blocks[i].offset;
-        else p->tensors[blocks[i].tensor].offset = blocks[i].offset;
+        if (blocks[i].node >= 0) {
+            cnn_node *node = &p->nodes[blocks[i].node];
+            node->workspace_offset = blocks[i].offset;
+            if (p->trains)
+                node->packed_offset = blocks[i].offset + cnn_round_up(node->choice.workspace_bytes, CNN_ALIGNMENT);
+        } else p->tensors[blocks[i].tensor].offset = blocks[i].offset;
     }
     for (int t = 0; t < T; t++)
         if (p->tensors[t].storage == CNN_ARENA) p->tensors[t].offset = p->tensors[find(parent, t)].offset;

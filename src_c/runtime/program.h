@@ -14,7 +14,8 @@ typedef struct cnn_node {
     const cnn_tensor **operands;                 /* the tensors of ids, NULL where absent; set by the plan */
     cnn_call call;                               /* set by the plan */
     cnn_choice choice;
-    int64_t workspace_offset, packed_offset;     /* bytes in the arena, in the prepared storage */
+    /* Bytes in the arena; in the prepared storage, or in the arena where the program trains. */
+    int64_t workspace_offset, packed_offset;
 } cnn_node;
 
 struct cnn_program {
@@ -24,6 +25,8 @@ struct cnn_program {
     cnn_node *nodes;
     int64_t n_nodes, node_capacity;
     int planned;
+    int trains; /* it changes its weights: they are packed for each operation just before it, into memory that it
+                   shares with the others */
     int64_t arena_bytes, prepared_bytes, thread_bytes;
 };
 

@@ -37,7 +37,7 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
                   .step = r->step};
     char *arena = r->bases[CNN_ARENA], *prepared = r->bases[CNN_PREPARED];
     e.thread_workspace = arena + p->arena_bytes + p->thread_bytes * thread;
-    int packed = !(r->sections & CNN_PREPARE);
+    int packed = p->trains || !(r->sections & CNN_PREPARE);
     double start = r->seconds && thread == 0 ? now() : 0;
 
     for (int64_t n = 0; n <= p->n_nodes; n++) {
@@ -61,7 +61,11 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
          * same place. */
         if (atomic_load_explicit(&w->stop, memory_order_acquire) <= n) return;
         e.workspace = arena + node->workspace_offset;
-        e.packed = prepared + node->packed_offset;
+        e.packed = (p->trains ? arena : prepared) + node->packed_offset;
+        if (p->trains && node->choice.packed_bytes) {
+            node->op->pack(&node->call, &e);
+            cnn_team_barrier(team, thread);
+        }
         node->op->run(&node->call, &e);
         if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && should_stop(w))
             atomic_store_explicit(&w->stop, n + 1, memory_order_release);
