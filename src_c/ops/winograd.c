@@ -21,6 +21,7 @@ typedef struct winograd_plan {
     cnn_act act;
     int32_t block, blocks;            /* tiles of a block at most, blocks */
     int32_t ranges;                   /* of panels */
+    int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
     char text[64];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -37,12 +38,25 @@ int cnn_winograd_suits(const cnn_conv2d_geometry *g) {
     return tiles >= SMALLEST_TILES && tiles * CHANNELS_PER_TILE >= g->in_channels && wasted <= 1.8;
 }
 
+/* Rows of U, and floats from one element to the next, in a panel of so many columns. */
+static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) {
+    return cnn_round_up(p->g.in_channels, panels->vl);
+}
+static int64_t u_element(int64_t rows, int64_t width) { return rows * width + CNN_WINOGRAD_PAD; }
+static int64_t u_panel(const cnn_panels *panels, int64_t rows, int64_t panel) {
+    return ELEMENTS * (rows * cnn_panel_at(panels, panel).begin + panel * CNN_WINOGRAD_PAD);
+}
+static int64_t panel_bytes(const cnn_panels *panels, const winograd_plan *p) {
+    return ELEMENTS * u_element(u_rows(panels, p), panels->widest * panels->vl) * (int64_t)sizeof(float);
+}
+
 /* Memory of a thread. */
 typedef struct scratch {
     float *v, *m, *zeros;             /* blocks of all input channels, of a panel; what lies in the padding */
     cnn_winograd_block v_block, m_block;
     cnn_winograd_moments moments;     /* [out_channels] */
     ptrdiff_t *pixels;                /* [block][16], where the block's results are; for the epilogue of gradients */
+    float *u;                         /* one panel, where p->own */
 } scratch;
 
 /* A row of pixels that a row of tiles reads above or below the image. */
@@ -59,25 +73,17 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->block, panels.widest * panels.vl);
     const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
     const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
-                             p->block * OUT * OUT * (int64_t)sizeof(ptrdiff_t)};
-    char *part[7];
+                             p->block * OUT * OUT * (int64_t)sizeof(ptrdiff_t), p->own ? panel_bytes(&panels, p) : 0};
+    char *part[8];
     int64_t at = 0;
-    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
+    for (int i = 0; i < 8; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
     s->v = (float *)part[0];
     s->m = (float *)part[in_place ? 0 : 1];
     s->zeros = (float *)part[2];
     s->moments = (cnn_winograd_moments){(float *)part[3], (float *)part[4], (float *)part[5]};
     s->pixels = (ptrdiff_t *)part[6];
+    s->u = (float *)part[7];
     return at;
-}
-
-/* Rows of U, and floats from one element to the next, in a panel of so many columns. */
-static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) {
-    return cnn_round_up(p->g.in_channels, panels->vl);
-}
-static int64_t u_element(int64_t rows, int64_t width) { return rows * width + CNN_WINOGRAD_PAD; }
-static int64_t u_panel(const cnn_panels *panels, int64_t rows, int64_t panel) {
-    return ELEMENTS * (rows * cnn_panel_at(panels, panel).begin + panel * CNN_WINOGRAD_PAD);
 }
 
 /* Tiles of a block at most: V, M and an element of U stay in L2, and the more channels, the more tiles are to share the
@@ -100,12 +106,15 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(UNITS, p->ranges)));
     if (p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
+    /* In training, where every panel serves a few blocks only, U need not exist as a whole. */
+    p->own = c->trains && panels.count > 1 && p->ranges == panels.count;
     scratch s;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
-    choice->packed_bytes = (u_panel(&panels, u_rows(&panels, p), panels.count - 1) +
-                            ELEMENTS * u_element(u_rows(&panels, p), panels.widest * panels.vl)) * 4;
+    if (!p->own)
+        choice->packed_bytes = u_panel(&panels, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
+            panel_bytes(&panels, p);
     snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d-tile blocks", panels.rows, panels.widest * panels.vl,
              p->block);
     choice->kernel = p->text;
@@ -114,35 +123,43 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
 
 double cnn_winograd_flops(const cnn_call *c) { return cnn_conv2d_flops(&((const winograd_plan *)c->plan)->g); }
 
-/* U: [panel][ELEMENTS][channel][width], zeros for channels beyond the last. */
-void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w_tensor) {
-    const winograd_plan *p = (const winograd_plan *)c->plan;
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
-    const int64_t channels = p->g.in_channels, tap = channels * p->g.out_channels, all = u_rows(&panels, p),
-                  steps = cnn_ceil_div(all, TRANSPOSED_ROWS);
-    const float *w = cnn_data(e, w_tensor);        /* (3, 3, in, out) of the forward pass */
+/* U of one panel, [ELEMENTS][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
+ * TRANSPOSED_ROWS channels each. w: (3, 3, in, out) of the forward pass. */
+static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, const cnn_panel *n, int64_t all,
+                       int64_t begin, int64_t end, float *u) {
+    const int64_t channels = p->g.in_channels, tap = channels * p->g.out_channels;
     _Alignas(64) float gathered[9 * TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
-    int64_t begin, end;
-    cnn_share(e, panels.count * steps, &begin, &end);      /* parallel over panels and steps of channels */
-    for (int64_t unit = begin; unit < end; unit++) {
-        const cnn_panel n = cnn_panel_at(&panels, unit / steps);
-        const int64_t first = unit % steps * TRANSPOSED_ROWS, rows = cnn_min(TRANSPOSED_ROWS, all - first),
-                      real = cnn_max(0, cnn_min(rows, channels - first));
-        float *u = (float *)e->packed + u_panel(&panels, all, unit / steps) + first * n.width;
+    for (int64_t first = begin * TRANSPOSED_ROWS; first < end * TRANSPOSED_ROWS; first += TRANSPOSED_ROWS) {
+        const int64_t rows = cnn_min(TRANSPOSED_ROWS, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
         if (real < rows) memset(gathered, 0, sizeof gathered);
         for (int k = 0; k < 9 && real > 0; k++) {
-            float *panel = gathered + k * TRANSPOSED_ROWS * n.width;
+            float *panel = gathered + k * TRANSPOSED_ROWS * n->width;
             if (p->g.transposed)
-                c->kernels->gemm->pack_transposed(real, n.columns, n.width, w + k * tap + n.begin * channels + first,
+                c->kernels->gemm->pack_transposed(real, n->columns, n->width, w + k * tap + n->begin * channels + first,
                                                   channels, panel);
             else
-                c->kernels->gemm->pack(real, n.columns, n.width, w + k * tap + first * p->g.out_channels + n.begin,
+                c->kernels->gemm->pack(real, n->columns, n->width, w + k * tap + first * p->g.out_channels + n->begin,
                                        p->g.out_channels, panel);
         }
         for (int64_t r = 0; r < rows; r++)
-            c->kernels->winograd->weights(n.width, gathered + r * n.width, TRANSPOSED_ROWS * n.width, p->g.transposed,
-                                          u + r * n.width, u_element(all, n.width));
+            c->kernels->winograd->weights(n->width, gathered + r * n->width, TRANSPOSED_ROWS * n->width,
+                                          p->g.transposed, u + (first + r) * n->width, u_element(all, n->width));
+    }
+}
+
+void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w) {
+    const winograd_plan *p = (const winograd_plan *)c->plan;
+    const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
+    const int64_t all = u_rows(&panels, p), steps = cnn_ceil_div(all, TRANSPOSED_ROWS);
+    int64_t begin, end;
+    cnn_share(e, panels.count * steps, &begin, &end);      /* parallel over panels and steps of channels */
+    for (int64_t unit = begin; unit < end;) {
+        const int64_t panel = unit / steps, stop = cnn_min(end, (panel + 1) * steps);
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        pack_panel(c, p, cnn_data(e, w), &n, all, unit - panel * steps, stop - panel * steps,
+                   (float *)e->packed + u_panel(&panels, all, panel));
+        unit = stop;
     }
 }
 
@@ -250,6 +267,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
+    const float *w = cnn_data(e, o->w);
     float *y = cnn_data(e, o->y);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, p->blocks);
@@ -264,7 +282,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
-    int64_t begin, end, filled = -1, listed = 0;
+    int64_t begin, end, filled = -1, packed = -1, listed = 0;
     cnn_share(e, (int64_t)p->ranges * p->blocks, &begin, &end); /* parallel over ranges of panels and blocks of tiles */
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t block = unit % p->blocks, range = unit / p->blocks, first = tiles * block / p->blocks,
@@ -275,6 +293,10 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
             const cnn_panel n = cnn_panel_at(&panels, panel);
+            if (p->own && packed != panel)
+                pack_panel(c, p, w, &n, rows, 0, cnn_ceil_div(rows, TRANSPOSED_ROWS), s.u);
+            packed = panel;
+            const float *u = p->own ? s.u : (const float *)e->packed + u_panel(&panels, rows, panel);
             /* The memory of the results while the first panel is computed, the pixels of the next block with the
              * last. */
             const int64_t follows = unit + 1 < end && block + 1 < p->blocks,
@@ -288,8 +310,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 from[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, last);
                 to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
             }
-            multiply(c, &s, last - first, g->in_channels, &n,
-                     (const float *)e->packed + u_panel(&panels, rows, panel), like_y + 1, from, to);
+            multiply(c, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
             const cnn_winograd_moments sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
             scatter(c, &tiling, &s, first, last, &n,

@@ -18,6 +18,7 @@ typedef struct cnn_call {
     const cnn_tensor *const *in;
     const cnn_tensor *const *out;
     int exact; /* keep to algorithms that multiply every weight with every pixel it meets (no Winograd) */
+    int trains;                       /* the program changes its weights in every run */
     const cnn_kernels *kernels;       /* of the planned instruction set; NULL while inferring */
     _Alignas(16) unsigned char plan[CNN_PLAN_BYTES];   /* written by plan(), read by run() and pack() */
 } cnn_call;

@@ -29,7 +29,8 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
                                 .in = node->operands,
                                 .out = node->operands + node->n_in,
                                 .kernels = kernels,
-                                .exact = exact};
+                                .exact = exact,
+                                .trains = p->trains};
         cnn_error inner = {{0}};
         if (node->op->plan && node->op->plan(&node->call, &node->choice, &inner))
             return cnn_fail(error, "%s: %.400s", node->op->name, inner.text);
