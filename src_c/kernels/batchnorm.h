@@ -47,9 +47,9 @@ typedef struct cnn_batchnorm_kernels {
                       const float *beta, double epsilon, float *scale, float *shift);
 
     /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; residual may be NULL; scale and shift
-     * are wide. */
+     * are wide. stream: y is too large to be in a cache when it is read, and x is elsewhere. */
     void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale,
-                  const float *shift, const float *residual, cnn_act act, float *y);
+                  const float *shift, const float *residual, cnn_act act, int stream, float *y);
 
     /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y, or (y NULL) by x * scale + shift,
      * or (scale NULL too) not; g is written where grad_residual is not NULL. mean, scale, shift are wide. scratch: 2 *

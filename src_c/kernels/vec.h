@@ -120,6 +120,19 @@ VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4
 VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void vstore_upto(float *p, vf v, ptrdiff_t n) { if (n == VL) vstore(p, v); else vstore_n(p, v, n); }
 
+/* Stores past the caches, for what is too large to be there when it is read: nothing is read before it is written over,
+ * and nothing else is driven out. p is aligned to the vector. Before another thread reads it, vstream_end(). */
+#if defined(CNN_ISA_AVX512)
+VINLINE void vstream(float *p, vf v) { _mm512_stream_ps(p, (__m512)v); }
+VINLINE void vstream_end(void) { _mm_sfence(); }
+#elif defined(CNN_ISA_AVX2)
+VINLINE void vstream(float *p, vf v) { _mm256_stream_ps(p, (__m256)v); }
+VINLINE void vstream_end(void) { _mm_sfence(); }
+#else
+VINLINE void vstream(float *p, vf v) { vstore(p, v); }
+VINLINE void vstream_end(void) {}
+#endif
+
 /* A loaded vector that is to stay in its register: compilers like to load it again in every instruction that uses it.
  */
 VINLINE vf vkeep(vf v) {

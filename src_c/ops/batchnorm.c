@@ -5,6 +5,7 @@
 
 enum { X, MEAN, VAR, GAMMA, BETA, RESIDUAL };
 enum { EPSILON, ACTIVATION, ALPHA, MAX_VALUE };
+enum { STREAM_BYTES = 8 << 20 }; /* from this size on, beyond the second caches, y is written past them all */
 static const cnn_attr_def attrs[] = { CNN_EPSILON_ATTR, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 
 static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
@@ -48,6 +49,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *gamma = cnn_data(e, operand(c, GAMMA)), *beta = cnn_data(e, operand(c, BETA)),
                 *residual = cnn_data(e, operand(c, RESIDUAL));
     float *y = cnn_data(e, c->out[0]), *scale = (float *)e->workspace, *shift = scale + cut->width;
+    const int stream = cnn_bytes(c->out[0]) >= STREAM_BYTES && y != x && y != residual;
     int64_t begin, end;
     cnn_share_channels(e, cut->channels, &begin, &end);
     if (begin < end)
@@ -65,7 +67,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * cut->block * cut->channels;
         k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, x + at, scale, shift,
-                 residual ? residual + at : NULL, act, y + at);
+                 residual ? residual + at : NULL, act, stream, y + at);
     }
 }
 
