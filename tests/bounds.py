@@ -157,7 +157,6 @@ def plain_reduction(op, n):
     BOUNDS[op] = compute
 
 
-
 def gradient_reduction(op, operands, n):
     """A sum of n products through the epilogue of gradients: a mask of at most 1 and one more rounding, then sums over
     the batch of what is off by that, x - mean being off by u (|x| + |mean|).

@@ -476,7 +476,9 @@ def _batchnorm_backward(rng, op):
         x = x if x is not None else normal(rng, *shape)
     elif kind < 0.6:  # the sums from elsewhere
         act, y = {}, None
-        sum_g, sum_gx = (v.astype(np.float32) for v in reference.activations.gradient_epilogue(grad_y, None, x, mean)[1:])
+        sum_g, sum_gx = (
+            v.astype(np.float32) for v in reference.activations.gradient_epilogue(grad_y, None, x, mean)[1:]
+        )
     inputs = [grad_y, x, y, mean, var, gamma, scale, shift, sum_g, sum_gx]
     return inputs, {"epsilon": 1e-3, **act, "training": training}, outputs
 

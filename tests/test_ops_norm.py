@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import op_cases
+from cnncore import _core
 from harness import check, count, on_every_path
 from op_cases import Case
 
@@ -57,3 +58,16 @@ def test_a_constant_sample_becomes_zero(attributes):
     x = np.full((3, 9, 7, 17), 0.1, np.float32)
     for isa, (y,) in on_every_path(Case("standardize", 0, [x], attributes)):
         assert not y.any(), isa
+
+
+@pytest.mark.parametrize("activation", [{}, {"activation": 1}, {"activation": 1, "max_value": 1.0}])
+def test_a_result_written_past_the_caches_has_the_same_bits(activation):
+    """33 images together are beyond the size from which that is done, one image is not."""
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((33, 64, 64, 16)).astype(np.float32)
+    vectors = [draw.uniform(0.5, 1.5, 16).astype(np.float32) for _ in range(4)]
+    attributes = {"epsilon": 1e-3, **activation}
+    for isa, (together,) in on_every_path(Case("batchnorm", 0, [x, *vectors], attributes)):
+        for i, image in enumerate(x):
+            (alone,) = _core.run_op("batchnorm", [image[None], *vectors], attributes, isa=isa, outputs=(True,))
+            assert np.array_equal(together[i], alone[0]), f"{isa}, image {i}"

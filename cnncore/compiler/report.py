@@ -4,8 +4,8 @@ import numpy as np
 
 from .. import _core
 from ..batches import check_inputs, engine_array
-from ..losses import SparseCategoricalCrossentropy
 from ..graph import flatten
+from ..losses import SparseCategoricalCrossentropy
 
 _SECTIONS = {
     _core.PREPARE: "prepare (once after the weights have changed)",
