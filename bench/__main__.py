@@ -27,8 +27,9 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--threads", type=int, default=timing.cpu_count(),
-                             help="of each side (default: %(default)s)")
+        command.add_argument(
+            "--threads", type=int, default=timing.cpu_count(), help="of each side (default: %(default)s)"
+        )
         # The modules import no engine at the top, so that --threads can be set before one is loaded.
         imported = importlib.import_module(f".{module}", __package__)
         imported.add_arguments(command)

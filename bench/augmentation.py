@@ -25,16 +25,26 @@ BUDGET = ("images", "epochs", "batch", "learning_rate", "weight_decay")  # the s
 
 
 def add_arguments(parser):
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME",
-                        help=f"of {', '.join(VARIANTS)} (default: all)")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="NAME",
+        help=f"of {', '.join(VARIANTS)} (default: all)",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs of each variant, with the seeds 0, 1, ...")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--images", type=int, default=50000, help="train on the first of them only")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.2, help="the peak, after a fifth of the run")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
-    parser.add_argument("--results", metavar="FILE", help="one JSON object a line: runs that are there already are not "
-                        "repeated, new ones are added, so that an interrupted study goes on")
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="one JSON object a line: runs that are there already are not "
+        "repeated, new ones are added, so that an interrupted study goes on",
+    )
 
 
 def train(variant, seed, args, training, test):
@@ -48,19 +58,31 @@ def train(variant, seed, args, training, test):
     steps = args.epochs * len(batches)
     rate = schedule.cosine_decay(cc, steps, args.learning_rate, max(1, steps // 5), args.learning_rate / 10)
     model = models.resnet_cifar(20, weight_decay=args.weight_decay)
-    model.compile(cc.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True), loss="categorical_crossentropy",
-                  metrics=["accuracy"], seed=seed)
+    model.compile(
+        cc.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        seed=seed,
+    )
     start = time.perf_counter()
     history = model.fit(batches, epochs=args.epochs, verbose=0, threads=args.threads).history
     seconds = time.perf_counter() - start
     accuracy = model.evaluate(*test, batch_size=500, verbose=0, return_dict=True)["accuracy"]
-    return {"variant": variant, "seed": seed, **{name: getattr(args, name) for name in BUDGET},
-            "accuracy": float(accuracy), "loss": history["loss"][-1], "seconds": round(seconds, 1)}
+    return {
+        "variant": variant,
+        "seed": seed,
+        **{name: getattr(args, name) for name in BUDGET},
+        "accuracy": float(accuracy),
+        "loss": history["loss"][-1],
+        "seconds": round(seconds, 1),
+    }
 
 
 def line(run):
-    return (f"{run['variant']:<10}  seed {run['seed']}  test accuracy {run['accuracy']:.4f}  training loss "
-            f"{run['loss']:.4f}  {run['seconds']:.0f} s")
+    return (
+        f"{run['variant']:<10}  seed {run['seed']}  test accuracy {run['accuracy']:.4f}  training loss "
+        f"{run['loss']:.4f}  {run['seconds']:.0f} s"
+    )
 
 
 def markdown(runs):
@@ -70,8 +92,10 @@ def markdown(runs):
         found = [run["accuracy"] for run in runs if run["variant"] == variant]
         if found:
             spread = f" ± {100 * statistics.stdev(found):.2f}" if len(found) > 1 else ""
-            lines.append(f"| {variant} | {100 * statistics.mean(found):.2f}{spread} % | {len(found)} | "
-                         f"{100 * min(found):.2f} % | {100 * max(found):.2f} % |")
+            lines.append(
+                f"| {variant} | {100 * statistics.mean(found):.2f}{spread} % | {len(found)} | "
+                f"{100 * min(found):.2f} % | {100 * max(found):.2f} % |"
+            )
     return "\n".join(lines)
 
 
@@ -89,7 +113,7 @@ def run(args):
     print(timing.environment(args.threads, ("cnncore", "numpy")))
     (x, y), (x_test, y_test) = datasets.cifar10.load_data()
     y, y_test = (utils.to_categorical(labels, 10).astype(np.float32) for labels in (y, y_test))
-    training, test = (x[:args.images], y[:args.images]), (normalised(x_test), y_test)
+    training, test = (x[: args.images], y[: args.images]), (normalised(x_test), y_test)
     runs = earlier(args)
     done = {(run["variant"], run["seed"]) for run in runs}
     for found in runs:

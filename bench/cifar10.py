@@ -26,8 +26,13 @@ def add_arguments(parser):
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=50000, help="train on the first of them only, for a quick look")
-    parser.add_argument("--compare-steps", type=int, default=0, metavar="N",
-                        help="train N steps beside PyTorch, same weights and batches, and compare the losses")
+    parser.add_argument(
+        "--compare-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="train N steps beside PyTorch, same weights and batches, and compare the losses",
+    )
 
 
 def normalised(images):
@@ -64,7 +69,7 @@ class Batches:
     def __iter__(self):
         order = self.rng.permutation(len(self.labels))
         for i in range(len(self)):
-            chosen = order[i * self.batch_size:(i + 1) * self.batch_size]
+            chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
             dy, dx = self.rng.integers(0, 2 * SHIFT + 1, (2, len(chosen)))
             x = self.shifted[chosen, dy, dx].transpose(0, 2, 3, 1)
             flip = self.rng.random(len(chosen)) < 0.5
@@ -80,8 +85,11 @@ def compiled(args, steps):
     model = models.resnet_cifar(args.depth, weight_decay=args.weight_decay)
     peak = args.learning_rate
     rates = {"steps": steps, "peak": peak, "warmup_steps": max(1, steps // 5), "start": peak / 10}
-    model.compile(optimizer=cc.optimizers.SGD(schedule.cosine_decay(cc, **rates), momentum=MOMENTUM, nesterov=True),
-                  loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        optimizer=cc.optimizers.SGD(schedule.cosine_decay(cc, **rates), momentum=MOMENTUM, nesterov=True),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
     return model, rates
 
 
@@ -94,8 +102,11 @@ def train(model, batches, args, x_test, y_test):
             logs = model.train_on_batch(x, y, return_dict=True)
         elapsed = time.perf_counter() - start
         scores = model.evaluate(x_test, y_test, batch_size=500, verbose=0, return_dict=True)
-        print(f"epoch {epoch:3d}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  test accuracy "
-              f"{scores['accuracy']:.4f}  {len(batches) * args.batch / elapsed:.0f} images/s", flush=True)
+        print(
+            f"epoch {epoch:3d}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  test accuracy "
+            f"{scores['accuracy']:.4f}  {len(batches) * args.batch / elapsed:.0f} images/s",
+            flush=True,
+        )
     return float(scores["accuracy"])
 
 
@@ -111,8 +122,15 @@ def compare(model, rates, batches, args):
     for channels_last in (True, False):
         net = torch_networks.ResNet(torch_networks.BasicBlock, (16, 32, 64), (block, block, block), True)
         torch_networks.copy_weights(model, net)
-        trainers.append(torch_training.Trainer(net, momentum=MOMENTUM, weight_decay=args.weight_decay,
-                                            channels_last=channels_last, threads=args.threads))
+        trainers.append(
+            torch_training.Trainer(
+                net,
+                momentum=MOMENTUM,
+                weight_decay=args.weight_decay,
+                channels_last=channels_last,
+                threads=args.threads,
+            )
+        )
     differences = []
     print("  step       cnncore       PyTorch  difference  PyTorch beside itself")
     while len(differences) < args.compare_steps:
@@ -128,8 +146,10 @@ def compare(model, rates, batches, args):
             if len(differences) == args.compare_steps:
                 break
     for name, column in zip(("cnncore beside PyTorch", "PyTorch beside itself"), np.transpose(differences)):
-        print(f"relative difference of the loss, {name}: first {column[0]:.2e}, median {np.median(column):.2e}, "
-              f"maximum {column.max():.2e} (step {1 + int(np.argmax(column))})")
+        print(
+            f"relative difference of the loss, {name}: first {column[0]:.2e}, median {np.median(column):.2e}, "
+            f"maximum {column.max():.2e} (step {1 + int(np.argmax(column))})"
+        )
 
 
 def run(args):
@@ -139,7 +159,7 @@ def run(args):
     (x, y), (x_test, y_test) = datasets.cifar10.load_data()
     y, y_test = y.ravel(), y_test.ravel()
     cc.utils.set_random_seed(args.seed)
-    batches = Batches(x[:args.images], y[:args.images], args.batch, np.random.default_rng(args.seed))
+    batches = Batches(x[: args.images], y[: args.images], args.batch, np.random.default_rng(args.seed))
     model, rates = compiled(args, args.epochs * len(batches))
     print(timing.environment(args.threads))
     if args.compare_steps:

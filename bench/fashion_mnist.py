@@ -53,8 +53,11 @@ def compiled(steps, dropout=DROPOUT):
 
     model = network(dropout)
     rate = schedule.cosine_decay(cc, steps, PEAK, steps // 5)
-    model.compile(optimizer=cc.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True),
-                  loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        optimizer=cc.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
     return model
 
 
@@ -76,7 +79,7 @@ def train_peer(model, x, y, x_test, y_test, args):
         if step % epoch_steps == 0:
             order = rng.permutation(len(x))
         at = step % epoch_steps * args.batch
-        batch = order[at:at + args.batch]
+        batch = order[at : at + args.batch]
         rate = schedule.warmup_cosine(step, steps, PEAK, steps // 5)
         trainer.step(trainer.images(x[batch]), trainer.labels(y[batch]), rate)
     speed = args.epochs * len(x) / (time.perf_counter() - start)
@@ -87,10 +90,12 @@ def compare_speed(x, y, args):
     """Blocks of training steps, cnncore and PyTorch in turn."""
     from . import torch_networks, torch_training
 
-    batches = [(np.ascontiguousarray(x[i:i + args.batch]), y[i:i + args.batch].astype(np.int32))
-               for i in range(0, min(len(x), 50 * args.batch) - args.batch + 1, args.batch)]
+    batches = [
+        (np.ascontiguousarray(x[i : i + args.batch]), y[i : i + args.batch].astype(np.int32))
+        for i in range(0, min(len(x), 50 * args.batch) - args.batch + 1, args.batch)
+    ]
     # For the check dropout is off, as each side draws its own mask.
-    model = compiled(steps=10 ** 6, dropout=0.0)
+    model = compiled(steps=10**6, dropout=0.0)
     trainers = {}
     for name, channels_last in (("PyTorch", False), ("PyTorch channels_last", True)):
         net = torch_networks.SmallCNN(0.0)
@@ -105,7 +110,7 @@ def compare_speed(x, y, args):
         if not difference < 1e-4:
             raise SystemExit(f"fashion-mnist: the first losses of cnncore and {name} must agree; nothing is timed")
 
-    model = compiled(steps=10 ** 6)
+    model = compiled(steps=10**6)
     for trainer in trainers.values():
         trainer.net.dropout.p = DROPOUT
 
@@ -113,6 +118,7 @@ def compare_speed(x, y, args):
         def block():
             for i in range(args.steps):
                 step(*prepared[i % len(prepared)])
+
         return block
 
     candidates = {"cnncore": block_of(model.train_on_batch, batches)}
@@ -128,7 +134,7 @@ def run(args):
     from cnncore import datasets
 
     (x, y), (x_test, y_test) = datasets.fashion_mnist.load_data()
-    x, y, x_test = x[:args.images, ..., None], y[:args.images], x_test[..., None]
+    x, y, x_test = x[: args.images, ..., None], y[: args.images], x_test[..., None]
     mean, std = x.mean(), x.std()
     x, x_test = ((images.astype(np.float32) - np.float32(mean)) / np.float32(std) for images in (x, x_test))
     cc.utils.set_random_seed(args.seed)
@@ -139,8 +145,10 @@ def run(args):
     elapsed = time.perf_counter() - start
     accuracy = float(np.mean(np.argmax(model.predict(x_test, batch_size=1000, verbose=0), axis=1) == y_test))
     print(timing.environment(args.threads))
-    print(f"cnncore: test accuracy {accuracy:.4f} after {args.epochs} epochs in {elapsed:.1f} s, "
-          f"{args.epochs * len(x) / elapsed:.0f} images/s with all that fit does")
+    print(
+        f"cnncore: test accuracy {accuracy:.4f} after {args.epochs} epochs in {elapsed:.1f} s, "
+        f"{args.epochs * len(x) / elapsed:.0f} images/s with all that fit does"
+    )
     if not args.no_peer:
         if args.train_peer:
             model.set_weights(initial)

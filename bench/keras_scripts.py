@@ -75,19 +75,30 @@ def run_script(name, side, epochs=None, images=None, threads=None, backend="torc
     source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     if side == "cnncore":
         source = for_cnncore(source)
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(
-        [str(ROOT)] + [path for path in [os.environ.get("PYTHONPATH")] if path])}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join([str(ROOT)] + [path for path in [os.environ.get("PYTHONPATH")] if path]),
+    }
     for variable, value in (("SCRIPT_EPOCHS", epochs), ("SCRIPT_IMAGES", images), ("OMP_NUM_THREADS", threads)):
         if value is not None:
             environment[variable] = str(value)
     start = time.perf_counter()
-    process = subprocess.run([sys.executable, "-"], input=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             text=True, env=environment)
+    process = subprocess.run(
+        [sys.executable, "-"],
+        input=source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
     seconds = time.perf_counter() - start
     results = {key: float(value) for key, value in RESULT.findall(process.stdout)}
     if process.returncode or results.keys() != {"loss", "accuracy"}:
-        raise RuntimeError(f"{name} under {side} must end with its test results, got exit status "
-                           f"{process.returncode}:\n{process.stdout}")
+        raise RuntimeError(
+            f"{name} under {side} must end with its test results, got exit status "
+            f"{process.returncode}:\n{process.stdout}"
+        )
     return process.stdout, results, seconds
 
 
@@ -107,6 +118,9 @@ def run(args):
                 continue
             if args.verbose:
                 print(output)
-            print(f"{name:<17} {side:<8} test loss {results['loss']:.4f}  test accuracy {results['accuracy']:.4f}  "
-                  f"{seconds:.1f} s", flush=True)
+            print(
+                f"{name:<17} {side:<8} test loss {results['loss']:.4f}  test accuracy {results['accuracy']:.4f}  "
+                f"{seconds:.1f} s",
+                flush=True,
+            )
     return 1 if failed else 0

@@ -95,8 +95,9 @@ def convolution(batch, size, channels, filters, kernel, stride=1):
     """A layer with Keras' "same" padding; fewer than four channels are those of images."""
     pad = max(0, (-(-size // stride) - 1) * stride + kernel - size)
     pads = pad // 2, pad // 2, pad - pad // 2, pad - pad // 2
-    return Layer("conv2d", (batch, size, size, channels), (kernel, kernel, channels, filters), stride, pads,
-                 first=channels < 4)
+    return Layer(
+        "conv2d", (batch, size, size, channels), (kernel, kernel, channels, filters), stride, pads, first=channels < 4
+    )
 
 
 LISTED = (
@@ -134,8 +135,17 @@ def of_network(network, batch):
             groups = operation.attribute("groups") if operation.name == "conv2d" else 1
             x, kernel = operation.inputs[:2]
             pads = tuple(int(operation.attribute(f"pad_{side}")) for side in ("top", "left", "bottom", "right"))
-            found.append(Layer(operation.name, x.shape, kernel.shape, int(operation.attribute("stride_h")), pads,
-                               int(groups), first=x is images))
+            found.append(
+                Layer(
+                    operation.name,
+                    x.shape,
+                    kernel.shape,
+                    int(operation.attribute("stride_h")),
+                    pads,
+                    int(groups),
+                    first=x is images,
+                )
+            )
     return list(dict.fromkeys(found))
 
 
@@ -156,8 +166,13 @@ def chosen(args):
 
 
 def add_arguments(parser):
-    parser.add_argument("--network", nargs="+", metavar="NAME", default=[],
-                        help=f"layers of these: {LIST}, {', '.join(networks.NETWORKS)} (default: all)")
+    parser.add_argument(
+        "--network",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help=f"layers of these: {LIST}, {', '.join(networks.NETWORKS)} (default: all)",
+    )
     parser.add_argument("--batch", type=int, help="of the networks' layers (default: that of their training)")
     parser.add_argument("--filter", default="", help="regular expression: only layers whose name has a match")
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES, help="default: all")
@@ -240,8 +255,11 @@ def operations(layer, x, w, grad_y, isa, exact):
         "backward_input": ("_backward_input", [grad_y, w], back),
         "backward_weight": ("_backward_weight", [x, grad_y], multiplier),
     }
-    return {which: Operation(layer.kind + suffix, inputs, layer.attributes | more, isa, exact)
-            for which, (suffix, inputs, more) in made.items() if which in layer.passes}
+    return {
+        which: Operation(layer.kind + suffix, inputs, layer.attributes | more, isa, exact)
+        for which, (suffix, inputs, more) in made.items()
+        if which in layer.passes
+    }
 
 
 def check(layer, passes, threads):
@@ -262,7 +280,8 @@ def check(layer, passes, threads):
         if which in passes:
             other = np.vdot(passes[which].result.astype(np.float64), operand)
             assert abs(other - whole) <= 1e-5 * scale, (
-                f"{layer.name}: {which} is not the adjoint of forward: {other} and {whole}")
+                f"{layer.name}: {which} is not the adjoint of forward: {other} and {whole}"
+            )
 
 
 def terms(layer, x, w, at):
@@ -275,10 +294,13 @@ def terms(layer, x, w, at):
     else:
         group = o // (w.shape[3] // layer.groups)
         inputs, column = slice(group * w.shape[2], (group + 1) * w.shape[2]), w[..., o]
-    found = [x[n, h, v, inputs].astype(np.float64) * column[i, j]
-             for i in range(w.shape[0]) for j in range(w.shape[1])
-             for h, v in [(p * layer.stride - layer.pads[0] + i, q * layer.stride - layer.pads[1] + j)]
-             if 0 <= h < x.shape[1] and 0 <= v < x.shape[2]]
+    found = [
+        x[n, h, v, inputs].astype(np.float64) * column[i, j]
+        for i in range(w.shape[0])
+        for j in range(w.shape[1])
+        for h, v in [(p * layer.stride - layer.pads[0] + i, q * layer.stride - layer.pads[1] + j)]
+        if 0 <= h < x.shape[1] and 0 <= v < x.shape[2]
+    ]
     return np.concatenate(found)
 
 
@@ -297,8 +319,10 @@ def run(args):
     isa = args.isa or _core.get_isa()
     _core.isa_number(isa)
     print(timing.environment(args.threads, ("cnncore", "numpy")), f"\nisa       {isa}\n", sep="")
-    print("| layer | pass | direct, ms | of the peak | chosen | ms | GF/s | of the peak |\n"
-          "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |")
+    print(
+        "| layer | pass | direct, ms | of the peak | chosen | ms | GF/s | of the peak |\n"
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |"
+    )
     rows = []
     for layer in chosen(args):
         arrays = operands(layer)
@@ -311,16 +335,28 @@ def run(args):
             row = {"layer": layer.name, "pass": which, "isa": isa, "threads": args.threads, "flops": layer.flops}
             same = direct[which].kernel == best[which].kernel
             for name, passes in (("direct", direct),) if same else (("direct", direct), ("chosen", best)):
-                seconds, peak = measure(passes[which], args.threads, args.seconds,
-                                        lambda: timing.peak(isa, args.threads))
-                row[name] = {"kernel": passes[which].kernel, "seconds": seconds, "peak_flops_per_second": peak,
-                             "share_of_peak": layer.flops / seconds / peak}
+                seconds, peak = measure(
+                    passes[which], args.threads, args.seconds, lambda: timing.peak(isa, args.threads)
+                )
+                row[name] = {
+                    "kernel": passes[which].kernel,
+                    "seconds": seconds,
+                    "peak_flops_per_second": peak,
+                    "share_of_peak": layer.flops / seconds / peak,
+                }
             row.setdefault("chosen", row["direct"])
             rows.append(row)
             one, two = row["direct"], row["chosen"]
-            cells = (layer.name, which, f"{1e3 * one['seconds']:.3f}", f"{one['share_of_peak']:.0%}", two["kernel"],
-                     f"{1e3 * two['seconds']:.3f}", f"{layer.flops / two['seconds'] / 1e9:.0f}",
-                     f"{two['share_of_peak']:.0%}")
+            cells = (
+                layer.name,
+                which,
+                f"{1e3 * one['seconds']:.3f}",
+                f"{one['share_of_peak']:.0%}",
+                two["kernel"],
+                f"{1e3 * two['seconds']:.3f}",
+                f"{layer.flops / two['seconds'] / 1e9:.0f}",
+                f"{two['share_of_peak']:.0%}",
+            )
             print(f"| {' | '.join(cells)} |", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:

@@ -18,8 +18,9 @@ STEPS = 3
 
 
 def add_arguments(parser):
-    parser.add_argument("names", nargs="*", metavar="NAME",
-                        help=f"of {', '.join(networks.NETWORKS)} (default: all that are trained)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(networks.NETWORKS)} (default: all that are trained)"
+    )
     parser.add_argument("--batch", type=int, help="default: each network's own")
     parser.add_argument("--child", metavar="ENGINE:VARIANT", help=argparse.SUPPRESS)
 
@@ -51,8 +52,19 @@ def above_loaded(network, batch, peers, threads):
     for module in [engines.load("cnncore"), *peers]:
         for variant in getattr(module, "MEMORY_VARIANTS", ()):
             engine = module.__name__.rpartition(".")[2]
-            command = [sys.executable, "-m", __package__, "memory", "--child", f"{engine}:{variant}", "--batch",
-                       str(batch), "--threads", str(threads), network.name]
+            command = [
+                sys.executable,
+                "-m",
+                __package__,
+                "memory",
+                "--child",
+                f"{engine}:{variant}",
+                "--batch",
+                str(batch),
+                "--threads",
+                str(threads),
+                network.name,
+            ]
             child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
             bytes_of = json.loads(child.stdout.splitlines()[-1])
             found[variant] = bytes_of["peak_bytes"] - bytes_of["loaded_bytes"]
@@ -76,8 +88,11 @@ def run(args):
         for batch in [args.batch] if args.batch else network.training:
             found = above_loaded(network, batch, [] if absent else [peer], args.threads)
             for name, value in found.items():
-                print(f"{network.name}, batch {batch}, {name}: peak of {STEPS} training steps {value / 2 ** 20:.1f} "
-                      "MiB above the loaded model", flush=True)
+                print(
+                    f"{network.name}, batch {batch}, {name}: peak of {STEPS} training steps {value / 2**20:.1f} "
+                    "MiB above the loaded model",
+                    flush=True,
+                )
             if not absent:
                 least = min(found[name] for name in peer.MEMORY_VARIANTS)
                 print(f"{network.name}: cnncore takes {found['cnncore'] / least:.2f} of the better PyTorch")

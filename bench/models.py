@@ -26,8 +26,9 @@ def add_arguments(parser):
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(networks.NETWORKS)} (default: all)")
     parser.add_argument("--what", choices=("training", "inference", "both"), default="both")
     parser.add_argument("--batch", type=int, nargs="+", help="batch sizes (default: each network's own)")
-    parser.add_argument("--peers", nargs="*", choices=engines.PEERS, default=engines.PEERS,
-                        help="default: all that are installed")
+    parser.add_argument(
+        "--peers", nargs="*", choices=engines.PEERS, default=engines.PEERS, help="default: all that are installed"
+    )
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave out torch.compile")
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
     parser.add_argument("--rounds", type=int, default=7, help="timed blocks of each candidate (default: 7)")
@@ -41,17 +42,21 @@ def add_arguments(parser):
 def distance(found, expected):
     """Norm of the difference of two {layer: arrays} by the norm of the second."""
     if found.keys() != expected.keys():
-        raise ValueError(f"models: the layers with gradients must be the same, these differ: "
-                         f"{sorted(found.keys() ^ expected.keys())}")
+        raise ValueError(
+            f"models: the layers with gradients must be the same, these differ: "
+            f"{sorted(found.keys() ^ expected.keys())}"
+        )
     pairs = [(a.astype(np.float64), b) for name in found for a, b in zip(found[name], expected[name], strict=True)]
-    return float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in pairs) / sum((a ** 2).sum() for a, _ in pairs)))
+    return float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in pairs) / sum((a**2).sum() for a, _ in pairs)))
 
 
 def accept(what, name, difference, tolerance):
     """Stop unless a peer's result agrees with ours."""
     if not difference <= tolerance:
-        raise SystemExit(f"models: {what} of cnncore and {name} must agree to {tolerance:g}, they differ by "
-                         f"{difference:.1e}; nothing is timed")
+        raise SystemExit(
+            f"models: {what} of cnncore and {name} must agree to {tolerance:g}, they differ by "
+            f"{difference:.1e}; nothing is timed"
+        )
 
 
 def contestants(network, what, batch, peers, args):
@@ -101,11 +106,20 @@ def measure(network, what, batch, peers, args):
 
     isa, peaks = cc.get_isa(), []
     candidates, differences, flops = contestants(network, what, batch, peers, args)
-    timings = timing.race(candidates, args.rounds, args.block_s,
-                          each_round=lambda: peaks.append(timing.peak(isa, args.threads)))
-    row = {"network": network.name, "what": what, "batch": batch, "threads": args.threads, "isa": isa, "flops": flops,
-           "peak_flops_per_second": max(peaks), "seconds": {name: t.seconds for name, t in timings.items()},
-           "differences": differences}
+    timings = timing.race(
+        candidates, args.rounds, args.block_s, each_round=lambda: peaks.append(timing.peak(isa, args.threads))
+    )
+    row = {
+        "network": network.name,
+        "what": what,
+        "batch": batch,
+        "threads": args.threads,
+        "isa": isa,
+        "flops": flops,
+        "peak_flops_per_second": max(peaks),
+        "seconds": {name: t.seconds for name, t in timings.items()},
+        "differences": differences,
+    }
     del candidates
     gc.collect()
     if what == "training" and args.memory:
@@ -152,8 +166,11 @@ def run(args):
                 rows.append(row)
                 times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in table.medians(row).items())
                 ratio = table.ratio(row)
-                print(f"{network.name}, {batch}, {table.TITLES[what]}: {times}"
-                      + (f"; {ratio:.2f} times the best peer" if ratio else ""), flush=True)
+                print(
+                    f"{network.name}, {batch}, {table.TITLES[what]}: {times}"
+                    + (f"; {ratio:.2f} times the best peer" if ratio else ""),
+                    flush=True,
+                )
     finish(rows, args, environment)
     return 0
 
@@ -167,8 +184,10 @@ def finish(rows, args, environment):
             for quantity, difference in found.items():
                 worst[quantity] = max(worst.get(quantity, 0.0), difference)
     if worst:
-        print("\nlargest differences from the peers: "
-              + ", ".join(f"{quantity} {difference:.1e}" for quantity, difference in worst.items()))
+        print(
+            "\nlargest differences from the peers: "
+            + ", ".join(f"{quantity} {difference:.1e}" for quantity, difference in worst.items())
+        )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"environment": environment, "rows": rows}, file, indent=1)

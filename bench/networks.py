@@ -34,16 +34,19 @@ class Network:
 
 
 _NO_DROPOUT = {"dropout": 0.0}
-NETWORKS = {network.name: network for network in (
-    Network("lenet", (28, 28, 1), training=(64,), inference=(1,)),
-    Network("vgg_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
-    Network("resnet18_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
-    Network("resnet20", (32, 32, 3), training=(128,), inference=(1,)),
-    Network("mobilenet_v2", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
-    Network("resnet50", (224, 224, 3), training=(16,), inference=(1, 16)),
-    Network("vgg16", (224, 224, 3), inference=(1,), arguments=_NO_DROPOUT),
-    Network("squeezenet", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
-)}
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("lenet", (28, 28, 1), training=(64,), inference=(1,)),
+        Network("vgg_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
+        Network("resnet18_cifar", (32, 32, 3), training=(64,), inference=(1, 64)),
+        Network("resnet20", (32, 32, 3), training=(128,), inference=(1,)),
+        Network("mobilenet_v2", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
+        Network("resnet50", (224, 224, 3), training=(16,), inference=(1, 16)),
+        Network("vgg16", (224, 224, 3), inference=(1,), arguments=_NO_DROPOUT),
+        Network("squeezenet", (224, 224, 3), training=(16,), inference=(1, 16), arguments=_NO_DROPOUT),
+    )
+}
 
 
 def checked(command, names):
@@ -115,7 +118,10 @@ def flops(model, batch, training):
     """Operations of a batch in inference, or of a training step: three times as many, less the gradient of the images,
     which nobody needs."""
     operations, images, _, _ = lowered(model, batch)
-    counted = [(products(operation.name, operation.inputs[1].shape, operation.outputs[0].shape), operation.inputs[0])
-               for operation in operations if operation.name in ("conv2d", "depthwise_conv2d", "dense")]
+    counted = [
+        (products(operation.name, operation.inputs[1].shape, operation.outputs[0].shape), operation.inputs[0])
+        for operation in operations
+        if operation.name in ("conv2d", "depthwise_conv2d", "dense")
+    ]
     forward = sum(count for count, _ in counted)
     return 3 * forward - sum(count for count, x in counted if x is images) if training else forward

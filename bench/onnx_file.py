@@ -49,8 +49,14 @@ def convert(model, batch):
                 kernel, groups = arrays[1].transpose(2, 3, 0, 1), x.shape[3]
                 kernel = kernel.reshape(-1, 1, *kernel.shape[2:])
             inputs += [constant(array) for array in (kernel, *arrays[2:])]
-            emit("Conv", operation, inputs, group=int(groups), **_window(operation, "kernel"),
-                 dilations=[int(operation.attribute(f"dilation_{side}")) for side in "hw"])
+            emit(
+                "Conv",
+                operation,
+                inputs,
+                group=int(groups),
+                **_window(operation, "kernel"),
+                dilations=[int(operation.attribute(f"dilation_{side}")) for side in "hw"],
+            )
         elif name == "batchnorm":
             mean, variance, gamma, beta = arrays[1:5]
             inputs += [constant(array) for array in (gamma, beta, mean, variance)]
@@ -78,13 +84,18 @@ def convert(model, batch):
         elif name == "concat" and operation.attribute("axis") == 3:
             emit("Concat", operation, [names[value] for value in operation.inputs], axis=1)
         else:
-            raise ValueError(f'onnx_file "{operation.layer}": the operation must be one that is translated here, got '
-                             f"{name} with {operation.attributes}")
+            raise ValueError(
+                f'onnx_file "{operation.layer}": the operation must be one that is translated here, got '
+                f"{name} with {operation.attributes}"
+            )
     nodes[-1].output[0] = "logits"
     graph = helper.make_graph(
-        nodes, model.name,
+        nodes,
+        model.name,
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, (batch, channels, height, width))],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, result.shape)], initializers)
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, result.shape)],
+        initializers,
+    )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(proto)
     return proto
@@ -102,5 +113,7 @@ def _window(operation, size):
 def _is_relu(operation):
     from cnncore.compiler.gradients import RELU
 
-    return (operation.attribute("activation") == RELU
-            and operation.attribute("alpha") == operation.attribute("threshold") == 0)
+    return (
+        operation.attribute("activation") == RELU
+        and operation.attribute("alpha") == operation.attribute("threshold") == 0
+    )

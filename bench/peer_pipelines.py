@@ -79,11 +79,13 @@ class AlbumentationsPhotos(torch.utils.data.Dataset):
 
         self.paths, self.labels = paths, labels
         factors = (1 - jitter, 1 + jitter)
-        self.transform = albumentations.Compose([
-            albumentations.RandomResizedCrop((size, size), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
-            albumentations.HorizontalFlip(p=0.5),
-            albumentations.ColorJitter(brightness=factors, contrast=factors, saturation=factors, hue=(0, 0), p=1.0),
-        ])
+        self.transform = albumentations.Compose(
+            [
+                albumentations.RandomResizedCrop((size, size), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
+                albumentations.HorizontalFlip(p=0.5),
+                albumentations.ColorJitter(brightness=factors, contrast=factors, saturation=factors, hue=(0, 0), p=1.0),
+            ]
+        )
 
     def __len__(self):
         return len(self.paths)
@@ -107,5 +109,12 @@ def one_thread(worker):
 
 def loader(dataset, batch_size, workers):
     """The DataLoader, whose worker processes stay from epoch to epoch."""
-    return torch.utils.data.DataLoader(dataset, batch_size, shuffle=True, num_workers=workers, persistent_workers=True,
-                                       worker_init_fn=one_thread, multiprocessing_context="fork")
+    return torch.utils.data.DataLoader(
+        dataset,
+        batch_size,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=True,
+        worker_init_fn=one_thread,
+        multiprocessing_context="fork",
+    )

@@ -45,7 +45,7 @@ def generate(folder, files):
         damaged += is_damaged
         content = contents[i % len(contents)]
         with open(folder / f"class{i % FOLDERS:03}" / f"{i:08}.png", "wb") as file:
-            file.write(content[:len(content) // 2] if is_damaged else content)
+            file.write(content[: len(content) // 2] if is_damaged else content)
     return damaged
 
 
@@ -60,8 +60,13 @@ def scan(folder):
     files = data.ImageFolder(folder)
     found = time.perf_counter()
     report = data.check_files(files)
-    return {"files": len(files), "find_s": found - start, "check_s": time.perf_counter() - found,
-            "growth_bytes": memory.status_bytes("VmHWM") - before, "unreadable": len(report.unreadable)}
+    return {
+        "files": len(files),
+        "find_s": found - start,
+        "check_s": time.perf_counter() - found,
+        "growth_bytes": memory.status_bytes("VmHWM") - before,
+        "unreadable": len(report.unreadable),
+    }
 
 
 def run(args):
@@ -78,9 +83,15 @@ def run(args):
         command = [sys.executable, "-m", __package__, "scan", "--child", folder, "--threads", str(args.threads)]
         child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
     found = json.loads(child.stdout.splitlines()[-1])
-    print(f"{found['files']:,} files found in {found['find_s']:.1f} s ({found['files'] / found['find_s']:,.0f} a second)")
-    print(f"decoded in {found['check_s']:.1f} s ({found['files'] / found['check_s']:,.0f} a second), "
-          f"{found['unreadable']:,} unreadable of {damaged:,} that were damaged")
-    print(f"peak memory grew by {found['growth_bytes'] / 2**20:.1f} MiB, {found['growth_bytes'] / found['files']:.0f} "
-          "bytes a file, the paths included")
+    print(
+        f"{found['files']:,} files found in {found['find_s']:.1f} s ({found['files'] / found['find_s']:,.0f} a second)"
+    )
+    print(
+        f"decoded in {found['check_s']:.1f} s ({found['files'] / found['check_s']:,.0f} a second), "
+        f"{found['unreadable']:,} unreadable of {damaged:,} that were damaged"
+    )
+    print(
+        f"peak memory grew by {found['growth_bytes'] / 2**20:.1f} MiB, {found['growth_bytes'] / found['files']:.0f} "
+        "bytes a file, the paths included"
+    )
     return 0 if (found["files"], found["unreadable"]) == (args.files, damaged) else 1

@@ -13,5 +13,6 @@ def warmup_cosine(step, steps, peak, warmup_steps, start=0.0):
 
 def cosine_decay(cc, steps, peak, warmup_steps, start=0.0):
     """The same as a schedule of cnncore."""
-    return cc.optimizers.schedules.CosineDecay(start, steps - warmup_steps, warmup_target=peak,
-                                               warmup_steps=warmup_steps)
+    return cc.optimizers.schedules.CosineDecay(
+        start, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
+    )

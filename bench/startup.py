@@ -84,8 +84,13 @@ def process(code, *arguments):
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
     def call():
-        return subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, check=True,
-                              env={**os.environ, "PYTHONPATH": path}).stdout
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": path},
+        ).stdout
 
     return call
 
@@ -114,27 +119,41 @@ def run(args):
         folder = pathlib.Path(name)
         write_files(folder, packages)
         print(timing.environment(args.threads, (*packages, "numpy")), flush=True)
-        starts = {package: process(FRAME.format(predict=PREDICT[package]), name, str(args.threads))
-                  for package in packages}
+        starts = {
+            package: process(FRAME.format(predict=PREDICT[package]), name, str(args.threads)) for package in packages
+        }
         logits = {package: np.array(json.loads(start())) for package, start in starts.items()}
         for package in packages[1:]:
             difference = np.abs(logits[package] - logits["cnncore"]).max() / np.abs(logits["cnncore"]).max()
             if not difference < TOLERANCE:
-                raise SystemExit(f"startup: logits of cnncore and {package} must agree to {TOLERANCE}, they differ by "
-                                 f"{difference:.1e}; nothing is timed")
+                raise SystemExit(
+                    f"startup: logits of cnncore and {package} must agree to {TOLERANCE}, they differ by "
+                    f"{difference:.1e}; nothing is timed"
+                )
         imports = {key: process(code) for key, code in IMPORTS.items() if key in ("nothing", "numpy", *packages)}
         tasks = {("start", key): call for key, call in starts.items()}
         tasks |= {("import", key): call for key, call in imports.items()}
         seconds = {key: t.median_s for key, t in timing.alternate(tasks, args.rounds, warmup=1).items()}
-    rows = [{"package": key, "import_s": seconds["import", key], "first_prediction_s": seconds.get(("start", key)),
-             "installed_bytes": None if key == "nothing" else installed_bytes(key)} for key in imports]
-    print("\n| package | start and import, s | start to first prediction, s | cnncore's share of it | installed, MB |\n"
-          "| --- | ---: | ---: | ---: | ---: |")
+    rows = [
+        {
+            "package": key,
+            "import_s": seconds["import", key],
+            "first_prediction_s": seconds.get(("start", key)),
+            "installed_bytes": None if key == "nothing" else installed_bytes(key),
+        }
+        for key in imports
+    ]
+    print(
+        "\n| package | start and import, s | start to first prediction, s | cnncore's share of it | installed, MB |\n"
+        "| --- | ---: | ---: | ---: | ---: |"
+    )
     own = seconds["start", "cnncore"]
     for row in rows:
         first, size = row["first_prediction_s"], row["installed_bytes"]
-        print(f"| {row['package']} | {row['import_s']:.3f} | {'' if first is None else f'{first:.3f}'} | "
-              f"{'' if first is None else f'{own / first:.2f}'} | {'' if size is None else f'{size / 1e6:.1f}'} |")
+        print(
+            f"| {row['package']} | {row['import_s']:.3f} | {'' if first is None else f'{first:.3f}'} | "
+            f"{'' if first is None else f'{own / first:.2f}'} | {'' if size is None else f'{size / 1e6:.1f}'} |"
+        )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"threads": args.threads, "rounds": args.rounds, "rows": rows}, file, indent=1)

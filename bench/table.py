@@ -51,8 +51,15 @@ def markdown(rows):
         if not chosen:
             continue
         peers = list(dict.fromkeys(name for row in chosen for name in row["seconds"] if name != OWN))
-        head = [title, f"{OWN}, ms", "images/s", "GF/s", "of the peak", *(f"{name}, ms" for name in peers),
-                "ratio to the best"]
+        head = [
+            title,
+            f"{OWN}, ms",
+            "images/s",
+            "GF/s",
+            "of the peak",
+            *(f"{name}, ms" for name in peers),
+            "ratio to the best",
+        ]
         if what == "training":
             head += ["memory, MiB", "of the least of the peers"]
         lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -60,16 +67,23 @@ def markdown(rows):
             found = medians(row)
             own, best = found[OWN], best_peer(row)
             rate = row["flops"] / own
-            line = [f"{row['network']}, {row['batch']}", _milliseconds(own), f"{row['batch'] / own:,.0f}",
-                    f"{rate / 1e9:,.0f}", f"{rate / row['peak_flops_per_second']:.0%}"]
+            line = [
+                f"{row['network']}, {row['batch']}",
+                _milliseconds(own),
+                f"{row['batch'] / own:,.0f}",
+                f"{rate / 1e9:,.0f}",
+                f"{rate / row['peak_flops_per_second']:.0%}",
+            ]
             for name in peers:
                 text = _milliseconds(found[name]) if name in found else ""
                 line.append(f"**{text}**" if best and name == best[0] else text)
             line.append(f"{ratio(row):.2f}" if best else "")
             if what == "training":
                 share = memory_ratio(row)
-                line += [f"{row['memory_bytes'][OWN] / 2 ** 20:,.0f}" if row.get("memory_bytes") else "",
-                         "" if share is None else f"{share:.2f}"]
+                line += [
+                    f"{row['memory_bytes'][OWN] / 2**20:,.0f}" if row.get("memory_bytes") else "",
+                    "" if share is None else f"{share:.2f}",
+                ]
             lines.append(line)
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     return "\n\n".join(parts)
@@ -90,11 +104,15 @@ def plot(rows, path):
         width = 0.8 / len(names)
         for i, name in enumerate(names):
             found = [(at, medians(row)[name], row) for at, row in enumerate(chosen) if name in row["seconds"]]
-            axis.bar([at + (i - (len(names) - 1) / 2) * width for at, _, _ in found],
-                     [100 * row["flops"] / seconds / row["peak_flops_per_second"] for _, seconds, row in found],
-                     width, label=name)
-        labels = [f"{row['network']}, {row['batch']}" + (f"\n{ratio(row):.2f}x" if best_peer(row) else "")
-                  for row in chosen]
+            axis.bar(
+                [at + (i - (len(names) - 1) / 2) * width for at, _, _ in found],
+                [100 * row["flops"] / seconds / row["peak_flops_per_second"] for _, seconds, row in found],
+                width,
+                label=name,
+            )
+        labels = [
+            f"{row['network']}, {row['batch']}" + (f"\n{ratio(row):.2f}x" if best_peer(row) else "") for row in chosen
+        ]
         axis.set_xticks(range(len(chosen)), labels)
         axis.axhline(100, color="black", linewidth=0.8)
         axis.set_ylabel("% of the multiply-add peak,\ncounted as direct convolution")

@@ -172,9 +172,11 @@ def environment(threads, packages=("cnncore", "torch", "numpy")):
     """CPU, threads, versions and the command, as text: the head of every report."""
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     load = f", load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
-    return "\n".join([
-        f"cpu       {cpu_name()}, {cpu_count()} logical{load}",
-        f"threads   {threads}",
-        f"versions  Python {platform.python_version()}, {versions}; {platform.platform()}",
-        f"command   {shlex.join(['python', *sys.orig_argv[1:]])}",
-    ])
+    return "\n".join(
+        [
+            f"cpu       {cpu_name()}, {cpu_count()} logical{load}",
+            f"threads   {threads}",
+            f"versions  Python {platform.python_version()}, {versions}; {platform.platform()}",
+            f"command   {shlex.join(['python', *sys.orig_argv[1:]])}",
+        ]
+    )

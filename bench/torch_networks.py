@@ -15,9 +15,12 @@ BN = {"momentum": 0.1, "eps": 1e-5}
 
 
 def conv_bn(inputs, outputs, kernel, stride=1, groups=1):
-    return nn.Sequential(OrderedDict(
-        conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        bn=nn.BatchNorm2d(outputs, **BN)))
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            bn=nn.BatchNorm2d(outputs, **BN),
+        )
+    )
 
 
 class LeNet(nn.Module):
@@ -196,8 +199,15 @@ class MobileNetV2(nn.Module):
         super().__init__()
         self.stem = conv_bn(channels, 32, 3, 2)
         channels = 32
-        stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-                  (6, 320, 1, 1))
+        stages = (
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        )
         self.stages = len(stages)
         for stage, (expansion, filters, depth, stride) in enumerate(stages, start=1):
             blocks = OrderedDict()
@@ -288,8 +298,11 @@ NETWORKS = {
 
 def layers_of(net):
     """{name of a layer of ours: module of `net` with its weights}."""
-    return {name.replace(".", "_"): module for name, module in net.named_modules()
-            if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear))}
+    return {
+        name.replace(".", "_"): module
+        for name, module in net.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear))
+    }
 
 
 def copy_weights(model, net):
@@ -315,8 +328,10 @@ def copy_weights(model, net):
     modules = layers_of(net)
     layers = {layer.name: [np.array(w) for w in layer.get_weights()] for layer in model.layers if layer.get_weights()}
     if modules.keys() != layers.keys():
-        raise ValueError(f"copy_weights: the networks must have the same layers, these differ: "
-                         f"{sorted(modules.keys() ^ layers.keys())}")
+        raise ValueError(
+            f"copy_weights: the networks must have the same layers, these differ: "
+            f"{sorted(modules.keys() ^ layers.keys())}"
+        )
     with torch.no_grad():
         for name, module in modules.items():
             weights = layers[name]

@@ -23,8 +23,17 @@ class Trainer:
         Compile network and loss by torch.compile, for one shape.
     """
 
-    def __init__(self, net, learning_rate=0.1, momentum=0.9, weight_decay=0.0, channels_last=True, threads=None,
-                 nesterov=True, compiled=False):
+    def __init__(
+        self,
+        net,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        channels_last=True,
+        threads=None,
+        nesterov=True,
+        compiled=False,
+    ):
         if threads:
             torch.set_num_threads(threads)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -32,10 +41,13 @@ class Trainer:
         self.weight_decay = weight_decay
         self.kernels = [p for p in net.parameters() if p.ndim > 1]
         others = [p for p in net.parameters() if p.ndim == 1]
-        self.optimizer = torch.optim.SGD([{"params": self.kernels, "weight_decay": weight_decay},
-                                          {"params": others, "weight_decay": 0.0}],
-                                         lr=learning_rate, momentum=momentum, nesterov=nesterov and momentum > 0,
-                                         fused=True)
+        self.optimizer = torch.optim.SGD(
+            [{"params": self.kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov and momentum > 0,
+            fused=True,
+        )
         self._loss = torch.compile(self._eager_loss, dynamic=False) if compiled else self._eager_loss
 
     def _eager_loss(self, x, y):
@@ -79,5 +91,6 @@ class Trainer:
         """Logits of an NHWC NumPy array."""
         self.net.eval()
         with torch.no_grad():
-            return np.concatenate([self.net(self.images(x[i:i + batch_size])).numpy()
-                                   for i in range(0, len(x), batch_size)])
+            return np.concatenate(
+                [self.net(self.images(x[i : i + batch_size])).numpy() for i in range(0, len(x), batch_size)]
+            )

@@ -64,12 +64,29 @@ def object_of(part, source, folder):
     if found is not None:
         return found
     settings = build_settings()
-    macros = [f"-DCNN_ISA_{part.upper()}=1"] if part else [f"-D{name}={value}" for name, value
-                                                          in settings["TARGET_MACROS"]["x86_64"]]
+    macros = (
+        [f"-DCNN_ISA_{part.upper()}=1"]
+        if part
+        else [f"-D{name}={value}" for name, value in settings["TARGET_MACROS"]["x86_64"]]
+    )
     flags = settings["ISAS"]["x86_64"][part] if part else []
     path = folder / f"{source.stem}.o"
-    subprocess.run([*compiler(), "-fPIC", *settings["COMMON"], "-w", *flags, *macros, f"-I{ROOT / 'src_c' / 'include'}",
-                    "-c", source, "-o", path], check=True)
+    subprocess.run(
+        [
+            *compiler(),
+            "-fPIC",
+            *settings["COMMON"],
+            "-w",
+            *flags,
+            *macros,
+            f"-I{ROOT / 'src_c' / 'include'}",
+            "-c",
+            source,
+            "-o",
+            path,
+        ],
+        check=True,
+    )
     return path
 
 
@@ -111,8 +128,9 @@ class Instruction:
 
 def functions(path):
     """(name, instructions) of all functions of an object."""
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], check=True, stdout=subprocess.PIPE,
-                          text=True).stdout
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     found = []
     for line in text.splitlines():
         if header := re.match(r"[0-9a-f]+ <(.+)>:$", line):
@@ -127,8 +145,11 @@ def blocks_of(instructions):
     """Basic blocks as lists of instructions, and {block: blocks that follow}."""
     inside = {i.address for i in instructions}
     starts = {instructions[0].address} | {i.target for i in instructions if i.target in inside}
-    starts |= {after.address for before, after in zip(instructions, instructions[1:])
-               if before.target is not None or not before.goes_on}
+    starts |= {
+        after.address
+        for before, after in zip(instructions, instructions[1:])
+        if before.target is not None or not before.goes_on
+    }
     blocks = []
     for instruction in instructions:
         if instruction.address in starts:
@@ -185,8 +206,11 @@ def innermost_loops(instructions):
                     body.add(block)
                     waiting += precede[block]
             loops.setdefault(header, set()).update(body)
-    return [[instruction for block in sorted(body) for instruction in blocks[block]]
-            for header, body in loops.items() if not any(other in body for other in loops if other != header)]
+    return [
+        [instruction for block in sorted(body) for instruction in blocks[block]]
+        for header, body in loops.items()
+        if not any(other in body for other in loops if other != header)
+    ]
 
 
 class HotLoop:
@@ -211,8 +235,10 @@ class HotLoop:
         self.addresses = len(stack) - self.vectors
 
     def __str__(self):
-        return (f"{self.function} at {self.address:x}: {self.length} instructions, {self.arithmetic} of arithmetic, "
-                f"on the stack {self.vectors} vectors, {self.addresses} addresses")
+        return (
+            f"{self.function} at {self.address:x}: {self.length} instructions, {self.arithmetic} of arithmetic, "
+            f"on the stack {self.vectors} vectors, {self.addresses} addresses"
+        )
 
 
 def is_arithmetic(instruction):
@@ -221,15 +247,23 @@ def is_arithmetic(instruction):
 
 def is_avx(instruction):
     """Does an instruction have a VEX or EVEX prefix of AVX? All their names begin with v, or work on mask registers."""
-    return (instruction.mnemonic.startswith("v") and instruction.mnemonic not in ("verr", "verw")
-            or re.search(r"%([yz]mm|k[0-7]\b)", instruction.operands) is not None)
+    return (
+        instruction.mnemonic.startswith("v")
+        and instruction.mnemonic not in ("verr", "verw")
+        or re.search(r"%([yz]mm|k[0-7]\b)", instruction.operands) is not None
+    )
 
 
 def stack_accesses(loop, frame_pointer):
     """The instructions of a loop that read or write the stack; `frame_pointer`: rbp points into it, too."""
     registers = "rsp|rbp" if frame_pointer else "rsp"
-    return [i for i in loop if i.mnemonic.startswith(("push", "pop"))
-            or re.search(rf"\(%({registers})[,)]", i.operands) and not i.mnemonic.startswith(("lea", "nop"))]
+    return [
+        i
+        for i in loop
+        if i.mnemonic.startswith(("push", "pop"))
+        or re.search(rf"\(%({registers})[,)]", i.operands)
+        and not i.mnemonic.startswith(("lea", "nop"))
+    ]
 
 
 def hot_loops(path):
@@ -244,8 +278,12 @@ def hot_loops(path):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("families", nargs="*", default=["gemm", "winograd", "depthwise"],
-                        help="files of src_c/kernels (default: %(default)s)")
+    parser.add_argument(
+        "families",
+        nargs="*",
+        default=["gemm", "winograd", "depthwise"],
+        help="files of src_c/kernels (default: %(default)s)",
+    )
     parser.add_argument("--isa", nargs="+", default=["avx2", "avx512"])
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:

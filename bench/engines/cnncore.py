@@ -27,8 +27,10 @@ class Trainer:
         import cnncore as cc
 
         cc.set_threads(threads)
-        model.compile(optimizer=cc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM),
-                      loss=cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.compile(
+            optimizer=cc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM),
+            loss=cc.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
         self.model, self.x, self.y = model, x, y
 
     def step(self):
@@ -36,5 +38,8 @@ class Trainer:
 
     def gradients(self):
         velocity = self.model.optimizer.state["velocity"]  # after one step: -learning rate * gradient
-        return {layer.name: [v.store.view(velocity, v, v.offset) / -LEARNING_RATE for v in layer.trainable_variables]
-                for layer in self.model.layers if layer.trainable_variables}
+        return {
+            layer.name: [v.store.view(velocity, v, v.offset) / -LEARNING_RATE for v in layer.trainable_variables]
+            for layer in self.model.layers
+            if layer.trainable_variables
+        }

@@ -12,8 +12,9 @@ def inference(network, model, x, args):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = args.threads, 1
-    session = onnxruntime.InferenceSession(onnx_file.convert(model, len(x)).SerializeToString(), options,
-                                           providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        onnx_file.convert(model, len(x)).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     images = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
     logits = onnxruntime.OrtValue.ortvalue_from_shape_and_type(session.get_outputs()[0].shape, np.float32)
     binding = session.io_binding()

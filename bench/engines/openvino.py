@@ -10,8 +10,12 @@ PACKAGES = ("onnx", "openvino")
 def inference(network, model, x, args):
     import openvino
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": args.threads, "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY"}
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": args.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     network_ir = openvino.Core().read_model(onnx_file.convert(model, len(x)).SerializeToString())
     request = openvino.Core().compile_model(network_ir, "CPU", settings).create_infer_request()
     images = openvino.Tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))  # a copy that the tensor owns

@@ -60,8 +60,15 @@ class Trainer:
         from .. import torch_training
 
         channels_last, compiled = VARIANTS[variant]
-        self._trainer = torch_training.Trainer(net, LEARNING_RATE, MOMENTUM, channels_last=channels_last,
-                                               threads=threads, nesterov=False, compiled=compiled)
+        self._trainer = torch_training.Trainer(
+            net,
+            LEARNING_RATE,
+            MOMENTUM,
+            channels_last=channels_last,
+            threads=threads,
+            nesterov=False,
+            compiled=compiled,
+        )
         self._batch = self._trainer.images(x), self._trainer.labels(y)
 
     def step(self):

@@ -25,8 +25,11 @@ def parse(text):
     if text.endswith(".json"):
         return augment.deserialize(json.loads(pathlib.Path(text).read_text(encoding="utf-8")))
     public = {name: getattr(augment, name) for name in augment.__all__ if name != "Transform"}
-    known = {name: value for name, value in public.items()
-             if isinstance(value, type) and issubclass(value, augment.Transform)}
+    known = {
+        name: value
+        for name, value in public.items()
+        if isinstance(value, type) and issubclass(value, augment.Transform)
+    }
     transforms = specification.parse("--augment", text, known, "augmentation")
     return transforms[0] if len(transforms) == 1 else augment.Compose(transforms)
 

@@ -12,8 +12,8 @@ HELP = (
     "in one folder per class, if you like with train/ and val/ above them"
 )
 
-# Training and test images as cnncore.data.Dataset, with class numbers as labels, and the names of the classes. `kind` is
-# the name of a known data set, whose images are arrays, or "folder".
+# Training and test images as cnncore.data.Dataset, with class numbers as labels, and the names of the classes. `kind`
+# is the name of a known data set, whose images are arrays, or "folder".
 Data = namedtuple("Data", "kind name train test classes")
 
 _NUMERALS = [str(i) for i in range(10)]
@@ -50,8 +50,9 @@ def load(text, validation=None, seed=0):
     if name is None:
         return _folder(folder, validation, seed)
     if validation is not None:
-        raise ValueError(f"--validation must be left out for {name}, which has its own test images; it is for folders "
-                         "of images")
+        raise ValueError(
+            f"--validation must be left out for {name}, which has its own test images; it is for folders of images"
+        )
     return known(name, folder)
 
 
@@ -74,11 +75,15 @@ def load_test(text, input_shape, classes):
     read = known(name, folder)
     shape = read.test.x.shape[1:]
     if shape != input_shape:
-        raise ValueError(f"{name} has images of shape {shape}, but the model takes {input_shape}; give it the data it "
-                         "was trained for")
+        raise ValueError(
+            f"{name} has images of shape {shape}, but the model takes {input_shape}; give it the data it "
+            "was trained for"
+        )
     if len(classes) != len(read.classes):
-        raise ValueError(f"{name} has {len(read.classes)} classes, but the model has {len(classes)}; give it the data "
-                         "it was trained for")
+        raise ValueError(
+            f"{name} has {len(read.classes)} classes, but the model has {len(classes)}; give it the data "
+            "it was trained for"
+        )
     return name, read.test
 
 
@@ -152,8 +157,9 @@ def _folder(folder, validation, seed):
     sets = [train]
     if held_out is not None:
         if validation is not None:
-            raise ValueError(f'--validation must be left out where there are test images, got {validation} and '
-                             f'"{held_out}"')
+            raise ValueError(
+                f'--validation must be left out where there are test images, got {validation} and "{held_out}"'
+            )
         test = data.ImageFolder(held_out, class_names=names)
         sets.append(test)
     if all(is_grey(path) for files in sets for path in files.paths):
@@ -172,6 +178,7 @@ def _divided(dataset, fraction, seed):
         raise ValueError(f"--validation must be between 0 and 1, got {fraction}")
     for name, count in data.class_counts(dataset).items():
         if count < 2:
-            raise ValueError(f'class "{name}" must have at least two images, one to train with and one to test with, '
-                             f"got {count}")
+            raise ValueError(
+                f'class "{name}" must have at least two images, one to train with and one to test with, got {count}'
+            )
     return data.split(dataset, (1 - fraction, fraction), seed=seed)

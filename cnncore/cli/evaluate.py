@@ -5,8 +5,7 @@ import time
 
 import numpy as np
 
-from . import arguments, reading
-from . import data as data_module
+from . import arguments, data as data_module, reading
 
 HELP = "measure the accuracy of a saved model"
 DESCRIPTION = """\

@@ -1,7 +1,6 @@
 """cnncore show: a look at the data."""
 
-from . import arguments, augmentation, reading
-from . import data as data_module
+from . import arguments, augmentation, data as data_module, reading
 
 HELP = "look at a data set: a sheet of its images, before and after augmentation, and what is wrong with it"
 DESCRIPTION = """\

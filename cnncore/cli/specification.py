@@ -61,15 +61,18 @@ class _Reader:
             return ast.literal_eval(node)
         except (ValueError, TypeError) as error:
             article = "an" if self._kind[0] in "aeiou" else "a"
-            raise ValueError(f"{self._option}: {ast.unparse(node)!r} must be a number, a text, a list or {article} "
-                             f"{self._kind}") from error
+            raise ValueError(
+                f"{self._option}: {ast.unparse(node)!r} must be a number, a text, a list or {article} {self._kind}"
+            ) from error
 
     def _call(self, node, name, arguments, keywords):
         from ..checks import suggestion
 
         if name.id not in self._known:
-            raise ValueError(f"{self._option}: there is no {self._kind} {name.id!r}"
-                             f"{suggestion(name.id, self._known)}; there are {', '.join(self._known)}")
+            raise ValueError(
+                f"{self._option}: there is no {self._kind} {name.id!r}"
+                f"{suggestion(name.id, self._known)}; there are {', '.join(self._known)}"
+            )
         try:
             return self._known[name.id](*arguments, **keywords)
         except TypeError as error:  # the wrong number of arguments, or an unknown one

@@ -5,8 +5,7 @@ import sys
 import time
 from functools import partial
 
-from . import arguments, augmentation, networks, reading, specification
-from . import data as data_module
+from . import arguments, augmentation, data as data_module, networks, reading, specification
 
 HELP = "train a network on images and save it"
 DESCRIPTION = """\
@@ -185,8 +184,9 @@ def _image_size(args, read):
         return args.image_size or (64, 64)
     for option, value in (("--image-size", args.image_size), ("--load-size", args.load_size)):
         if value is not None:
-            raise ValueError(f"{option} must be left out for {read.name}, which has a size of its own; it is for "
-                             "folders of images")
+            raise ValueError(
+                f"{option} must be left out for {read.name}, which has a size of its own; it is for folders of images"
+            )
     return read.train.x.shape[1:3]
 
 
@@ -194,8 +194,14 @@ def _loaders(args, read, size, batch_size, transform, preprocessing):
     """Loaders of the training and the test images that can be read; the preprocessing is fitted on the way."""
     from .. import augment, data
 
-    loader = partial(data.Loader, batch_size=batch_size, seed=args.seed, workers=args.workers, cache=args.cache,
-                     on_error="raise" if args.strict else "skip")
+    loader = partial(
+        data.Loader,
+        batch_size=batch_size,
+        seed=args.seed,
+        workers=args.workers,
+        cache=args.cache,
+        on_error="raise" if args.strict else "skip",
+    )
     parts = []
     for name, part in (("training", read.train), ("test", read.test)):
         walk = reading.Walk(loader(part, image_size=size), f"Reading {name} images", 0 if args.quiet else "auto")
@@ -207,8 +213,10 @@ def _loaders(args, read, size, batch_size, transform, preprocessing):
     if transform is not None:  # where the size is right already, the last step does nothing
         transform = augment.Compose([transform, augment.Resize(size)])
     train, test = parts
-    return (loader(train, shuffle=True, image_size=args.load_size or size, transform=transform),
-            loader(test, image_size=size))
+    return (
+        loader(train, shuffle=True, image_size=args.load_size or size, transform=transform),
+        loader(test, image_size=size),
+    )
 
 
 def _optimizer(args, rate, steps):

@@ -22,6 +22,7 @@ Fit on training data alone, then put it first into the model::
 
 `prepend` does that for a model that exists already.
 """
+
 from ..registry import Registry
 from .base import Preprocessor
 from .functions import Arctan, HounsfieldWindow, Log
@@ -31,16 +32,36 @@ from .pipeline import Pipeline
 from .projection import LDA, PCA, PCAWhitening, ZCAWhitening
 from .scaling import MeanImage, MinMax, Rescale, Standardize, ZScore
 
-_registry = Registry("preprocessing", [
-    Arctan, GlobalContrastNormalization, HounsfieldWindow, Impute, LDA, Log, MeanImage, MinMax, PCA, PCAWhitening,
-    PerImageCenter, PerImageStandardize, Pipeline, Rescale, Standardize, ZCAWhitening, ZScore])
+_registry = Registry(
+    "preprocessing",
+    [
+        Arctan,
+        GlobalContrastNormalization,
+        HounsfieldWindow,
+        Impute,
+        LDA,
+        Log,
+        MeanImage,
+        MinMax,
+        PCA,
+        PCAWhitening,
+        PerImageCenter,
+        PerImageStandardize,
+        Pipeline,
+        Rescale,
+        Standardize,
+        ZCAWhitening,
+        ZScore,
+    ],
+)
 
 serialize = _registry.serialize
 
 
 def deserialize(config, custom_objects=None):
-    """The unfitted preprocessing that `serialize` described in `config`; `restore` puts the arrays back. The caller's own
-    classes are found by their names in `custom_objects`.
+    """The unfitted preprocessing that `serialize` described in `config`; `restore` puts the arrays back.
+
+    The caller's own classes are found by their names in `custom_objects`.
     """
     return _registry.deserialize(config, custom_objects)
 
@@ -65,6 +86,7 @@ def prepend(model, preprocessor, input_shape=None, dtype="uint8"):
         Not compiled; with the class names of `model`.
     """
     from ..model import Input, Model
+
     model._require_built()
     if len(model.inputs) != 1:
         raise ValueError(f'prepend: model "{model.name}" must have one input, got {len(model.inputs)}')
@@ -75,6 +97,26 @@ def prepend(model, preprocessor, input_shape=None, dtype="uint8"):
     return whole
 
 
-__all__ = ["Arctan", "GlobalContrastNormalization", "HounsfieldWindow", "Impute", "LDA", "Log", "MeanImage", "MinMax",
-           "PCA", "PCAWhitening", "PerImageCenter", "PerImageStandardize", "Pipeline", "Preprocessor", "Rescale",
-           "Standardize", "ZCAWhitening", "ZScore", "deserialize", "prepend", "serialize"]
+__all__ = [
+    "Arctan",
+    "GlobalContrastNormalization",
+    "HounsfieldWindow",
+    "Impute",
+    "LDA",
+    "Log",
+    "MeanImage",
+    "MinMax",
+    "PCA",
+    "PCAWhitening",
+    "PerImageCenter",
+    "PerImageStandardize",
+    "Pipeline",
+    "Preprocessor",
+    "Rescale",
+    "Standardize",
+    "ZCAWhitening",
+    "ZScore",
+    "deserialize",
+    "prepend",
+    "serialize",
+]

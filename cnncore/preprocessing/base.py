@@ -1,4 +1,5 @@
 """What every preprocessing is: fitted on training data, applied by the engine, described by plain data and arrays."""
+
 import math
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 from .. import batches, checks
 from ..registry import Configurable
 
-CHUNK = 4_000_000                     # elements that are taken to float64 at a time
+CHUNK = 4_000_000  # elements that are taken to float64 at a time
 
 
 class Preprocessor(Configurable):
@@ -26,14 +27,15 @@ class Preprocessor(Configurable):
     Subclasses name their arrays in `array_names`, collect statistics in `_update`, compute the arrays in `_finish`, and
     lower to operations in `lower`. Arguments of the constructor are attributes of the same name.
     """
-    array_names = ()                  # what fitting finds; nothing: there is nothing to fit
+
+    array_names = ()  # what fitting finds; nothing: there is nothing to fit
     needs_labels = False
     takes_nan = False
-    accepts_bytes = False             # does `lower` take uint8 as it is?
-    domain = (-math.inf, math.inf)    # of the data
+    accepts_bytes = False  # does `lower` take uint8 as it is?
+    domain = (-math.inf, math.inf)  # of the data
 
     def __init__(self):
-        self.sample_shape = None      # of the data that it was fitted on
+        self.sample_shape = None  # of the data that it was fitted on
         self._arrays = {}
         self._statistics = None
 
@@ -95,7 +97,7 @@ class Preprocessor(Configurable):
             )
         for part, labels in list(self._checked_parts(x, y)):
             self._add(part, labels)
-        self._arrays = {}                     # computed when they are next asked for
+        self._arrays = {}  # computed when they are next asked for
         return self
 
     def _parts(self, x, y):
@@ -117,15 +119,17 @@ class Preprocessor(Configurable):
             y = self._checked_labels(y, len(x))
         step = max(1, CHUNK // max(1, math.prod(x.shape[1:])))
         for begin in range(0, len(x), step):
-            part = x[begin:begin + step]
-            yield part, y[begin:begin + step] if self.needs_labels else None
+            part = x[begin : begin + step]
+            yield part, y[begin : begin + step] if self.needs_labels else None
 
     def _checked(self, x):
         """x as an array of samples with all values in the domain, or ValueError."""
         x = batches.to_array(x, f"{self._owner}: x")
         if not 2 <= x.ndim <= 4:
-            raise ValueError(f"{self._owner}: x must have shape (n, features), (n, h, c) or (n, h, w, c), got {x.shape}"
-                             + ("; give vectors as x[:, None], grey images as x[..., None]" if x.ndim == 1 else ""))
+            raise ValueError(
+                f"{self._owner}: x must have shape (n, features), (n, h, c) or (n, h, w, c), got {x.shape}"
+                + ("; give vectors as x[:, None], grey images as x[..., None]" if x.ndim == 1 else "")
+            )
         if x.size == 0:
             raise ValueError(f"{self._owner}: x must have at least one sample and feature, got shape {x.shape}")
         low, high = self.domain
@@ -244,11 +248,13 @@ class Preprocessor(Configurable):
         """A `cnncore.layers.Preprocessing` with a copy of what was fitted; goes first into a model, whose file then
         holds it."""
         from ..layers import Preprocessing
+
         return Preprocessing(self, name=name)
 
     def __call__(self, inputs):
         """Apply to a symbolic tensor, like a layer, or to an array, like transform."""
         from ..graph import Tensor
+
         return self.layer()(inputs) if isinstance(inputs, Tensor) else self.transform(inputs)
 
     def transform(self, x):
@@ -272,6 +278,7 @@ class Preprocessor(Configurable):
                 f"{self._owner}: samples must have shape {self.sample_shape} as those fitted, got {x.shape[1:]}"
             )
         from ..model import Input, Model
+
         # with names given, so that those of the user's layers do not depend on it
         inputs = Input(x.shape[1:], dtype="uint8" if x.dtype == np.uint8 else "float32", name="x")
         model = Model(inputs, self.layer("transform")(inputs), name="transform")

@@ -1,4 +1,5 @@
 """Functions of each element: logarithm, arc tangent, the window of Hounsfield units."""
+
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ class Log(_Affine):
     per : "all", "channel" or "feature"
         Over what the maximum is taken, as of `Standardize`; default "all".
     """
+
     array_names = ("scale",)
 
     def __init__(self, offset=1.0, per="all"):
@@ -34,8 +36,10 @@ class Log(_Affine):
         return {"offset": self.offset, "per": self.per}
 
     def _domain_remedy(self):
-        return ("; the logarithm must not be negative or undefined: shift the data with preprocessing.Rescale, or give a "
-                "larger offset")
+        return (
+            "; the logarithm must not be negative or undefined: shift the data with preprocessing.Rescale, or give a "
+            "larger offset"
+        )
 
     def _begin(self, shape):
         self._statistics = np.full(int(np.prod(self._shape(shape))), -np.inf)
@@ -87,6 +91,7 @@ class HounsfieldWindow(Preprocessor):
     slope, intercept : float
         Default 1 and 0, data that are in Hounsfield units already.
     """
+
     accepts_bytes = True
 
     def __init__(self, center=40.0, width=400.0, low=-1.0, high=1.0, slope=1.0, intercept=0.0):
@@ -107,7 +112,7 @@ class HounsfieldWindow(Preprocessor):
         scale = size / self.width
         begin = self.center - self.width / 2
         above = b.op("affine", [x], scale=self.slope * scale, offset=(self.intercept - begin) * scale)
-        clipped = b.op("activation", [above], activation=1, max_value=size)           # relu: 0 below the window
+        clipped = b.op("activation", [above], activation=1, max_value=size)  # relu: 0 below the window
         return b.op("affine", [clipped], offset=self.low)
 
     def _why_no_inverse(self):

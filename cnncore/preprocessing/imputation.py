@@ -1,4 +1,5 @@
 """Values for what is missing."""
+
 import numpy as np
 
 from .. import checks
@@ -34,6 +35,7 @@ class Impute(Preprocessor):
     per : "feature", "channel" or "all"
         Over what it is taken, as of `Standardize`; default "feature".
     """
+
     array_names = ("values",)
     takes_nan = True
 

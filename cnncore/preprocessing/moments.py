@@ -4,6 +4,7 @@ Batches are merged by the pairwise formula of Chan, Golub and LeVeque (1983, Alg
 variance): with counts n and m and the difference d of the means, ``M = M_n + M_m + d d' n m / (n + m)``. Nothing is
 ever computed as E[x^2] - E[x]^2, so a mean far above the deviation costs no digits. Everything is float64.
 """
+
 import numpy as np
 
 
@@ -83,7 +84,7 @@ class ValueCounts:
     def update(self, x):
         """Add the values of x, float64 (n,), without NaN."""
         for begin in range(0, len(x), self.limit):
-            values, counts = np.unique(x[begin:begin + self.limit], return_counts=True)
+            values, counts = np.unique(x[begin : begin + self.limit], return_counts=True)
             self.values, where = np.unique(np.concatenate([self.values, values]), return_inverse=True)
             self.counts = np.bincount(where, np.concatenate([self.counts, counts]), len(self.values)).astype(np.int64)
             if len(self.values) > self.limit:

@@ -1,4 +1,5 @@
 """Statistics of each image by itself. Nothing is fitted; constant images become 0."""
+
 import math
 
 from .. import checks

@@ -1,4 +1,5 @@
 """Several steps one after another."""
+
 import math
 
 import numpy as np
@@ -27,7 +28,7 @@ class _Batches:
             return
         size = max(1, CHUNK // max(1, math.prod(self._x.shape[1:])))
         for begin in range(0, len(self._x), size):
-            yield self._x[begin:begin + size], None if self._y is None else self._y[begin:begin + size]
+            yield self._x[begin : begin + size], None if self._y is None else self._y[begin : begin + size]
 
 
 class Pipeline(Preprocessor):
@@ -54,11 +55,13 @@ class Pipeline(Preprocessor):
 
     def get_config(self):
         from . import serialize
+
         return {"steps": [serialize(step) for step in self.steps]}
 
     @classmethod
     def from_config(cls, config):
         from . import deserialize
+
         return cls([deserialize(step) for step in config["steps"]])
 
     @property

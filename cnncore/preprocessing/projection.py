@@ -1,4 +1,5 @@
 """Linear maps of all features: principal components, whitening, discriminants. ``x' = (x - mean) projection``."""
+
 import math
 
 import numpy as np
@@ -7,11 +8,12 @@ from .. import checks
 from .base import Preprocessor, features_last, flatten, unflatten
 from .moments import Scatter
 
-MOST_FEATURES = 16384                 # a covariance of 2 GiB
+MOST_FEATURES = 16384  # a covariance of 2 GiB
 
 
 class _Projection(Preprocessor):
     """A fitted mean and matrix; samples are taken as vectors of all their features."""
+
     array_names = ("mean", "projection")
     keeps_shape = False
 
@@ -31,7 +33,7 @@ class _Projection(Preprocessor):
         return shape if self.keeps_shape else self.arrays["projection"].shape[1:]
 
     def lower(self, b, x, weights):
-        centred = b.op("subtract", [flatten(b, x), weights["mean"]])      # first: a bias would lose digits
+        centred = b.op("subtract", [flatten(b, x), weights["mean"]])  # first: a bias would lose digits
         y = b.op("dense", [centred, weights["projection"]])
         return unflatten(b, y, x.shape[1:]) if self.keeps_shape else y
 
@@ -89,6 +91,7 @@ class PCA(_Projection):
     explained_variance_ratio : ndarray
         The share of the variance in each component that is kept.
     """
+
     array_names = ("mean", "projection", "explained")
 
     def __init__(self, n_components=None):
@@ -171,6 +174,7 @@ class ZCAWhitening(_Projection):
     epsilon : float
         As of `PCAWhitening`.
     """
+
     keeps_shape = True
 
     def __init__(self, epsilon=1e-5):
@@ -219,6 +223,7 @@ class LDA(_Projection):
         In 0..1, default 0: S_w becomes ``(1 - shrinkage) S_w + shrinkage mean(diag S_w) I``, for few samples of many
         features. Directions in which the classes have no width at all (constant features) are left out.
     """
+
     needs_labels = True
 
     def __init__(self, n_components=None, shrinkage=0.0):
@@ -264,6 +269,6 @@ class LDA(_Projection):
         whiten = axes[:, -rank:] / np.sqrt(variances[-rank:])
         spread = (means - mean) * np.sqrt(counts / total)[:, None] @ whiten
         _, _, directions = np.linalg.svd(spread, full_matrices=False)
-        projection = whiten @ directions[:min(most, rank) if self.n_components is None else self.n_components].T
+        projection = whiten @ directions[: min(most, rank) if self.n_components is None else self.n_components].T
         largest = projection[np.abs(projection).argmax(axis=0), np.arange(projection.shape[1])]
         return {"mean": mean, "projection": projection * np.where(largest < 0, -1.0, 1.0)}

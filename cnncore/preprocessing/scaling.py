@@ -1,11 +1,12 @@
 """Differences and quotients: rescaling, standardising, mean images, ranges."""
+
 import numpy as np
 
 from .. import checks
 from .base import Preprocessor, features_last, per_choice
 from .moments import Moments
 
-RESOLUTION = 2.0**-24                 # of float32: a deviation below this share of the mean is rounding
+RESOLUTION = 2.0**-24  # of float32: a deviation below this share of the mean is rounding
 
 
 def not_zero(owner, name, value):
@@ -23,6 +24,7 @@ class Rescale(Preprocessor):
     offset : float
         Default 0.
     """
+
     accepts_bytes = True
 
     def __init__(self, scale=1 / 255, offset=0.0):
@@ -42,6 +44,7 @@ class Rescale(Preprocessor):
 
 class _Affine(Preprocessor):
     """``x' = (x - center) * scale`` with one center and scale per feature, per channel, or for all."""
+
     array_names = ("center", "scale")
 
     def __init__(self, per):
