@@ -11,7 +11,7 @@ enum {
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads */
     SMALLEST_TILES = 16,
-    CHANNELS_PER_TILE = 8, /* fewer tiles do not pay for reading U, four times as large as the weights */
+    CHANNELS_PER_TILE = 12, /* fewer tiles do not pay for reading U, four times as large as the weights */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
 
