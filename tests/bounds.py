@@ -136,6 +136,23 @@ def _depthwise(inputs, attributes, outputs):
     return [error, *moments_bound(z, error)]
 
 
+@bound("pointwise_depthwise_conv2d")
+def _pointwise_depthwise(inputs, attributes, outputs):
+    x, w_inner, w, bias_inner, bias = (*inputs, None, None)[:5]
+    inner_attributes = {k.removeprefix("inner_"): v for k, v in attributes.items() if k.startswith("inner_")}
+    act_attributes, geometry = split_activation({k: v for k, v in attributes.items() if not k.startswith("inner_")})
+    inner, magnitude = (
+        ref.conv2d(*values, kernel_h=1, kernel_w=1)[0]
+        for values in ([x, w_inner, bias_inner], absolute([x, w_inner, bias_inner]))
+    )
+    error = through_activation(inner, reduction(x.shape[3], magnitude), inner_attributes)
+    inner = act.activate(inner, **inner_attributes)
+    z = ref.depthwise_conv2d(inner, w, bias, **geometry)[0]
+    magnitude = ref.depthwise_conv2d(*absolute([inner, w, bias]), **geometry)[0]
+    carried = ref.depthwise_conv2d(error, np.abs(w), **geometry)[0]
+    return [through_activation(z, reduction(np.prod(w.shape[:2]), magnitude) + carried, act_attributes)]
+
+
 @bound("conv2d_transpose")
 def _transpose(inputs, attributes, outputs):
     kh, kw, _, i = inputs[1].shape

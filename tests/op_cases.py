@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import reference
-from reference.activations import FROM_OUTPUT, NAMES, RELU
+from reference.activations import FROM_OUTPUT, LINEAR, NAMES, RELU, TANH
 from reference.loss import IGNORE_NONE
 
 CHANNELS = (
@@ -274,6 +274,29 @@ def _depthwise(rng, op):
     moments = bool(rng.random() < 0.4)
     act = {} if moments else activation_attributes(rng)
     return [a["x"], a["w"], maybe(rng, a["bias"])], {**a["attributes"], **act}, (True, moments, moments)
+
+
+def pointwise_depthwise(rng, values=normal):
+    """Inputs of pointwise_depthwise_conv2d, biases included, and the attributes of its geometry."""
+    a = depthwise(rng, values)
+    n, h, w, c = a["x"].shape
+    inputs = channels(rng)
+    return [
+        values(rng, n, h, w, inputs),
+        weights(rng, values, inputs, 1, 1, inputs, c),
+        a["w"][..., :1],
+        values(rng, c),
+        values(rng, c),
+    ], a["attributes"]
+
+
+@generator("pointwise_depthwise_conv2d")
+def _pointwise_depthwise(rng, op):
+    inputs, attributes = pointwise_depthwise(rng)
+    kinds = [LINEAR, RELU, RELU, TANH]
+    inner = {f"inner_{name}": value for name, value in activation_attributes(rng, kinds).items()}
+    inputs[3:] = [maybe(rng, bias) for bias in inputs[3:]]
+    return inputs, {**attributes, **activation_attributes(rng), **inner}
 
 
 @generator("depthwise_conv2d_backward_input")

@@ -8,6 +8,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import _core, layers
+from cnncore.compiler import fuse
 from cnncore.compiler.programs import ProgramCache, passes
 from conftest import TEST_SCALE
 from random_graphs import Reference, compiled, gradients, random_data, random_model
@@ -71,6 +72,21 @@ def test_fusion_changes_inference_by_rounding_only(seed):
         plain = model.predict_on_batch(x)
     for a, b in zip(fused, plain):
         np.testing.assert_allclose(a, b, rtol=2**11 * EPSILON, atol=2**6 * EPSILON)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_large_expansion_is_done_within_the_depthwise_convolution(stride, monkeypatch):
+    inputs = x = cc.Input((40, 36, 8))
+    x = cc.layers.ReLU(6)(cc.layers.BatchNormalization()(cc.layers.Conv2D(100, 1)(x)))
+    x = cc.layers.DepthwiseConv2D(3, stride, padding="same", activation="relu")(x)
+    model = cc.Model(inputs, cc.layers.Conv2D(8, 1)(x))
+    x = np.random.default_rng(7).normal(size=(2, 40, 36, 8)).astype(np.float32)
+    fused = model.predict_on_batch(x)
+    assert "pointwise_depthwise_conv2d" in str(model.describe(batch_size=2))
+    monkeypatch.setattr(fuse, "LARGE_INNER_BYTES", 1 << 40)
+    plain = cc.Model(inputs, model.outputs[0])
+    assert "pointwise_depthwise_conv2d" not in str(plain.describe(batch_size=2))
+    assert fused.tobytes() == plain.predict_on_batch(x).tobytes()
 
 
 @pytest.mark.parametrize("switch", ["shorten_lives", "reuse_memory"])

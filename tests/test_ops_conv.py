@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import op_cases
+import reference
 from harness import check, check_exact, count, on_every_path
-from op_cases import Case, convolution, depthwise, integers
+from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise
 
 OPS = (
     "conv2d",
@@ -15,6 +16,7 @@ OPS = (
     "depthwise_conv2d",
     "depthwise_conv2d_backward_input",
     "depthwise_conv2d_backward_weight",
+    "pointwise_depthwise_conv2d",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
@@ -78,6 +80,55 @@ def test_depthwise_convolution_is_exact_on_integers(op):
                 ),
             }[op]()
         )
+
+
+def test_pointwise_and_depthwise_convolution_is_exact_on_integers():
+    for index in range(count(300)):
+        rng = np.random.default_rng([2027, index])
+        inputs, attributes = pointwise_depthwise(rng, integers)
+        relu = {"inner_activation": index // 2 % 2, "activation": index // 4 % 2}
+        check_exact(
+            Case("pointwise_depthwise_conv2d", index, inputs[: 5 if index % 2 else 3], {**attributes, **relu})
+        )
+
+
+@pytest.mark.parametrize("size", [7, 8, 57])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_rows_of_depthwise_convolution_are_done_in_pairs(stride, size):
+    """Maps that are large enough for the inner buffer to be moved; odd and even numbers of rows."""
+    rng = np.random.default_rng([2028, stride, size])
+    attributes = {"kernel_h": 3, "kernel_w": 3, "stride_h": stride, "stride_w": stride}
+    attributes.update(pad_top=1, pad_left=2 - stride, pad_bottom=1, pad_right=1)
+    inputs = [integers(rng, 2, size, size, 5), integers(rng, 1, 1, 5, 203), integers(rng, 3, 3, 203, 1)]
+    check_exact(Case("pointwise_depthwise_conv2d", 0, inputs, attributes))
+    x = integers(rng, 2, size, size, 203)
+    check_exact(Case("depthwise_conv2d", 0, [x, inputs[2]], attributes))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("op", ["depthwise_conv2d", "depthwise_conv2d_backward_weight"])
+def test_what_is_outside_a_window_does_not_reach_its_result(op, stride, value):
+    """In the row's first and last pixel, where the windows of some outputs, or some taps, do not reach."""
+    rng = np.random.default_rng(2029)
+    attributes = {"kernel_h": 3, "kernel_w": 3, "stride_h": stride, "stride_w": stride}
+    attributes.update({f"pad_{side}": 1 for side in ("top", "left", "bottom", "right")})
+    x, w = integers(rng, 1, 6, 9, 35), integers(rng, 3, 3, 35, 1)
+    grad_y = integers(rng, *reference.depthwise_conv2d(x, w, **attributes)[0].shape)
+    for column in (0, 8):
+        spoilt = x.copy()
+        spoilt[:, 3, column] = value
+        if op == "depthwise_conv2d":
+            case = Case(op, 0, [spoilt, w], attributes)
+            changed = reference.depthwise_conv2d(~np.isfinite(spoilt), np.ones_like(w), **attributes)[0] > 0
+        else:
+            case = Case(op, 0, [spoilt, grad_y], {**attributes, "multiplier": 1})
+            changed = reference.depthwise_conv2d_backward_weight(
+                ~np.isfinite(spoilt), np.ones_like(grad_y), multiplier=1, **attributes
+            )[0] > 0
+        assert changed.any() and not changed.all()
+        for isa, results in on_every_path(case):
+            assert np.isfinite(results[0][~changed]).all(), isa
 
 
 def test_transposed_convolution_is_exact_on_integers():

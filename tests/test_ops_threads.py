@@ -51,6 +51,8 @@ def conv_cases():
     yield Case("conv2d_transpose", 0, [grad_y, w, vector()], {**CONV, **out})
     yield Case("depthwise_conv2d", 0, [x, depthwise, vector()], CONV)
     yield Case("depthwise_conv2d_backward_input", 0, [x, depthwise], {**CONV, **size})
+    inner = normal(RNG, 1, 1, CHANNELS, CHANNELS, scale=0.1)
+    yield Case("pointwise_depthwise_conv2d", 0, [x, inner, depthwise, vector()], {**CONV, "inner_activation": 1})
     yield Case("depthwise_conv2d_backward_weight", 0, [x, large()], {**CONV, "multiplier": 1}, (True, True))
     yield Case("dense", 0, [normal(RNG, 301, 1000), normal(RNG, 1000, 129, scale=0.03), vector(129), None])
     yield Case("dense_backward_input", 0, [normal(RNG, 301, 129), normal(RNG, 1000, 129, scale=0.03), None])

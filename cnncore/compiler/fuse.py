@@ -6,7 +6,8 @@
 is wanted, follows from the output)
 * the batch moments of a convolution's result are taken in its epilogue
 * in inference, batch normalisation is folded into the weights before it (an operation of the prepare section), and the
-residual added in the epilogue
+residual added in the epilogue; a 1x1 convolution with a large result is done within the depthwise convolution that
+reads it
 
 `fuse_backward` runs after it:
 
@@ -41,6 +42,7 @@ GRADIENT_EPILOGUE = {
     "max_pool2d_backward": None,
 }
 Y, MEAN, SCALE, SHIFT, SUM_G = 2, 3, 6, 7, 8  # inputs of batchnorm_backward
+LARGE_INNER_BYTES = 500_000  # of an image, from which a 1x1 convolution is done within the depthwise one after it
 BACKWARD_RESIDUAL = {"conv2d_backward_input": 2, "dense_backward_input": 2, "l1_l2_backward": 2}
 
 
@@ -108,6 +110,10 @@ def fuse_forward(graph, differentiated):
     for operation in list(graph.operations):
         if operation.name == "activation" and operation not in fuser.gone:
             _activation_into_producer(fuser, operation, differentiated)
+    if not differentiated:
+        for operation in graph.operations:
+            if operation.name == "depthwise_conv2d" and operation not in fuser.gone:
+                _pointwise_into_depthwise(fuser, operation)
     fuser.finish()
 
 
@@ -218,6 +224,33 @@ def _activation_into_producer(fuser, activation, differentiated):
     }
     producer.layer = f"{producer.layer} + {activation.layer}" if activation.layer != producer.layer else producer.layer
     fuser.take_over(producer, activation)
+
+
+def _pointwise_into_depthwise(fuser, depthwise):
+    """A 1x1 convolution into the depthwise convolution that reads its result, where an image's result is too large for
+    the second cache.
+    """
+    inner = depthwise.inputs[0]
+    pointwise = inner.producer
+    if (
+        pointwise is None
+        or pointwise.name != "conv2d"
+        or fuser.only_reader(inner) is not depthwise
+        or inner.bytes // inner.shape[0] < LARGE_INNER_BYTES
+        or depthwise.inputs[1].shape[3] != 1
+        or pointwise.input(3) is not None
+        or any(value is not None for value in pointwise.outputs[1:])
+        or any(pointwise.attribute(name) != 1 for name in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
+        or any(pointwise.attribute(f"pad_{side}") for side in ("top", "left", "bottom", "right"))
+    ):
+        return
+    x, w_inner, bias_inner = pointwise.inputs[0], pointwise.inputs[1], pointwise.input(2)
+    inner_activation = {f"inner_{name}": pointwise.attribute(name) for name in ("activation", "alpha", "max_value")}
+    depthwise.inputs = [x, w_inner, depthwise.inputs[1], bias_inner, depthwise.input(2)]
+    depthwise.definition = _core.OPERATIONS["pointwise_depthwise_conv2d"]
+    depthwise.attributes = {**depthwise.attributes, **inner_activation}
+    depthwise.layer = f"{pointwise.layer} + {depthwise.layer}"
+    fuser.gone.add(pointwise)
 
 
 def fuse_backward(graph):

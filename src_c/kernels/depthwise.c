@@ -120,6 +120,87 @@ static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, 
     }
 }
 
+static void other_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
+                      const relu_constants *act, float *y) {
+    switch (g->step == 1 || g->taps_w == 1 ? g->taps_w * 4 + g->stride : 0) {
+    case 4 + 1: fixed_row(1, 1, g, x, w, bias, act, y); break;
+    case 8 + 1: fixed_row(2, 1, g, x, w, bias, act, y); break;
+    case 12 + 1: fixed_row(3, 1, g, x, w, bias, act, y); break;
+    case 20 + 1: fixed_row(5, 1, g, x, w, bias, act, y); break;
+    case 20 + 2: fixed_row(5, 2, g, x, w, bias, act, y); break;
+    default: any_row(g, x, w, bias, act, y);
+    }
+}
+
+/* Three taps next to each other in each of two or three rows, for one channel vector of one or two neighbouring rows of
+ * outputs: all weights stay in registers, and so do the columns under the kernel, which slide along the rows.
+ * `below`: tap rows from an output row to the next. */
+VINLINE void sliding_border(int outputs, int below, int taps_h, int stride, const cnn_depthwise_row *g, ptrdiff_t q,
+                            const float *x, const vf weight[3][3], vf bias, relu_constants act, float *y) {
+    for (int r = 0; r < outputs; r++) {
+        vf sum = bias;
+#pragma GCC unroll 3
+        for (int i = 0; i < taps_h; i++)
+#pragma GCC unroll 3
+            for (int j = 0; j < 3; j++) {
+                const ptrdiff_t column = q * stride + g->offset + j;
+                if (column >= 0 && column < g->in_w)
+                    sum = vfma(vload(x + (r * below + i) * g->x_row + column * g->x_pixel), weight[i][j], sum);
+            }
+        vstore(y + r * g->y_row + q * g->y_pixel, relu(act.kind, sum, act.slope, act.max_value));
+    }
+}
+
+VINLINE void sliding_strip(int outputs, int below, int taps_h, int stride, const cnn_depthwise_row *g, range inside,
+                           const float *x, const float *w, vf bias, relu_constants act, float *y) {
+    const ptrdiff_t x_row = g->x_row, x_pixel = g->x_pixel, y_row = g->y_row, y_pixel = g->y_pixel;
+    const int lines = (outputs - 1) * below + taps_h;
+    vf weight[3][3], seen[5][3];
+    ptrdiff_t q = 0;
+    for (int i = 0; i < taps_h; i++)
+        for (int j = 0; j < 3; j++) weight[i][j] = vkeep(vload(w + i * g->w_row + j * g->w_tap));
+    for (; q < inside.begin; q++) sliding_border(outputs, below, taps_h, stride, g, q, x, weight, bias, act, y);
+    if (q < inside.end) {
+        const float *from = x + (q * stride + g->offset) * x_pixel;
+        for (int j = 0; j < 3 - stride; j++, from += x_pixel)
+            for (int i = 0; i < lines; i++) seen[i][j] = vload(from + i * x_row);
+        for (; q < inside.end; q++) {
+#pragma GCC unroll 3
+            for (int j = 3 - stride; j < 3; j++, from += x_pixel)
+#pragma GCC unroll 5
+                for (int i = 0; i < lines; i++) seen[i][j] = vload(from + i * x_row);
+#pragma GCC unroll 2
+            for (int r = 0; r < outputs; r++) {
+                vf sum = bias;
+#pragma GCC unroll 3
+                for (int i = 0; i < taps_h; i++)
+#pragma GCC unroll 3
+                    for (int j = 0; j < 3; j++) sum = vfma(seen[r * below + i][j], weight[i][j], sum);
+                vstore(y + r * y_row + q * y_pixel, relu(act.kind, sum, act.slope, act.max_value));
+            }
+#pragma GCC unroll 5
+            for (int i = 0; i < lines; i++)
+#pragma GCC unroll 3
+                for (int j = 0; j < 3 - stride; j++) seen[i][j] = seen[i][j + stride];
+        }
+    }
+    for (; q < g->out_w; q++) sliding_border(outputs, below, taps_h, stride, g, q, x, weight, bias, act, y);
+}
+
+VINLINE void sliding_rows(int outputs, int below, int taps_h, int stride, const cnn_depthwise_row *g, const float *x,
+                          const float *w, const float *bias, const relu_constants *act, float *y) {
+    const range inside = interior(g, 0, 3);
+    ptrdiff_t c = 0;
+    for (; c + VL <= g->channels; c += VL)
+        sliding_strip(outputs, below, taps_h, stride, g, inside, x + c, w + c, bias_of(bias ? bias + c : bias, VL),
+                      *act, y + c);
+    if (c == g->channels) return;
+    cnn_depthwise_row rest = *g;
+    rest.channels -= c;
+    for (int r = 0; r < outputs; r++)
+        any_row(&rest, x + c + r * below * g->x_row, w + c, bias ? bias + c : bias, act, y + c + r * g->y_row);
+}
+
 static void row(const cnn_depthwise_row *given, const float *x, const float *w, const float *bias, cnn_act act,
                 float *y) {
     const relu_constants in_registers = relu_of(&act);
@@ -130,18 +211,22 @@ static void row(const cnn_depthwise_row *given, const float *x, const float *w, 
         g->w_tap = -g->w_tap;
         g->step = -g->step;
     }
-    switch (g->step == 1 || g->taps_w == 1 ? g->taps_w * 4 + g->stride : 0) {
-    case 4 + 1: fixed_row(1, 1, g, x, w, bias, &in_registers, y); break;
-    case 8 + 1: fixed_row(2, 1, g, x, w, bias, &in_registers, y); break;
-    case 12 + 1: fixed_row(3, 1, g, x, w, bias, &in_registers, y); break;
-    case 12 + 2: fixed_row(3, 2, g, x, w, bias, &in_registers, y); break;
-    case 20 + 1: fixed_row(5, 1, g, x, w, bias, &in_registers, y); break;
-    case 20 + 2: fixed_row(5, 2, g, x, w, bias, &in_registers, y); break;
-    default: any_row(g, x, w, bias, &in_registers, y);
+    const int three = g->taps_w == 3 && g->step == 1 && (g->taps_h == 2 || g->taps_h == 3);
+    if (g->outputs == 2 && g->stride == 1) sliding_rows(2, 1, 3, 1, g, x, w, bias, &in_registers, y);
+    else if (g->outputs == 2) sliding_rows(2, 2, 3, 2, g, x, w, bias, &in_registers, y);
+    else switch (three ? g->taps_h * 4 + g->stride : 0) {
+    case 8 + 1: sliding_rows(1, 1, 2, 1, g, x, w, bias, &in_registers, y); break;
+    case 8 + 2: sliding_rows(1, 1, 2, 2, g, x, w, bias, &in_registers, y); break;
+    case 12 + 1: sliding_rows(1, 1, 3, 1, g, x, w, bias, &in_registers, y); break;
+    case 12 + 2: sliding_rows(1, 1, 3, 2, g, x, w, bias, &in_registers, y); break;
+    default: other_row(g, x, w, bias, &in_registers, y);
     }
     if (in_registers.kind == RELU_NONE && act.kind != CNN_LINEAR)
-        for (ptrdiff_t q = 0; q < g->out_w; q++)
-            KERNEL(cnn_elementwise).activate(act, g->channels, y + q * g->y_pixel, y + q * g->y_pixel);
+        for (ptrdiff_t r = 0; r < g->outputs; r++)
+            for (ptrdiff_t q = 0; q < g->out_w; q++) {
+                float *at = y + r * g->y_row + q * g->y_pixel;
+                KERNEL(cnn_elementwise).activate(act, g->channels, at, at);
+            }
 }
 
 /* ---- backward in the weights ---- */
@@ -185,7 +270,7 @@ VINLINE void weight_tile(int rows, int columns, ptrdiff_t n, const cnn_depthwise
 }
 
 /* The same for three taps next to each other and stride 1: every column of x meets the grad_y of three outputs, which
- * slide through registers. Outputs beyond the row count as 0. */
+ * slide through registers. */
 VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t offset, const float *x,
                             const float *grad_y, float *grad_w) {
     vf sum[TAPS][TAPS], g0, g1, g2; /* of the outputs that read the column with tap 0, 1, 2 */
@@ -199,12 +284,20 @@ VINLINE void weight_sliding(int rows, ptrdiff_t n, const cnn_depthwise_row *g, p
         g2 = g1;
         g1 = g0;
         g0 = q < g->out_w ? vload_upto(grad_y + q * g->y_pixel, n) : vzero();
-        for (int i = 0; i < rows; i++) {
-            vf v = vkeep(vload_upto(from + i * g->x_row, n));
-            sum[i][0] = vfma(v, g0, sum[i][0]);
-            sum[i][1] = vfma(v, g1, sum[i][1]);
-            sum[i][2] = vfma(v, g2, sum[i][2]);
-        }
+        if (q >= 2 && q < g->out_w)
+            for (int i = 0; i < rows; i++) {
+                vf v = vkeep(vload_upto(from + i * g->x_row, n));
+                sum[i][0] = vfma(v, g0, sum[i][0]);
+                sum[i][1] = vfma(v, g1, sum[i][1]);
+                sum[i][2] = vfma(v, g2, sum[i][2]);
+            }
+        else                                 /* not times 0: the column may hold an infinity or a NaN */
+            for (int i = 0; i < rows; i++) {
+                vf v = vkeep(vload_upto(from + i * g->x_row, n));
+                if (q < g->out_w) sum[i][0] = vfma(v, g0, sum[i][0]);
+                if (q >= 1 && q - 1 < g->out_w) sum[i][1] = vfma(v, g1, sum[i][1]);
+                if (q >= 2 && q - 2 < g->out_w) sum[i][2] = vfma(v, g2, sum[i][2]);
+            }
     }
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < TAPS; j++) {
@@ -283,4 +376,6 @@ static void contract(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t m, const fl
 }
 
 extern const cnn_depthwise_kernels KERNEL(cnn_depthwise);
-const cnn_depthwise_kernels KERNEL(cnn_depthwise) = { row, weight_row, add_pixels, combine, repeat, contract };
+const cnn_depthwise_kernels KERNEL(cnn_depthwise) = {
+    VREGISTERS >= 32, row, weight_row, add_pixels, combine, repeat, contract
+};

@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include "elementwise.h"
 
-/* One row of outputs. Output q reads with tap j the column q * stride + offset + j * step of every tap row; columns
- * outside 0..in_w count as 0. Tap rows outside the image are left out by the caller. Distances are elements and may be
- * negative. */
+/* One row of outputs, or two neighbours. Output q reads with tap j the column q * stride + offset + j * step of every
+ * tap row; columns outside 0..in_w count as 0. Tap rows outside the image are left out by the caller. Distances are
+ * elements and may be negative. */
 typedef struct cnn_depthwise_row {
     ptrdiff_t channels;                        /* treated by this call */
     ptrdiff_t taps_h, taps_w;                  /* 0 or more */
@@ -16,9 +16,14 @@ typedef struct cnn_depthwise_row {
     ptrdiff_t x_row, x_pixel;                  /* from a tap row to the next, from a column to the next */
     ptrdiff_t w_row, w_tap;                    /* from a tap row's weights to the next, from a tap's to the next */
     ptrdiff_t y_pixel;
+    /* 1, or 2 rows of outputs, the second `stride` tap rows below the first and at y + y_row: where the kernels have
+     * two_rows, both have 3 x 3 taps with step 1, and the stride is 1 or 2 */
+    ptrdiff_t outputs, y_row;
 } cnn_depthwise_row;
 
 typedef struct cnn_depthwise_kernels {
+    int two_rows;                              /* enough registers for two rows of outputs at once? */
+
     /* y[q] = act(sum_{i,j} x[i, column(q, j)] w[i, j] + bias); bias may be NULL. */
     void (*row)(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias, cnn_act act, float *y);
 

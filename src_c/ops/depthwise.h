@@ -129,6 +129,11 @@ static inline int cnn_depthwise_part_ends(const cnn_depthwise *g, const cnn_dept
     return part->rows == g->part || y + 1 == u->end;
 }
 
+/* The end of the part that row y is in. */
+static inline int64_t cnn_depthwise_part_end(const cnn_depthwise *g, const cnn_depthwise_unit *u, int64_t y) {
+    return cnn_min(u->end, u->begin + ((y - u->begin) / g->part + 1) * g->part);
+}
+
 /* The table of a part's pixels of so many channels, in a thread's memory. */
 static inline int64_t cnn_depthwise_part_bytes(const cnn_depthwise *g, int64_t width) {
     return cnn_round_up(g->part * width * (int64_t)sizeof(ptrdiff_t), CNN_ALIGNMENT);
@@ -155,25 +160,43 @@ static inline int64_t cnn_depthwise_scratch(const cnn_call *k, const cnn_depthwi
     return g->m > 1 ? cnn_min(cnn_int(k, CNN_DW_KERNEL_H), g->h) * g->w * g->channels : 0;
 }
 
-/* The input rows of output row p of an image as the kernels want them: returns the first tap row's memory and fills
- * *row; *first: its tap. */
-static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t p, const float *image,
-                                              float *scratch, cnn_depthwise_row *row, int64_t *first) {
-    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end), dilation = cnn_int(k, CNN_DW_DILATION_H),
-                 kernel_w = cnn_int(k, CNN_DW_KERNEL_W);
-    *row = (cnn_depthwise_row){.channels = g->channels,
-                               .taps_h = end - *first,
+/* An output row that reads `taps_h` rows of x, as the kernels want it. */
+static inline cnn_depthwise_row cnn_depthwise_row_of(const cnn_call *k, const cnn_depthwise *g, int64_t taps_h) {
+    const int64_t kernel_w = cnn_int(k, CNN_DW_KERNEL_W);
+    return (cnn_depthwise_row){.channels = g->channels,
+                               .taps_h = taps_h,
                                .taps_w = kernel_w,
                                .in_w = g->w,
                                .out_w = g->out_w,
                                .stride = cnn_int(k, CNN_DW_STRIDE_W),
                                .offset = -cnn_int(k, CNN_DW_LEFT),
                                .step = cnn_int(k, CNN_DW_DILATION_W),
-                               .x_row = dilation * g->w * g->c,
+                               .x_row = cnn_int(k, CNN_DW_DILATION_H) * g->w * g->c,
                                .x_pixel = g->channels,
                                .w_row = kernel_w * g->channels,
                                .w_tap = g->channels,
-                               .y_pixel = g->channels};
+                               .y_pixel = g->channels,
+                               .outputs = 1};
+}
+
+/* Makes `row`, output row p, also the next one where that comes before `end` and the kernels can do both at once. */
+static inline void cnn_depthwise_pair(const cnn_call *k, const cnn_depthwise *g, int64_t p, int64_t end,
+                                      cnn_depthwise_row *row) {
+    int64_t first, last, stride = cnn_int(k, CNN_DW_STRIDE_H);
+    if (!k->kernels->depthwise->two_rows || p + 1 >= end || g->m > 1 || row->taps_h != 3 || row->taps_w != 3
+        || row->step != 1 || cnn_int(k, CNN_DW_DILATION_H) != 1 || stride > 2 || row->stride != stride) return;
+    cnn_depthwise_rows(k, g, p + 1, &first, &last);
+    if (last - first != 3) return;
+    row->outputs = 2;
+    row->y_row = g->out_w * g->channels;
+}
+
+/* The input rows of output row p of an image as the kernels want them: returns the first tap row's memory and fills
+ * *row; *first: its tap. */
+static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t p, const float *image,
+                                              float *scratch, cnn_depthwise_row *row, int64_t *first) {
+    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end), dilation = cnn_int(k, CNN_DW_DILATION_H);
+    *row = cnn_depthwise_row_of(k, g, end - *first);
     if (row->taps_h == 0) return image;
     if (g->m == 1) return image + y * g->w * g->c;
     row->x_row = g->w * g->channels;

@@ -66,15 +66,16 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->out_h);
-        for (int64_t p = u.begin; p < u.end; p++) {
+        cnn_depthwise_row row;
+        for (int64_t p = u.begin; p < u.end; p += row.outputs) {
             int64_t first;
-            cnn_depthwise_row row;
             const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c, scratch, &row, &first);
             row.channels = u.channels;
+            cnn_depthwise_pair(c, g, p, mean || var ? cnn_depthwise_part_end(g, &u, p) : u.end, &row);
             c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,
                                        y + (u.image * g->out_h + p) * g->out_w * g->channels + u.at);
             cnn_depthwise_part part;
-            if ((mean || var) && cnn_depthwise_part_ends(g, &u, p, &part))
+            if ((mean || var) && cnn_depthwise_part_ends(g, &u, p + row.outputs - 1, &part))
                 cnn_moments_add(c, &slots, part.number, u.at == 0, part.rows * g->out_w, u.at, u.channels,
                                 y + (u.image * g->out_h + part.begin) * g->out_w * g->channels, at);
         }

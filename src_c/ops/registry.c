@@ -21,6 +21,7 @@
     X(batchnorm_moments) X(batchnorm) X(batchnorm_backward) X(batchnorm_fold) X(moving_average) \
     X(max_pool2d) X(max_pool2d_backward) X(avg_pool2d) X(avg_pool2d_backward) \
     X(depthwise_conv2d) X(depthwise_conv2d_backward_input) X(depthwise_conv2d_backward_weight) \
+    X(pointwise_depthwise_conv2d) \
     \
     X(reshape)
 

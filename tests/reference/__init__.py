@@ -16,6 +16,7 @@ from .conv import (
     depthwise_conv2d,
     depthwise_conv2d_backward_input,
     depthwise_conv2d_backward_weight,
+    pointwise_depthwise_conv2d,
 )
 from .dense import dense, dense_backward_input, dense_backward_weight
 from .elementwise import (
@@ -70,6 +71,7 @@ OPS = {
         depthwise_conv2d,
         depthwise_conv2d_backward_input,
         depthwise_conv2d_backward_weight,
+        pointwise_depthwise_conv2d,
         dense,
         dense_backward_input,
         dense_backward_weight,

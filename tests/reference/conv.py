@@ -109,6 +109,26 @@ def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.i
     return y, y.mean(axis=(0, 1, 2)), y.var(axis=(0, 1, 2))
 
 
+def pointwise_depthwise_conv2d(
+    x,
+    w_inner,
+    w,
+    bias_inner=None,
+    bias=None,
+    *,
+    inner_activation=0,
+    inner_alpha=0.0,
+    inner_max_value=np.inf,
+    **attributes,
+):
+    """y = depthwise conv(inner_act(x w_inner + bias_inner), w) + bias, and its activation."""
+    inner = f64(x) @ f64(w_inner)[0, 0]
+    if bias_inner is not None:
+        inner = inner + f64(bias_inner)
+    inner = activate(inner, activation=inner_activation, alpha=inner_alpha, max_value=inner_max_value)
+    return depthwise_conv2d(inner, w, bias, **attributes)[0]
+
+
 def depthwise_conv2d_backward_input(
     grad_y,
     w,

@@ -1,0 +1,188 @@
+/* pointwise_depthwise_conv2d: a 1x1 convolution and the depthwise convolution of its result in one pass,
+ *
+ *     t = inner_act(x w_inner + bias_inner),    y = act(depthwise conv(t, w) + bias)
+ *
+ * as in the inverted bottlenecks of MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), where t is several times as
+ * large as x. t is never whole: a thread keeps the rows that the kernel reaches in a buffer that fits the second cache,
+ * and makes the next ones when it needs them.
+ *
+ * Loop order: units of (image, band of output rows), the parallel axis; output rows; rows of t that are missing:
+ * panels of channels, tiles of pixels. */
+#include "depthwise.h"
+#include "indirect_gemm.h"
+#include "panels.h"
+
+enum { X, W_INNER, W, BIAS_INNER, BIAS };
+enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE, INNER_ACTIVATION, INNER_ALPHA, INNER_MAX_VALUE };
+static const cnn_attr_def attrs[] = {
+    CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_INT_ATTR("inner_activation", 0, 0, CNN_ACTIVATIONS - 1),
+    CNN_FLOAT_ATTR("inner_alpha", 0, -INFINITY, INFINITY),
+    CNN_FLOAT_ATTR("inner_max_value", INFINITY, -INFINITY, INFINITY),
+    CNN_END_OF_ATTRS
+};
+
+enum {
+    UNITS = 32,                       /* pieces of work wanted, for so many threads */
+    BUFFER_BYTES = 512 << 10,         /* of L2, for rows of t */
+    CHUNK_PIXELS = 96,                /* of x, that stay in L1 while the panels pass */
+};
+
+/* g is that of the depthwise convolution; its band is a unit's output rows. */
+typedef struct plan_memory { cnn_depthwise g; int64_t rows; } plan_memory;       /* rows: of t, in the buffer */
+_Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
+
+static const cnn_tensor *input(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
+
+static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
+    const cnn_tensor *x = c->in[X], *w = c->in[W];
+    return cnn_depthwise_geometry(c, x->dims[0], x->dims[1], x->dims[2], w->dims[2], 1, g, error);
+}
+
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    char shape[64], other[64];
+    const cnn_tensor *x = c->in[X], *inner = c->in[W_INNER], *w = c->in[W];
+    cnn_depthwise g;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_expect(inner, "w_inner", 4, CNN_F32, error)
+        || cnn_depthwise_expect_w(c, w, error)) return -1;
+    if (inner->dims[0] != 1 || inner->dims[1] != 1 || inner->dims[2] != x->dims[3])
+        return cnn_fail(error, "w_inner must have shape (1, 1, %lld, channels) for x of shape %s, got %s",
+                        (long long)x->dims[3], cnn_shape_text(x, shape), cnn_shape_text(inner, other));
+    if (w->dims[2] != inner->dims[3] || w->dims[3] != 1)
+        return cnn_fail(error, "w must have one filter per channel of w_inner, got w of shape %s for w_inner of %s",
+                        cnn_shape_text(w, shape), cnn_shape_text(inner, other));
+    if (geometry(c, &g, error) || cnn_expect_vector(input(c, BIAS_INNER), "bias_inner", g.c, error)
+        || cnn_expect_vector(input(c, BIAS), "bias", g.c, error)) return -1;
+    cnn_set_shape(out, 4, g.n, g.out_h, g.out_w, g.c);
+    return 0;
+}
+
+/* A row of t in the buffer, in floats. */
+static int64_t row_floats(const cnn_depthwise *g) { return g->w * g->c; }
+
+static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    plan_memory *p = (plan_memory *)c->plan;
+    cnn_depthwise *g = &p->g;
+    if (geometry(c, g, error)) return -1;
+    if (c->in[W_INNER]->storage == CNN_ARENA)
+        return cnn_fail(error, "w_inner must not be computed within the run, because it is packed before it; "
+                        "compute it in the prepare section or pass it from outside");
+    const cnn_panels panels = cnn_panels_of(c->kernels, g->c);
+    const int64_t reach = (cnn_int(c, CNN_DW_KERNEL_H) - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1    /* of two rows */
+                          + cnn_int(c, CNN_DW_STRIDE_H);
+    p->rows = cnn_min(g->h, cnn_max(reach, BUFFER_BYTES / (row_floats(g) * 4)));
+    g->bands = cnn_min(g->out_h, cnn_ceil_div(UNITS, g->n));
+    choice->kernel = "rows of the inner tensor in L2";
+    choice->thread_workspace_bytes = p->rows * row_floats(g) * 4;
+    choice->packed_bytes = c->in[X]->dims[3] * panels.vectors * panels.vl * 4;
+    return 0;
+}
+
+static double flops(const cnn_call *c) {
+    const cnn_tensor *x = c->in[X];
+    return 2 * (double)cnn_count(x) * (double)c->in[W]->dims[2]
+           + 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->out[0]);
+}
+
+/* [panel][channel][width]; parallel over panels. */
+static void pack(const cnn_call *c, const cnn_exec *e) {
+    const cnn_tensor *w = c->in[W_INNER];
+    const cnn_panels panels = cnn_panels_of(c->kernels, w->dims[3]);
+    int64_t begin, end;
+    cnn_share(e, panels.count, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const cnn_panel n = cnn_panel_at(&panels, i);
+        c->kernels->gemm->pack(w->dims[2], n.columns, n.width, (const float *)cnn_data(e, w) + n.begin, w->dims[3],
+                               (float *)e->packed + n.begin * w->dims[2]);
+    }
+}
+
+/* t = inner_act(x w_inner + bias) of adjacent pixels. */
+static void expand(const cnn_call *c, const cnn_exec *e, int64_t pixels, const float *x, float *t) {
+    static const int32_t no_tap = 0, one_tap = 1;
+    const int64_t in = c->in[X]->dims[3], out = c->in[W]->dims[2];
+    const cnn_act act = {.kind = (int)cnn_int(c, INNER_ACTIVATION), .alpha = cnn_float(c, INNER_ALPHA),
+                         .max_value = cnn_float(c, INNER_MAX_VALUE)};
+    const cnn_epilogue epilogue = cnn_epilogue_of(act);
+    const cnn_panels panels = cnn_panels_of(c->kernels, out);
+    const float *bias = cnn_data(e, input(c, BIAS_INNER)), *rows[CNN_GEMM_ROWS];
+    ptrdiff_t at[CNN_GEMM_ROWS];
+    for (int64_t r = 0; r < CNN_GEMM_ROWS; r++) at[r] = r * out;
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        const int64_t tiles = cnn_ceil_div(pixels, c->kernels->gemm->rows[n.vectors]);
+        for (int64_t i = 0; i < tiles; i++) {
+            const int64_t begin = pixels * i / tiles, count = pixels * (i + 1) / tiles - begin;
+            for (int64_t r = 0; r < count; r++) rows[r] = x + (begin + r) * in;
+            const cnn_gemm_tile tile = {.runs = 1, .channels = in, .x = rows, .tap = &no_tap, .length = &one_tap,
+                                        .w = (const float *)e->packed + n.begin * in,
+                                        .bias = bias ? bias + n.begin : NULL, .y = t + begin * out + n.begin, .at = at,
+                                        .last = n.last, .low = epilogue.low, .high = epilogue.high};
+            c->kernels->gemm->tile[n.vectors][count](&tile);
+        }
+    }
+    if (!epilogue.in_tile) c->kernels->elementwise->activate(act, pixels * out, t, t);
+}
+
+/* The rows of t that are in the buffer. */
+typedef struct window { int64_t image, begin, end; } window;
+
+/* Makes rows begin..end of the image's t present, in the order of memory. */
+static void provide(const cnn_call *c, const cnn_exec *e, window *have, int64_t image, int64_t begin, int64_t end,
+                    const float *x, float *buffer) {
+    const plan_memory *p = (const plan_memory *)c->plan;
+    const cnn_depthwise *g = &p->g;
+    const int64_t row = row_floats(g), in = c->in[X]->dims[3];
+    if (have->image != image || begin < have->begin || begin > have->end)
+        *have = (window){.image = image, .begin = begin, .end = begin};
+    if (end > have->begin + p->rows) {                               /* what is still needed moves to the front */
+        memmove(buffer, buffer + (begin - have->begin) * row, (size_t)((have->end - begin) * row) * sizeof *buffer);
+        have->begin = begin;
+    }
+    const int64_t wanted = (end - have->end) * g->w;
+    for (int64_t pixel = 0; pixel < wanted; pixel += CHUNK_PIXELS)
+        expand(c, e, cnn_min(CHUNK_PIXELS, wanted - pixel), x + ((image * g->h + have->end) * g->w + pixel) * in,
+               buffer + (have->end - have->begin) * row + pixel * g->c);
+    have->end = cnn_max(have->end, end);
+}
+
+static void run(const cnn_call *c, const cnn_exec *e) {
+    const cnn_depthwise *g = &((const plan_memory *)c->plan)->g;
+    const cnn_act act = {
+        .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, input(c, BIAS));
+    float *y = cnn_data(e, c->out[0]), *buffer = (float *)e->thread_workspace;
+    window have = {.image = -1};
+    int64_t begin, end;
+    cnn_share(e, g->n * g->bands, &begin, &end);
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t image = unit / g->bands, band = unit % g->bands;
+        const int64_t end_row = g->out_h * (band + 1) / g->bands;
+        cnn_depthwise_row row;
+        for (int64_t p = g->out_h * band / g->bands; p < end_row; p += row.outputs) {
+            int64_t first, last, top = cnn_depthwise_rows(c, g, p, &first, &last);
+            const float *t = buffer;
+            row = cnn_depthwise_row_of(c, g, last - first);
+            cnn_depthwise_pair(c, g, p, end_row, &row);
+            if (row.taps_h > 0) {
+                const int64_t lines = (row.taps_h - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1;
+                provide(c, e, &have, image, top, top + lines + (row.outputs - 1) * row.stride, x, buffer);
+                t += (top - have.begin) * row_floats(g);
+            }
+            c->kernels->depthwise->row(&row, t, w + first * row.w_row, bias, act,
+                                       y + (image * g->out_h + p) * g->out_w * g->c);
+        }
+    }
+}
+
+const cnn_op cnn_op_pointwise_depthwise_conv2d = {
+    .name = "pointwise_depthwise_conv2d",
+    .summary = "y = act(depthwise conv(inner_act(x w_inner + bias_inner), w) + bias), without the inner tensor",
+    .inputs = "x w_inner w [bias_inner] [bias]",
+    .outputs = "y",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .pack = pack,
+    .flops = flops,
+    .run = run,
+};
