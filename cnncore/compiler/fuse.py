@@ -95,7 +95,7 @@ class _Fuser:
 
 
 def fuse_forward(graph, differentiated):
-    """Fuse what the layers emitted. `differentiated`: gradients will be asked for, so values that they need must stay."""
+    """Fuse what the layers emitted. `differentiated`: gradients will be asked for, so values they need must stay."""
     fuser = _Fuser(graph)
     for operation in list(graph.operations):
         if operation in fuser.gone:

@@ -93,9 +93,9 @@ def conv2d_transpose(x, w, bias=None, *, out_h, out_w, activation=0, alpha=0.0, 
 
 
 def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """y[n,p,q, c M + m] = act(sum_{i,j} x[n, p s - pad + i d, ..., c] w[i,j,c,m] + bias[c M + m]), and its biased moments.
+    """y[n,p,q, c M + m] = act(sum_{i,j} x[n, p s - pad + i d, ..., c] w[i,j,c,m] + bias[c M + m]).
 
-    Returns (y, mean, var).
+    Returns (y, mean, var), the biased moments of y.
     """
     x, w, window = f64(x), f64(w), Window(**geometry)
     out_h, out_w = window.out_size(*x.shape[1:3])
