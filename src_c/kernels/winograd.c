@@ -167,6 +167,7 @@ static void input(const cnn_winograd_source *s) {
             for (int i = 0; i < IN; i++) row[i] = s->row[i] + c + first * s->step;
             if (n == VL && first >= 0 && left >= IN) input_tile(row, s->step, 0, IN, v, s->element);
             else if (n == VL && first == -1 && left >= IN) input_tile(row, s->step, 1, IN, v, s->element);
+            else if (n == VL && first == -1 && left == IN - 1) input_tile(row, s->step, 1, IN - 1, v, s->element);
             else if (n == VL && first >= 0 && left == IN - 1) input_tile(row, s->step, 0, IN - 1, v, s->element);
             else {
                 padded_copy(s, IN, first, c, n, copy);

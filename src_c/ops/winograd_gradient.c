@@ -8,7 +8,8 @@
 enum {
     ELEMENTS = CNN_WINOGRAD_ELEMENTS,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
-    BLOCK_TILES = 24, /* tiles that are transformed at once */
+    BLOCK_TILES = 24, /* tiles that are transformed at once, so that their transforms stay in L2 beside the sums ... */
+    WHOLE_TILES = 64, /* ... or all, if there are no more than these and but one group: many channels, few pixels */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
 };
@@ -64,12 +65,14 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     if (cnn_conv2d_check_size(g, error)) return -1;
     *p = (winograd_gradient){.algorithm = CNN_WINOGRAD,
                              .g = *g,
-                             .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS),
-                             .block = BLOCK_TILES};
+                             .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS)};
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
     p->groups = (int32_t)cnn_max(
         1, cnn_min(cnn_winograd_tiles(&tiling) / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
+    const int64_t group = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
+    const int whole = p->groups == 1 && group <= WHOLE_TILES;
+    p->block = (int32_t)(whole ? group : cnn_ceil_div(group, cnn_ceil_div(group, BLOCK_TILES)));
     scratch s;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = (p->groups - 1) * cnn_round_up(weights_of(p) * 4, CNN_ALIGNMENT) +
