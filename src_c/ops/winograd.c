@@ -11,6 +11,7 @@ enum {
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads */
     SMALLEST_TILES = 16,
+    LARGE_U_BYTES = 1 << 20, /* of a panel */
     CHANNELS_PER_TILE = 12, /* fewer tiles do not pay for reading U, four times as large as the weights */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
@@ -177,20 +178,24 @@ static void gather(const cnn_call *c, const cnn_winograd_tiling *tiling, const s
     }
 }
 
-/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next, from
- * from[i] to to[i], one of `arrays` after the other. */
+/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e + 1]
+ * where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
                      const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
                   higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
+    const int64_t element = u_element(planes * vl, n->width);
+    const int large = ELEMENTS * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     cnn_winograd_ahead ahead = {0};
     for (int64_t e = 0; e < ELEMENTS; e++) {
         const int64_t share = ELEMENTS / arrays, i = e / share;
-        if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
+        if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
+                                                 (const char *)(u + (e + 2) * element), parts * planes);
+        else if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
         product.v = s->v + e * s->v_block.element;
         product.m = s->m + e * s->m_block.element;
-        product.u = u + e * u_element(planes * vl, n->width);
+        product.u = u + e * element;
         if (higher) {
             product.groups = higher;
             product.ahead = cnn_winograd_advance(&ahead, higher * planes, &product.lines);
