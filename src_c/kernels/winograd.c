@@ -145,8 +145,8 @@ VINLINE void input_tile(const float *const row[IN], ptrdiff_t step, int from, in
 }
 
 /* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
-VINLINE void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c, ptrdiff_t n,
-                         float *copy) {
+static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c,
+                                                  ptrdiff_t n, float *copy) {
     for (int i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < rows; j++) {
             const ptrdiff_t column = first + j;
