@@ -179,9 +179,8 @@ static void input(const cnn_winograd_source *s) {
     }
 }
 
-/* The 4x4 results of one tile. */
-VINLINE void output_tile(const float *m, ptrdiff_t element, vf start, vf y[OUT][OUT]) {
-    vf half[OUT][IN];
+/* A' m of one tile. */
+VINLINE void output_columns(const float *m, ptrdiff_t element, vf half[OUT][IN]) {
 #pragma GCC unroll 6
     for (int j = 0; j < IN; j++) {
         vf column[IN], out[OUT];
@@ -190,12 +189,6 @@ VINLINE void output_tile(const float *m, ptrdiff_t element, vf start, vf y[OUT][
         transform_output(column, out);
 #pragma GCC unroll 4
         for (int i = 0; i < OUT; i++) half[i][j] = out[i];
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < OUT; i++) {
-        transform_output(half[i], y[i]);
-#pragma GCC unroll 4
-        for (int j = 0; j < OUT; j++) y[i][j] += start;
     }
 }
 
@@ -213,30 +206,32 @@ VINLINE void output_plane(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n
     for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
         const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
                         columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c;
-        vf y[OUT][OUT], row_sum[OUT], row_square[OUT];
-        output_tile(m, r->element, start, y);
-        if (moments && r->start && t == 0) shift = y[0][0];
+        vf half[OUT][IN];
+        output_columns(m, r->element, half);
 #pragma GCC unroll 4
         for (int i = 0; i < OUT; i++) {
-            row_sum[i] = row_square[i] = vzero();
-            if (!whole && i >= rows) continue;
+            if (!whole && i >= rows) break;
+            vf y[OUT], row_sum = vzero(), row_square = vzero();
+            transform_output(half[i], y);
+            if (moments && r->start && t == 0 && i == 0) shift = y[0] + start;
 #pragma GCC unroll 4
             for (int j = 0; j < OUT; j++) {
                 if (!whole && j >= columns) break;
                 const ptrdiff_t to = at + i * r->row + j * r->step;
-                if (r->added) y[i][j] += vload_upto(r->added + to, n);
-                if (clamp) y[i][j] = vmin(high, vmax(low, y[i][j]));
-                vstore_upto(r->y + to, y[i][j], n);
+                y[j] += start;
+                if (r->added) y[j] += vload_upto(r->added + to, n);
+                if (clamp) y[j] = vmin(high, vmax(low, y[j]));
+                vstore_upto(r->y + to, y[j], n);
                 if (moments) {
-                    const vf deviation = y[i][j] - shift;
-                    row_sum[i] += deviation;
-                    row_square[i] = vfma(deviation, deviation, row_square[i]);
+                    const vf deviation = y[j] - shift;
+                    row_sum += deviation;
+                    row_square = vfma(deviation, deviation, row_square);
                 }
             }
-        }
-        if (moments) {
-            sum += (row_sum[0] + row_sum[1]) + (row_sum[2] + row_sum[3]);
-            square += (row_square[0] + row_square[1]) + (row_square[2] + row_square[3]);
+            if (moments) {
+                sum += row_sum;
+                square += row_square;
+            }
         }
     }
     if (!moments) return;
