@@ -4,6 +4,7 @@ A name that is not in its table is an error. Nothing is ever imported by name, s
 configuration from a file cannot run code that the reader did not already hold.
 """
 
+import functools
 import inspect
 import re
 
@@ -14,6 +15,12 @@ def to_snake_case(name):
     """Return Keras' snake_case form of a class name: ``"HeNormal"`` gives ``"he_normal"``."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+@functools.cache
+def _signature(cls):
+    """inspect.signature(cls), which takes longer than making most objects: files hold hundreds of them."""
+    return inspect.signature(cls)
 
 
 class Configurable:
@@ -27,10 +34,10 @@ class Configurable:
     def from_config(cls, config):
         """Return a new object made from what `get_config` returned."""
         try:
-            inspect.signature(cls).bind(**config)
+            _signature(cls).bind(**config)
         except TypeError as error:
             raise ValueError(
-                f"{cls.__name__}: config must match the arguments {inspect.signature(cls)}, got {config!r} ({error})"
+                f"{cls.__name__}: config must match the arguments {_signature(cls)}, got {config!r} ({error})"
             ) from None
         return cls(**config)
 
