@@ -9,7 +9,8 @@ addend and the store.
 with its range reduction; where the definition itself subtracts, relative to the larger term.
 - Chains. Errors are carried through the formula to first order, every term by its absolute value.
 
-Results below 2^-126 may be flushed to zero.
+Numbers below 2^-126 are flushed to zero, results and what they are made of: FLUSHED bounds a result made of such a
+number times one of at most 128, such as x in x sigmoid(x) where sigmoid(x) is that small.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ import reference as ref
 from reference import activations as act
 
 U = 2.0**-24
-TINY = 2.0**-126
+FLUSHED = 128 * 2.0**-126
 REDUCTION = 1.0
 ULPS = 4
 
@@ -37,7 +38,7 @@ def bound(*ops):
 
 def bounds(case, outputs):
     """The absolute bounds of all outputs of the case."""
-    return [b + TINY for b in BOUNDS[case.op](case.inputs, case.attributes, outputs)]
+    return [b + FLUSHED for b in BOUNDS[case.op](case.inputs, case.attributes, outputs)]
 
 
 def reduction(n, magnitude):
@@ -250,7 +251,7 @@ def _function_backward(inputs, attributes, outputs):
 
     Where 1 / (1 + x^2) is below 2^-126 it may be flushed.
     """
-    return [8 * U * np.abs(np.where(np.isfinite(outputs[0]), outputs[0], 0.0)) + TINY * np.abs(inputs[0])]
+    return [8 * U * np.abs(np.where(np.isfinite(outputs[0]), outputs[0], 0.0)) + FLUSHED * np.abs(inputs[0])]
 
 
 BOUNDS["replace_nan"] = _exact

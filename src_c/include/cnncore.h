@@ -4,9 +4,10 @@
  * one:
  *
  *     cnn_program *p = cnn_program_new();
- *     int x = cnn_program_tensor(p, storage, CNN_F32, 4, dims, offset_bytes, &error);   what comes from outside
- *     cnn_program_op(p, "conv2d", CNN_COMPUTE, inputs, 2, attributes, outputs, 1, &error);  shapes follow from the
- * rules cnn_program_plan(p, isa, CNN_REUSE_MEMORY, &error);     kernels are chosen and memory is laid out
+ *     int x = cnn_program_tensor(p, storage, CNN_F32, 4, dims, offset_bytes, &error);    what comes from outside
+ *     cnn_program_op(p, "conv2d", CNN_COMPUTE, inputs, 2, attributes, outputs, 1, &error);
+ *                                                             the outputs' shapes follow from the operation's rules
+ *     cnn_program_plan(p, isa, CNN_REUSE_MEMORY, &error);     kernels are chosen and memory is laid out
  *     cnn_program_run(p, &run, &error);                       as often as wanted; allocates nothing
  *     cnn_program_free(p);
  *
@@ -24,8 +25,14 @@
  * weights are HWIO. Counts are elements; names of byte counts end in _bytes, of seconds in _s.
  *
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
- * results do not depend on the number of threads, bit for bit. ERRORS. Functions that can fail take a cnn_error and
- * return 0, or -1 and a sentence in it; nothing here prints, exits or aborts. */
+ * results do not depend on the number of threads, bit for bit.
+ *
+ * NUMBERS. float32; within a run numbers below 2^-126 (1.2e-38) count as zero, as operands and as results, because they
+ * cost a processor a hundred cycles each and a network that has converged is full of them. The caller's floating-point
+ * mode is as before when a run returns. NaN and infinities pass through every operation.
+ *
+ * ERRORS. Functions that can fail take a cnn_error and return 0, or -1 and a sentence in it; nothing here prints, exits
+ * or aborts. */
 #ifndef CNNCORE_H
 #define CNNCORE_H
 
