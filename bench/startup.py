@@ -82,6 +82,8 @@ def write_files(folder, packages):
 def process(code, *arguments):
     """A function that runs code in a new interpreter, and returns what it printed."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # Compiled modules are kept, as those of installed packages are.
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
 
     def call():
         return subprocess.run(
@@ -89,7 +91,7 @@ def process(code, *arguments):
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment,
         ).stdout
 
     return call

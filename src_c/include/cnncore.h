@@ -5,7 +5,7 @@
  *
  *     cnn_program *p = cnn_program_new();
  *     int x = cnn_program_tensor(p, storage, CNN_F32, 4, dims, offset_bytes, &error);    what comes from outside
- *     cnn_program_op(p, "conv2d", CNN_COMPUTE, inputs, 2, attributes, outputs, 1, &error);
+ *     cnn_program_op(p, cnn_op_find("conv2d"), CNN_COMPUTE, inputs, 2, attributes, outputs, 1, &error);
  *                                                             the outputs' shapes follow from the operation's rules
  *     cnn_program_plan(p, isa, CNN_REUSE_MEMORY, &error);     kernels are chosen and memory is laid out
  *     cnn_program_run(p, &run, &error);                       as often as wanted; allocates nothing
