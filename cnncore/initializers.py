@@ -10,8 +10,8 @@ variance for ``Var(w) = 1 / fan_in`` (LeCun), its gradient for ``1 / fan_out``, 
 a standard deviation of ``sqrt(2 / fan_in)``.
 """
 
-import inspect
 import math
+import types
 
 import numpy as np
 
@@ -453,12 +453,14 @@ def get(identifier):
     if isinstance(identifier, (np.ndarray, np.generic)):
         return Constant(identifier)
     initializer = _registry.get(identifier)
-    if inspect.isroutine(initializer):
+    if isinstance(initializer, (types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
         _require_shape_argument(initializer)
     return initializer
 
 
 def _require_shape_argument(function):
+    import inspect
+
     try:
         inspect.signature(function).bind((), dtype=None)
     except TypeError:

@@ -4,8 +4,6 @@ A name that is not in its table is an error. Nothing is ever imported by name, s
 configuration from a file cannot run code that the reader did not already hold.
 """
 
-import functools
-import inspect
 import re
 
 from . import checks
@@ -15,12 +13,6 @@ def to_snake_case(name):
     """Return Keras' snake_case form of a class name: ``"HeNormal"`` gives ``"he_normal"``."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-@functools.cache
-def _signature(cls):
-    """inspect.signature(cls), which takes longer than making most objects: files hold hundreds of them."""
-    return inspect.signature(cls)
 
 
 class Configurable:
@@ -34,12 +26,13 @@ class Configurable:
     def from_config(cls, config):
         """Return a new object made from what `get_config` returned."""
         try:
-            _signature(cls).bind(**config)
-        except TypeError as error:
+            return cls(**config)
+        except TypeError as error:  # a wrong argument, or a value of a type that the constructor cannot take
+            import inspect  # here, because it takes longer to import than a model to load
+
             raise ValueError(
-                f"{cls.__name__}: config must match the arguments {_signature(cls)}, got {config!r} ({error})"
-            ) from None
-        return cls(**config)
+                f"{cls.__name__}: config must match the arguments {inspect.signature(cls)}, got {config!r} ({error})"
+            ) from error
 
     def __repr__(self):
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
@@ -83,7 +76,7 @@ class Registry:
 
     def serialize(self, obj):
         """Return ``{"class_name": ..., "config": ...}`` for `obj`, which has `get_config`."""
-        if inspect.isclass(obj) or not hasattr(obj, "get_config"):
+        if isinstance(obj, type) or not hasattr(obj, "get_config"):
             raise ValueError(
                 f"{self.kind}: only an object with get_config() can be serialized, got {obj!r}; "
                 f"write it as a class with get_config() and pass it again in custom_objects"
@@ -131,7 +124,7 @@ class Registry:
             return self.deserialize({"class_name": identifier, "config": {}}, custom_objects)
         if isinstance(identifier, dict):
             return self.deserialize(identifier, custom_objects)
-        if inspect.isclass(identifier):
+        if isinstance(identifier, type):
             identifier = identifier.from_config({}) if hasattr(identifier, "from_config") else identifier()
         if isinstance(identifier, Configurable) or callable(identifier):
             return identifier

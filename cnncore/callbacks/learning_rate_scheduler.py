@@ -1,6 +1,5 @@
 """Setting the learning rate at the beginning of each epoch."""
 
-import inspect
 import math
 
 from .. import checks
@@ -52,6 +51,8 @@ class LearningRateScheduler(Callback):
 
 
 def _accepts_two(function):
+    import inspect
+
     try:
         inspect.signature(function).bind(0, 0.0)
     except TypeError:

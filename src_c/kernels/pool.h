@@ -13,12 +13,13 @@ typedef struct cnn_pool {
     ptrdiff_t count_include_pad;      /* averages: divide by the window's size, not by its pixels inside the image */
 } cnn_pool;
 
-typedef struct cnn_pool_kernels {
-    /* Row p of y: the maximum of each window, NaN where it holds a NaN. */
-    void (*max_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
+/* Writes row p of y. */
+typedef void (*cnn_pool_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x,
+                             float *y);
 
-    /* Row p of y: the mean of each window. */
-    void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
+typedef struct cnn_pool_kernels {
+    cnn_pool_row max_row;             /* the maximum of each window, NaN where it holds a NaN */
+    cnn_pool_row average_row;         /* the mean of each window */
 
     /* Rows h_begin..h_end of grad_x: each grad_y goes to the first pixel in row-major order that equals y (that is NaN,
      * where y is), masked by y. */

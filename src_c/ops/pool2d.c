@@ -1,8 +1,13 @@
 /* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates.
+ * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
  * Parallel over images, rows of the output and, where these are few, blocks of channels. */
 #include "pool.h"
 
-static const cnn_attr_def attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
+enum { COUNT_INCLUDE_PAD = CNN_POOL_ATTR_COUNT };
+static const cnn_attr_def max_attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
+static const cnn_attr_def avg_attrs[] = {
+    CNN_POOL_ATTRS, CNN_INT_ATTR("count_include_pad", 0, 0, 1), CNN_END_OF_ATTRS
+};
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[0];
@@ -23,11 +28,17 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
+static int plan_avg(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    if (plan(c, choice, error)) return -1;
+    ((cnn_pool_cut *)c->plan)->g.count_include_pad = cnn_int(c, COUNT_INCLUDE_PAD);
+    return 0;
+}
+
 static double flops(const cnn_call *c) {
     return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]);
 }
 
-static void run(const cnn_call *c, const cnn_exec *e) {
+static void run(const cnn_call *c, const cnn_exec *e, cnn_pool_row pool_row) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
     const cnn_pool *g = &cut->g;
     const float *x = cnn_data(e, c->in[0]);
@@ -36,19 +47,33 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_share(e, cnn_pool_units(cut), &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
-        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
-                                  y + u.image * g->out_h * g->out_w * g->c);
+        pool_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
+                 y + u.image * g->out_h * g->out_w * g->c);
     }
 }
+static void run_max(const cnn_call *c, const cnn_exec *e) { run(c, e, c->kernels->pool->max_row); }
+static void run_avg(const cnn_call *c, const cnn_exec *e) { run(c, e, c->kernels->pool->average_row); }
 
 const cnn_op cnn_op_max_pool2d = {
     .name = "max_pool2d",
     .summary = "y = max of each window",
     .inputs = "x",
     .outputs = "y",
-    .attrs = attrs,
+    .attrs = max_attrs,
     .infer = infer,
     .plan = plan,
     .flops = flops,
-    .run = run,
+    .run = run_max,
+};
+
+const cnn_op cnn_op_avg_pool2d = {
+    .name = "avg_pool2d",
+    .summary = "y = mean of each window",
+    .inputs = "x",
+    .outputs = "y",
+    .attrs = avg_attrs,
+    .infer = infer,
+    .plan = plan_avg,
+    .flops = flops,
+    .run = run_avg,
 };
