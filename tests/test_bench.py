@@ -23,10 +23,12 @@ def test_candidates_take_turns():
         def call():
             calls.append(name)
             now[0] += seconds.pop(0)
+
         return call
 
-    found = timing.alternate({"a": candidate("a", [9, 1, 2, 6]), "b": candidate("b", [9, 4, 4, 4])}, rounds=3, warmup=1,
-                             clock=lambda: now[0])
+    found = timing.alternate(
+        {"a": candidate("a", [9, 1, 2, 6]), "b": candidate("b", [9, 4, 4, 4])}, rounds=3, warmup=1, clock=lambda: now[0]
+    )
     assert calls == ["a", "b"] * 4
     assert found["a"].seconds == [1, 2, 6] and (found["a"].median_s, found["a"].min_s) == (2, 1)
     assert "images/s" in timing.report(found, images=10)
@@ -54,7 +56,7 @@ def test_schedules_of_both_sides_are_the_same():
     # float32 rounds the step's share of the run and the cosine: a few units in the last place of the peak.
     for step in range(51):
         expected = schedule.warmup_cosine(step, **arguments)
-        assert math.isclose(float(ours(step)), expected, rel_tol=1e-6, abs_tol=4 * 0.2 * 2 ** -23)
+        assert math.isclose(float(ours(step)), expected, rel_tol=1e-6, abs_tol=4 * 0.2 * 2**-23)
     assert schedule.warmup_cosine(10, **arguments) == 0.2
     assert schedule.warmup_cosine(30, **arguments) == pytest.approx(0.1)
 
@@ -75,8 +77,13 @@ def test_batches_are_shifted_and_flipped_images():
                 seen.append(int(label))
                 padded = np.zeros((18, 20, 3), np.uint8)
                 padded[4:14, 4:16] = images[label]
-                matches = [(dy, dx, flip) for dy in range(9) for dx in range(9) for flip in (1, -1)
-                           if np.array_equal(image, cifar10.normalised(padded[dy:dy + 10, dx:dx + 12][:, ::flip]))]
+                matches = [
+                    (dy, dx, flip)
+                    for dy in range(9)
+                    for dx in range(9)
+                    for flip in (1, -1)
+                    if np.array_equal(image, cifar10.normalised(padded[dy : dy + 10, dx : dx + 12][:, ::flip]))
+                ]
                 assert len(matches) == 1
                 shifts.add(matches[0][:2])
                 flips.add(matches[0][2])
@@ -90,7 +97,8 @@ def test_only_import_lines_are_replaced():
     rest = "x = keras.Input(...)  # keras\n"
     script = f"import keras\nfrom keras import layers\nfrom keras.callbacks import CSVLogger\n{rest}"
     assert keras_scripts.for_cnncore(script) == (
-        f"import cnncore as keras\nfrom cnncore import layers\nfrom cnncore.callbacks import CSVLogger\n{rest}")
+        f"import cnncore as keras\nfrom cnncore import layers\nfrom cnncore.callbacks import CSVLogger\n{rest}"
+    )
     with pytest.raises(ValueError, match="must have a line"):
         keras_scripts.for_cnncore("import kerastuner\n")
 
@@ -125,7 +133,7 @@ def test_peer_steps_by_the_equations_of_keras():
         flat = x.transpose(0, 3, 1, 2).reshape(5, 6)
         logits = flat @ w.T + b
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        penalty = 0.005 * (w ** 2).sum()
+        penalty = 0.005 * (w**2).sum()
         expected = -np.log(p[np.arange(5), y]).mean()
         assert trainer.penalty() == pytest.approx(penalty, rel=1e-12)
         found = float(trainer.step(trainer.images(x), trainer.labels(y), rate))
@@ -168,21 +176,35 @@ def test_blocks_take_turns_and_give_their_medians():
         def call():
             calls.append(name)
             now[0] += next(seconds)
+
         return call
 
     # The short one: a call before each block, then calls until a block of 4 is full.
     short = iter([9, 1, 1, 1, 1, 9, 1, 2, 3])
-    found = timing.race({"short": candidate("short", short), "long": candidate("long", iter([5, 5, 7]))}, rounds=1,
-                        block_s=4, settle_s=0, clock=lambda: now[0])
+    found = timing.race(
+        {"short": candidate("short", short), "long": candidate("long", iter([5, 5, 7]))},
+        rounds=1,
+        block_s=4,
+        settle_s=0,
+        clock=lambda: now[0],
+    )
     assert found["short"].seconds == [2] and found["long"].seconds == [7]
     assert calls == ["short"] * 5 + ["long"] * 2 + ["short"] * 4 + ["long"]
     with pytest.raises(ValueError, match="rounds must be at least 1"):
         timing.race({}, rounds=0)
 
 
-ROW = {"network": "lenet", "what": "training", "batch": 64, "threads": 2, "flops": 1e9, "peak_flops_per_second": 4e11,
-       "seconds": {"cnncore": [0.004, 0.005, 0.009], "A": [0.02], "B": [0.01, 0.011, 0.009]}, "differences": {},
-       "memory_bytes": {"cnncore": 30 << 20, "A": 60 << 20, "B": 40 << 20}}
+ROW = {
+    "network": "lenet",
+    "what": "training",
+    "batch": 64,
+    "threads": 2,
+    "flops": 1e9,
+    "peak_flops_per_second": 4e11,
+    "seconds": {"cnncore": [0.004, 0.005, 0.009], "A": [0.02], "B": [0.01, 0.011, 0.009]},
+    "differences": {},
+    "memory_bytes": {"cnncore": 30 << 20, "A": 60 << 20, "B": 40 << 20},
+}
 
 
 def test_ratio_is_to_the_best_peer_of_the_row():
@@ -193,7 +215,8 @@ def test_ratio_is_to_the_best_peer_of_the_row():
     assert table.best_peer(alone) is None and table.ratio(alone) is None and table.memory_ratio(alone) is None
     training, inference = table.markdown([ROW, alone]).split("\n\n")
     assert training.splitlines()[-1] == (
-        "| lenet, 64 | 5.00 | 12,800 | 200 | 50% | 20.0 | **10.0** | 2.00 | 30 | 0.75 |")
+        "| lenet, 64 | 5.00 | 12,800 | 200 | 50% | 20.0 | **10.0** | 2.00 | 30 | 0.75 |"
+    )
     assert inference.splitlines()[-1] == "| lenet, 64 | 12.3 | 5,203 | 81 | 20% |  |"
 
 
@@ -267,16 +290,23 @@ def test_layers_of_a_network_are_its_convolutions_each_once():
 
     found = layers.of_network(networks.NETWORKS["resnet20"], 128)
     assert [layer.name for layer in found] == [
-        "32x32, 3 to 16, 3x3, batch 128", "32x32, 16 to 16, 3x3, batch 128", "32x32, 16 to 32, 3x3 stride 2, batch 128",
-        "16x16, 32 to 32, 3x3, batch 128", "32x32, 16 to 32, 1x1 stride 2, batch 128",
-        "16x16, 32 to 64, 3x3 stride 2, batch 128", "8x8, 64 to 64, 3x3, batch 128",
-        "16x16, 32 to 64, 1x1 stride 2, batch 128"]
+        "32x32, 3 to 16, 3x3, batch 128",
+        "32x32, 16 to 16, 3x3, batch 128",
+        "32x32, 16 to 32, 3x3 stride 2, batch 128",
+        "16x16, 32 to 32, 3x3, batch 128",
+        "32x32, 16 to 32, 1x1 stride 2, batch 128",
+        "16x16, 32 to 64, 3x3 stride 2, batch 128",
+        "8x8, 64 to 64, 3x3, batch 128",
+        "16x16, 32 to 64, 1x1 stride 2, batch 128",
+    ]
     assert found[0].passes == ("forward", "backward_weight") and found[1].passes == layers.PASSES
     assert found[2].y == (128, 16, 16, 32) and found[2].flops == 2 * 128 * 16 * 16 * 32 * 9 * 16
 
 
-@pytest.mark.parametrize("kind, kernel, groups", [("conv2d", (3, 3, 4, 6), 1), ("conv2d", (3, 3, 2, 6), 2),
-                                                  ("depthwise_conv2d", (3, 3, 4, 2), 1)])
+@pytest.mark.parametrize(
+    "kind, kernel, groups",
+    [("conv2d", (3, 3, 4, 6), 1), ("conv2d", (3, 3, 2, 6), 2), ("depthwise_conv2d", (3, 3, 4, 2), 1)],
+)
 def test_the_check_of_a_layer_finds_wrong_results(kind, kernel, groups):
     from bench import layers
     from cnncore import _core

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+
 from data_files import encoded, pattern, write
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -62,8 +63,18 @@ def test_scan_counts_what_was_generated(tmp_path):
     assert (found["files"], found["unreadable"]) == (2000, damaged) == (2000, 2)
 
 
-RUN = {"variant": "none", "seed": 0, "images": 10, "epochs": 1, "batch": 2, "learning_rate": 0.1, "weight_decay": 0.0,
-       "accuracy": 0.5, "loss": 1.0, "seconds": 1.0}
+RUN = {
+    "variant": "none",
+    "seed": 0,
+    "images": 10,
+    "epochs": 1,
+    "batch": 2,
+    "learning_rate": 0.1,
+    "weight_decay": 0.0,
+    "accuracy": 0.5,
+    "loss": 1.0,
+    "seconds": 1.0,
+}
 
 
 def test_table_of_an_augmentation_study():
@@ -78,8 +89,9 @@ def test_table_of_an_augmentation_study():
 def test_an_augmentation_study_goes_on_with_runs_of_the_same_budget(tmp_path):
     from bench import augmentation
 
-    args = argparse.Namespace(results=str(tmp_path / "runs.jsonl"), images=10, epochs=1, batch=2, learning_rate=0.1,
-                              weight_decay=0.0)
+    args = argparse.Namespace(
+        results=str(tmp_path / "runs.jsonl"), images=10, epochs=1, batch=2, learning_rate=0.1, weight_decay=0.0
+    )
     assert augmentation.earlier(args) == []
     (tmp_path / "runs.jsonl").write_text(json.dumps(RUN) + "\n" + json.dumps({**RUN, "epochs": 9}) + "\n")
     assert augmentation.earlier(args) == [RUN]
@@ -90,7 +102,6 @@ def test_variants_of_a_study_differ_in_their_batches():
     from cnncore import augment
 
     x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    made = {name: augment.BatchAugment(**recipe)(x, seed=1).tobytes() for name, recipe in
-            augmentation.VARIANTS.items()}
+    made = {name: augment.BatchAugment(**recipe)(x, seed=1).tobytes() for name, recipe in augmentation.VARIANTS.items()}
     assert len(set(made.values())) == len(made)
     assert made["none"] == x.astype(np.float32).tobytes()

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 import cnncore as cc
-from cnncore import cli
-from cnncore import data as cc_data
+from cnncore import cli, data as cc_data
 from cnncore.cli import arguments, data, networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -270,8 +269,21 @@ def test_a_file_that_goes_away_during_the_training_is_named(command, tmp_path, m
 @pytest.mark.parametrize("extra", [(), ("--cache", "0"), ("--cache", "disk:1M"), ("--cache", "2k")])
 def test_workers_and_caches_change_no_byte(command, tmp_path, extra):
     photos(tmp_path / "photos", ("dark", "bright"), 20, size=(20, 14))
-    common = ("train", "photos", "--image-size", "8x10", "--epochs", 2, "--quiet", "--seed", 3, "--load-size", "10x12",
-              "--augment", "RandomCrop(8), HorizontalFlip, GaussianNoise(0.1)")
+    common = (
+        "train",
+        "photos",
+        "--image-size",
+        "8x10",
+        "--epochs",
+        2,
+        "--quiet",
+        "--seed",
+        3,
+        "--load-size",
+        "10x12",
+        "--augment",
+        "RandomCrop(8), HorizontalFlip, GaussianNoise(0.1)",
+    )
     assert command(*common, "--workers", 0, "--output", "a.cnn")[0] == 0
     assert command(*common, "--workers", 2, "--threads", 2, "--output", "b.cnn", *extra)[0] == 0
     assert pathlib.Path("a.cnn").read_bytes() == pathlib.Path("b.cnn").read_bytes()

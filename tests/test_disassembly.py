@@ -59,8 +59,11 @@ def test_transforms_write_a_tile_to_the_stack_once(isa, disassembly, tmp_path):
 BASELINE = sorted([*SOURCES.glob("runtime/*.c"), *SOURCES.glob("ops/*.c")])
 
 
-@pytest.mark.parametrize("part, sources", [("", BASELINE), ("generic", sorted(SOURCES.glob("kernels/*.c")))],
-                         ids=["runtime and ops", "generic kernels"])
+@pytest.mark.parametrize(
+    "part, sources",
+    [("", BASELINE), ("generic", sorted(SOURCES.glob("kernels/*.c")))],
+    ids=["runtime and ops", "generic kernels"],
+)
 def test_baseline_objects_hold_no_avx(part, sources, disassembly, tmp_path):
     count = 0
     for source in sources:
@@ -81,14 +84,17 @@ float sum(const float *x, long n) {{
 """
 
 
-@pytest.mark.parametrize("statement, on_stack", [("s += x[i * j];", False),
-                                                 ("{ volatile float t = x[i + j]; s += t; }", True)])
+@pytest.mark.parametrize(
+    "statement, on_stack", [("s += x[i * j];", False), ("{ volatile float t = x[i + j]; s += t; }", True)]
+)
 def test_the_analysis_finds_loops_and_stack_accesses(statement, on_stack, disassembly, tmp_path):
     """Of code compiled here: the inner loop is found, and a volatile variable in it is on the stack."""
     source, path = tmp_path / "sum.c", tmp_path / "sum.o"
     source.write_text(CODE.format(statement=statement))
-    subprocess.run([*disassembly.compiler(), "-O1", "-fomit-frame-pointer", "-fno-unroll-loops", "-c", source, "-o",
-                    path], check=True)
+    subprocess.run(
+        [*disassembly.compiler(), "-O1", "-fomit-frame-pointer", "-fno-unroll-loops", "-c", source, "-o", path],
+        check=True,
+    )
     loops = [loop for _, code in disassembly.functions(path) for loop in disassembly.innermost_loops(code)]
     assert len(loops) == 1
     assert bool(disassembly.stack_accesses(loops[0], frame_pointer=False)) == on_stack
@@ -96,6 +102,12 @@ def test_the_analysis_finds_loops_and_stack_accesses(statement, on_stack, disass
 
 
 def test_avx_is_recognised(disassembly):
-    for text, expected in (("vaddps %ymm0,%ymm1,%ymm2", True), ("vzeroupper", True), ("kmovw %k1,%eax", True),
-                           ("vmovss (%rax),%xmm0", True), ("mulps %xmm0,%xmm1", False), ("mov %rax,0x8(%rsp)", False)):
+    for text, expected in (
+        ("vaddps %ymm0,%ymm1,%ymm2", True),
+        ("vzeroupper", True),
+        ("kmovw %k1,%eax", True),
+        ("vmovss (%rax),%xmm0", True),
+        ("mulps %xmm0,%xmm1", False),
+        ("mov %rax,0x8(%rsp)", False),
+    ):
         assert disassembly.is_avx(disassembly.Instruction(0, text)) == expected

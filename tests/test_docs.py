@@ -5,8 +5,9 @@ import re
 import shlex
 
 import pytest
-from data_files import photo_folder
 from PIL import Image
+
+from data_files import photo_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

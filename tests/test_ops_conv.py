@@ -87,9 +87,7 @@ def test_pointwise_and_depthwise_convolution_is_exact_on_integers():
         rng = np.random.default_rng([2027, index])
         inputs, attributes = pointwise_depthwise(rng, integers)
         relu = {"inner_activation": index // 2 % 2, "activation": index // 4 % 2}
-        check_exact(
-            Case("pointwise_depthwise_conv2d", index, inputs[: 5 if index % 2 else 3], {**attributes, **relu})
-        )
+        check_exact(Case("pointwise_depthwise_conv2d", index, inputs[: 5 if index % 2 else 3], {**attributes, **relu}))
 
 
 @pytest.mark.parametrize("size", [7, 8, 57])
@@ -123,9 +121,12 @@ def test_what_is_outside_a_window_does_not_reach_its_result(op, stride, value):
             changed = reference.depthwise_conv2d(~np.isfinite(spoilt), np.ones_like(w), **attributes)[0] > 0
         else:
             case = Case(op, 0, [spoilt, grad_y], {**attributes, "multiplier": 1})
-            changed = reference.depthwise_conv2d_backward_weight(
-                ~np.isfinite(spoilt), np.ones_like(grad_y), multiplier=1, **attributes
-            )[0] > 0
+            changed = (
+                reference.depthwise_conv2d_backward_weight(
+                    ~np.isfinite(spoilt), np.ones_like(grad_y), multiplier=1, **attributes
+                )[0]
+                > 0
+            )
         assert changed.any() and not changed.all()
         for isa, results in on_every_path(case):
             assert np.isfinite(results[0][~changed]).all(), isa

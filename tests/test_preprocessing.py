@@ -82,7 +82,7 @@ def test_log(per):
     same(y, np.log(f64(BYTES) + 1) / np.log(top + 1), 8 * U)
     assert y.min() >= 0 and y.max() <= 1 + 4 * U
     np.testing.assert_allclose(scaler.inverse_transform(y), BYTES, atol=1e-3)
-    notes = np.float32([[1, 10], [100, 1000]])                                       # log x / log max, for x >= 1
+    notes = np.float32([[1, 10], [100, 1000]])  # log x / log max, for x >= 1
     same(pp.Log(offset=0).fit_transform(notes), np.array([[0, 1 / 3], [2 / 3, 1]]), 4 * U)
 
 
@@ -147,7 +147,7 @@ def test_impute():
             value = np.broadcast_to(reference(f64(x), axis=axis).astype(np.float32), x.shape)
             same(y, np.where(np.isnan(x), value, x), U * np.abs(value))
     categories = np.float32([[3, 1], [1, 1], [3, np.nan], [np.nan, 2], [1, 2], [3, np.nan]])
-    assert pp.Impute("mode").fit(categories).arrays["values"].tolist() == [3, 1]          # of equally many the smallest
+    assert pp.Impute("mode").fit(categories).arrays["values"].tolist() == [3, 1]  # of equally many the smallest
     volume = np.where(RNG.random((4, 3, 3, 2)) < 0.2, np.nan, 1.0 + np.arange(2)).astype(np.float32)
     filled = pp.Impute("mean", "channel").fit_transform(volume)
     assert np.array_equal(filled, np.broadcast_to(np.float32([1, 2]), volume.shape))
@@ -177,7 +177,7 @@ def test_pca():
     )
     for share in (0.5, 0.9, 0.999999):
         kept = len(pp.PCA(share).fit(TABLE).explained_variance_ratio)
-        assert variances[:kept].sum() / variances.sum() >= share > variances[:kept - 1].sum() / variances.sum()
+        assert variances[:kept].sum() / variances.sum() >= share > variances[: kept - 1].sum() / variances.sum()
     error = ((two.inverse_transform(two.transform(TABLE)) - f64(TABLE)) ** 2).sum() / len(TABLE)
     np.testing.assert_allclose(error, variances[2:].sum(), rtol=1e-3)  # what is lost is the variance left out
 
@@ -190,7 +190,7 @@ def test_pca_and_lda_against_scikit_learn():
     x = TABLE + LABELS[:, None] * np.float32([1, 20, 0.1, 0, 1, 50])
     own, theirs = pp.LDA().fit(x, LABELS), analysis.LinearDiscriminantAnalysis(solver="svd").fit(f64(x), LABELS)
     a, b = f64(own.transform(x)), theirs.transform(f64(x))
-    correlation = np.abs([np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)])    # theirs are scaled with n - C
+    correlation = np.abs([np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)])  # theirs are scaled with n - C
     np.testing.assert_allclose(correlation, 1, atol=1e-4)
 
 
@@ -198,7 +198,7 @@ def test_lda_solves_its_equation():
     x = f64(TABLE + LABELS[:, None] * np.float32([1, 20, 0.1, 0, 1, 50]))
     lda = pp.LDA().fit(x, LABELS)
     w = f64(lda.arrays["projection"])
-    assert w.shape == (6, 3)                                                         # C - 1 of 4 classes
+    assert w.shape == (6, 3)  # C - 1 of 4 classes
     means = np.stack([x[LABELS == k].mean(axis=0) for k in range(4)])[LABELS]
     within = (x - means).T @ (x - means) / len(x)
     between = (means - x.mean(axis=0)).T @ (means - x.mean(axis=0)) / len(x)
@@ -207,7 +207,7 @@ def test_lda_solves_its_equation():
     assert np.all(np.diff(ratios) < 0)
     np.testing.assert_allclose(between @ w, within @ w * ratios, atol=1e-4 * np.abs(between @ w).max())
     assert pp.LDA(1).fit(x, LABELS).transform(x).shape == (80, 1)
-    scaled = pp.LDA(shrinkage=0.5).fit(np.hstack([x, np.ones((80, 1))]), LABELS)       # a constant feature
+    scaled = pp.LDA(shrinkage=0.5).fit(np.hstack([x, np.ones((80, 1))]), LABELS)  # a constant feature
     assert np.isfinite(scaled.arrays["projection"]).all()
     constant = pp.LDA().fit(np.hstack([x, np.ones((80, 1))]), LABELS)
     np.testing.assert_allclose(np.abs(constant.arrays["projection"][:6]), np.abs(w), rtol=1e-3, atol=1e-6)
@@ -226,7 +226,7 @@ def cifar(n=3000, size=10):
         pytest.skip(f"{path} is missing")
     rows = np.fromfile(path, np.uint8, n * 3073).reshape(n, 3073)
     begin = 16 - size // 2
-    x = rows[:, 1:].reshape(n, 3, 32, 32).transpose(0, 2, 3, 1)[:, begin:begin + size, begin:begin + size]
+    x = rows[:, 1:].reshape(n, 3, 32, 32).transpose(0, 2, 3, 1)[:, begin : begin + size, begin : begin + size]
     return np.ascontiguousarray(x), rows[:, 0].astype(np.int64)
 
 
@@ -285,7 +285,7 @@ def test_lda_separates_real_classes():
     assert y.shape == (3000, 9)
     means = np.stack([y[labels == k].mean(axis=0) for k in range(10)])
     found = ((y[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-    assert (found == labels).mean() > 0.25                                           # chance is 0.1
+    assert (found == labels).mean() > 0.25  # chance is 0.1
 
 
 # ---------------------------------------------------------------- batches
@@ -335,7 +335,7 @@ def test_batches_give_what_the_whole_gives(step):
     class Batches:
         def __iter__(self):
             for begin in range(0, 60, 17):
-                yield BYTES[begin:begin + 17], labels[begin:begin + 17]
+                yield BYTES[begin : begin + 17], labels[begin : begin + 17]
 
     results = [fresh(step).fit(Batches())]
     if not (isinstance(step, pp.Pipeline) and len([s for s in step.steps if s.array_names]) > 1):
@@ -354,8 +354,8 @@ def test_moments_of_batches_are_stable():
     x = 1e8 + np.random.default_rng(1).standard_normal((3000, 3))
     moments, scatter = Moments(3), Scatter(3)
     for begin in range(0, 3000, 7):
-        moments.update(x[begin:begin + 7])
-        scatter.update(x[begin:begin + 7])
+        moments.update(x[begin : begin + 7])
+        scatter.update(x[begin : begin + 7])
     np.testing.assert_allclose(moments.variance, x.var(axis=0), rtol=1e-6)
     np.testing.assert_allclose(scatter.matrix / 3000, np.cov(x.T, bias=True), rtol=1e-6, atol=1e-6)
     assert np.array_equal(scatter.mean, moments.mean)
@@ -366,7 +366,7 @@ def test_more_values_than_are_kept():
     values = np.random.default_rng(2).standard_normal(20000)
     counts = ValueCounts(limit=512)
     for begin in range(0, 20000, 777):
-        counts.update(values[begin:begin + 777])
+        counts.update(values[begin : begin + 777])
     assert not counts.exact and len(counts.values) <= 512 and counts.counts.sum() == 20000
     assert abs((values < counts.median()).mean() - 0.5) < 20000 / 512**2
     exact = ValueCounts()
@@ -451,7 +451,7 @@ def test_prepend():
     whole = pp.prepend(network, scaler)
     assert whole.class_names == ["cat", "dog"] and whole.inputs[0].dtype == "uint8"
     assert np.array_equal(whole.predict(BYTES, verbose=0), network.predict(scaler.transform(BYTES), verbose=0))
-    network.layers[-1].set_weights([w + 1 for w in network.layers[-1].get_weights()])            # shared
+    network.layers[-1].set_weights([w + 1 for w in network.layers[-1].get_weights()])  # shared
     assert np.array_equal(whole.predict(BYTES, verbose=0), network.predict(scaler.transform(BYTES), verbose=0))
 
 
@@ -602,7 +602,7 @@ def test_nan_and_infinity_are_refused(step, value):
             call(x, LABELS[:60])
     with pytest.raises(ValueError, match="must be finite, got"):
         fitted.transform(x)
-    assert all(np.array_equal(array, arrays[name]) for name, array in fitted.arrays.items())      # nothing was changed
+    assert all(np.array_equal(array, arrays[name]) for name, array in fitted.arrays.items())  # nothing was changed
 
 
 @pytest.mark.parametrize(
