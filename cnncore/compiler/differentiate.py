@@ -1,9 +1,8 @@
 """Reverse-mode differentiation: a pass that appends the gradient operations of a scalar to the graph.
 
 Every operation has one rule in `gradients.RULES`. The pass walks the operations backwards and calls the rules of those
-that lie between
-the wanted values and the scalar; nothing is computed for the rest, so a frozen layer, or the first layer's input, costs
-nothing.
+that lie between the wanted values and the scalar; nothing is computed for the rest, so a frozen layer, or the first
+layer's input, costs nothing.
 """
 
 from .gradients import RULES

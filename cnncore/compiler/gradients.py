@@ -1,8 +1,7 @@
 """The gradient rule of every operation: one function each, by the operation's name.
 
 A rule gets the graph to append to, the operation, the gradients of its outputs (None where nothing arrived) and which
-inputs need
-one; it returns the gradients of the inputs, None where there is none. An operation without a rule cannot be
+inputs need one; it returns the gradients of the inputs, None where there is none. An operation without a rule cannot be
 differentiated.
 """
 

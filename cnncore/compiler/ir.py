@@ -1,10 +1,9 @@
 """The data structure that all compiler passes work on: a list of operations over values.
 
 A `Value` is a tensor with a static shape. Values that live outside a run (weights, gradients, inputs) carry the storage
-and the byte
-offset where they live; the others are placed by the memory planner. An `Operation` names a row of the engine's table of
-operations
-(`cnncore._core.OPERATIONS`), so its shape rule, its attributes and its cost are those of the engine.
+and the byte offset where they live; the others are placed by the memory planner. An `Operation` names a row of the
+engine's table of operations (`cnncore._core.OPERATIONS`), so its shape rule, its attributes and its cost are those of
+the engine.
 """
 
 from .. import _core
