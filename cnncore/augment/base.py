@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import checks, random
+from .. import _core, checks, random
 from ..registry import Configurable
 from . import draws
 from .resample import Pipeline
@@ -119,8 +119,8 @@ class Sample:
 
     def array(self):
         """The image with all steps done as an array (height, width, channels), not to be written to."""
-        pixels = self.pixels
-        return pixels if isinstance(pixels, np.ndarray) else _from_pil(pixels)
+        self._settle()
+        return pixels_of(self._pixels)
 
     def result(self):
         """Return the `Augmented` image and annotations."""
@@ -140,7 +140,7 @@ class Sample:
         steps = self._steps
         if not steps.stages:
             return
-        self._pixels = steps.image(self._pixels)
+        self._pixels = steps.image(pixels_of(self._pixels))
         if self._mask is not None:
             self._mask = steps.mask(self._mask)
         if self._boxes is not None:
@@ -283,7 +283,7 @@ def _opened_image(image):
 
 def _owned(pixels, image):
     """Return `pixels` as an array that shares no memory with `image`."""
-    array = pixels if isinstance(pixels, np.ndarray) else _from_pil(pixels)
+    array = pixels_of(pixels)
     return array.copy() if np.may_share_memory(array, image) or not array.flags.writeable else \
         np.ascontiguousarray(array)
 
@@ -317,12 +317,15 @@ def _points(name, values, width):
     return array
 
 
-def _from_pil(image):
-    array = np.asarray(image)
-    return array if array.ndim == 3 else array[..., None]
+def pixels_of(pixels):
+    """Return a Pillow image or an array as an array, where possible of the same memory: it must not be written to."""
+    return pixels if isinstance(pixels, np.ndarray) else _core.pillow_pixels(pixels)
 
 
 def to_pil(array):
-    """Return a Pillow image of a uint8 array (height, width, channels) with 1 to 4 channels."""
+    """Return a Pillow image of a uint8 array (height, width, channels) with 1 to 4 channels; it shares no memory with
+    another image or array.
+    """
     from PIL import Image
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
+    array = array[..., 0] if array.shape[2] == 1 else array
+    return Image.fromarray(array if array.flags.owndata and array.flags.c_contiguous else np.array(array, order="C"))

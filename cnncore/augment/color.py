@@ -1,4 +1,5 @@
-"""Colour and sharpness. Pillow computes on bytes; NumPy computes the same equations on float32 images in 0..1.
+"""Colour and sharpness. The engine (what mixes colours) and Pillow compute on bytes, NumPy the same equations on
+float32 images in 0..1.
 
 An alpha channel (the last of two or four) is left alone. Other numbers of channels than 1 and 3 are taken one by one;
 what mixes colours (saturation, hue, grayscale) needs three, and does nothing to a grey image.
@@ -9,7 +10,7 @@ import math
 
 import numpy as np
 
-from .. import checks
+from .. import _core, checks
 from . import draws
 from .base import Transform, to_pil
 from .elastic import gaussian_weights
@@ -34,7 +35,7 @@ class Color(Transform):
         return True
 
     def on_bytes(self, image, value):
-        """Return the Pillow image, of mode L or RGB, changed as `value` says."""
+        """Return the Pillow image, of mode L or RGB (`_Mix`: the array), changed as `value` says."""
         raise NotImplementedError(f"{type(self).__name__}: on_bytes(image, value) must be defined")
 
     def on_floats(self, array, value):
@@ -55,8 +56,11 @@ class Color(Transform):
             sample.pixels = self._bytes(sample, value)
         else:
             array = sample.array()
-            sample.pixels = np.stack([np.asarray(self.on_bytes(to_pil(array[..., c:c + 1]), value))
-                                      for c in range(array.shape[2])], axis=2)
+            planes = [self._plane(array[..., c:c + 1], value) for c in range(array.shape[2])]
+            sample.pixels = np.concatenate(planes, axis=2)
+
+    def _plane(self, array, value):
+        return _core.pillow_pixels(self.on_bytes(to_pil(array), value))
 
     def _bytes(self, sample, value):
         pixels = sample.pixels
@@ -65,13 +69,8 @@ class Color(Transform):
             from PIL import Image
             *bands, alpha = image.split()
             colored = self.on_bytes(Image.merge("RGB", bands) if len(bands) == 3 else bands[0], value)
-            image = Image.merge(image.mode, [*colored.split(), alpha])
-        else:
-            image = self.on_bytes(image, value)
-        if not isinstance(pixels, np.ndarray):
-            return image
-        array = np.asarray(image)
-        return array if array.ndim == 3 else array[..., None]
+            return Image.merge(image.mode, [*colored.split(), alpha])
+        return self.on_bytes(image, value)
 
     def _floats(self, sample, value):
         name = type(self).__name__
@@ -85,6 +84,21 @@ class Color(Transform):
         colors = np.clip(array[..., :-1] if sample.has_alpha else array, 0, 1)
         result = np.clip(self.on_floats(colors, value), 0, 1).astype(np.float32, copy=False)
         return np.concatenate([result, array[..., -1:]], axis=2) if sample.has_alpha else result
+
+
+class _Mix(Color):
+    """Base of what mixes the colours of each pixel by itself: ``on_bytes`` takes and gives arrays."""
+
+    needs_rgb = True
+
+    def _plane(self, array, value):
+        return self.on_bytes(array, value)
+
+    def _bytes(self, sample, value):
+        pixels = sample.array()
+        if not sample.has_alpha:
+            return self.on_bytes(pixels, value)
+        return np.concatenate([self.on_bytes(pixels[..., :-1], value), pixels[..., -1:]], axis=2)
 
 
 class _Curve(Color):
@@ -113,6 +127,11 @@ def _mean_luma(pixels):
         return float(means @ LUMA) if len(means) == 3 else means
     counts = np.array(pixels.convert("L").histogram())
     return float(counts @ np.arange(256)) / (255 * counts.sum())
+
+
+def _ordered(array):
+    """The array, or a copy of it, as the engine wants its strides."""
+    return array if array.strides[2] == 1 and array.strides[1] >= 3 else np.ascontiguousarray(array)
 
 
 def _other_than_one(value):
@@ -211,7 +230,7 @@ class Solarize(_Curve):
         return np.where(x >= value, 1 - x, x)
 
 
-class Saturation(Color):
+class Saturation(_Mix):
     """Multiply the distance from the pixel's own grey by a factor: 0 is grayscale.
 
     Parameters
@@ -222,8 +241,6 @@ class Saturation(Color):
         Probability, default 1.
     """
 
-    needs_rgb = True
-
     def __init__(self, factor=0.2, p=1.0):
         super().__init__(p)
         self.factor = draws.factor("Saturation", "factor", factor)
@@ -231,14 +248,14 @@ class Saturation(Color):
     def draw(self, generator):
         return _other_than_one(draws.uniform(generator, self.factor))
 
-    def on_bytes(self, image, value):
-        return _mixed(image, _saturation(value))
+    def on_bytes(self, array, value):
+        return _mixed(array, _saturation(value))
 
     def on_floats(self, array, value):
         return array @ _saturation(value).T.astype(np.float32)
 
 
-class Hue(Color):
+class Hue(_Mix):
     """Turn the hues round the colour circle.
 
     Parameters
@@ -253,8 +270,6 @@ class Hue(Color):
         Probability, default 1.
     """
 
-    needs_rgb = True
-
     def __init__(self, shift=0.1, space="hsv", p=1.0):
         super().__init__(p)
         self.shift = draws.symmetric("Hue", "shift", shift, -0.5, 0.5)
@@ -263,17 +278,16 @@ class Hue(Color):
     def draw(self, generator):
         return draws.uniform(generator, self.shift) or None
 
-    def on_bytes(self, image, value):
+    def on_bytes(self, array, value):
         if self.space == "yiq":
-            return _mixed(image, _hue_turn(value))
-        shifted = _hsv_shifted(np.asarray(image, np.float32) / 255, value)
-        return to_pil((shifted * 255 + 0.5).astype(np.uint8))
+            return _mixed(array, _hue_turn(value))
+        return (_hsv_shifted(array.astype(np.float32) / 255, value) * 255 + 0.5).astype(np.uint8)
 
     def on_floats(self, array, value):
         return array @ _hue_turn(value).T.astype(np.float32) if self.space == "yiq" else _hsv_shifted(array, value)
 
 
-class ColorJitter(Color):
+class ColorJitter(_Mix):
     """Brightness, contrast, saturation and hue at once, as one matrix, so that the values are cut and rounded once.
 
     All four are linear and, until they are cut at 0 and 1, change places freely, so that there is no order to draw::
@@ -294,6 +308,8 @@ class ColorJitter(Color):
         Probability, default 1.
     """
 
+    needs_rgb = False
+
     def __init__(self, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, hue_space="yiq", p=1.0):
         super().__init__(p)
         self.brightness = draws.factor("ColorJitter", "brightness", brightness)
@@ -307,15 +323,19 @@ class ColorJitter(Color):
                                                                   self.hue)]
         return None if values == [1, 1, 1, 0] else values
 
-    def on_bytes(self, image, value):
+    def on_bytes(self, array, value):
         brightness, contrast, saturation, hue = value
-        mean = _mean_luma(image) if contrast != 1 else 0.0
+        grey = array.shape[2] == 1
+        mean = 0.0
+        if contrast != 1:
+            total = array.sum(dtype=np.int64) if grey else _core.luma_sum(_ordered(array))
+            mean = float(total) / (255 * array.shape[0] * array.shape[1])
         offset = brightness * (1 - contrast) * mean
-        if image.mode == "L":
+        if grey:
             levels = np.arange(256) * (brightness * contrast) + 255 * offset
-            return image.point(np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8).tolist())
-        image = _mixed(image, self._matrix(value), 255 * offset)
-        return Hue((hue, hue)).on_bytes(image, hue) if hue and self.hue_space == "hsv" else image
+            return np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)[array]
+        array = _mixed(array, self._matrix(value), 255 * offset)
+        return Hue((hue, hue)).on_bytes(array, hue) if hue and self.hue_space == "hsv" else array
 
     def on_floats(self, array, value):
         brightness, contrast, saturation, hue = value
@@ -331,7 +351,7 @@ class ColorJitter(Color):
         return matrix @ _hue_turn(hue) if hue and self.hue_space == "yiq" else matrix
 
 
-class Grayscale(Color):
+class Grayscale(_Mix):
     """Replace the colours by their luma 0.299 R + 0.587 G + 0.114 B; the number of channels stays.
 
     Parameters
@@ -340,13 +360,13 @@ class Grayscale(Color):
         Probability, default 0.1.
     """
 
-    needs_rgb = True
-
     def __init__(self, p=0.1):
         super().__init__(p)
 
-    def on_bytes(self, image, value):
-        return image.convert("L").convert("RGB")
+    def on_bytes(self, array, value):
+        from PIL import Image
+        luma = Image.fromarray(np.ascontiguousarray(array)).convert("L")
+        return np.repeat(np.asarray(luma)[..., None], 3, axis=2)
 
     def on_floats(self, array, value):
         return np.repeat((array @ LUMA.astype(np.float32))[..., None], 3, axis=2)
@@ -524,9 +544,11 @@ def _pair(value):
     return value if isinstance(value, (tuple, list)) else (value, value)
 
 
-def _mixed(image, matrix, offset=0.0):
-    """Return matrix @ rgb + offset for a Pillow image of mode RGB, rounded and cut once."""
-    return image.convert("RGB", tuple(v for row in matrix for v in (*row.tolist(), offset)))
+def _mixed(array, matrix, offset=0.0):
+    """Return matrix @ rgb + offset for bytes (height, width, 3), rounded and cut once."""
+    rows = np.empty((3, 4), np.float32)
+    rows[:, :3], rows[:, 3] = matrix, offset
+    return _core.mix_colors(_ordered(array), rows)
 
 
 def _saturation(factor):

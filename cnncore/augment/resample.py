@@ -4,7 +4,8 @@ A `Pipeline` is a list of stages. Neighbouring projective stages become one by t
 the canvas between them is not left; what remains is done
 
 - by copying, where whole pixels move (flips, crops, padding, quarter turns);
-- by Pillow's separable resize, where rows stay rows or become columns: it averages where it makes smaller;
+- by separable filters, where rows stay rows or become columns: they average where they make smaller, as Pillow's
+  resize does (runtime/image.h; float images and those of more than four channels by Pillow itself);
 - by Pillow's transform on 32-bit floats, for every other single matrix with bilinear interpolation;
 - by NumPy, for elastic fields, lenses, and for matrices with a canvas between them whose border shows: the point goes
   back through the stages one by one and is folded into each canvas as that stage's fill mode says.
@@ -19,6 +20,7 @@ import math
 
 import numpy as np
 
+from .. import _core
 from .stages import Projective
 
 _MAX_PADDING = 8  # times the image's pixels that may be laid out around it; beyond that points are folded instead
@@ -50,7 +52,7 @@ class Pipeline:
         self.interpolation = self.interpolation or stage.interpolation
 
     def image(self, pixels):
-        """Return the image (Pillow, or an array with 3 axes) after all steps."""
+        """Return the image, an array with 3 axes, after all steps."""
         stages = merged(self.stages)
         if len(stages) == 1 and isinstance(stages[0], Projective):
             stage = stages[0]
@@ -69,8 +71,7 @@ class Pipeline:
                         return transformed
         if self.interpolation != "nearest":
             pixels, stages = _averaged(pixels, stages)
-        return _like(pixels, _gather(_array(pixels), stages, self.interpolation or "nearest",
-                                     [stage.fill.value for stage in stages]))
+        return _gather(pixels, stages, self.interpolation or "nearest", [stage.fill.value for stage in stages])
 
     def mask(self, mask):
         """Return the mask after all steps: always by the nearest pixel."""
@@ -184,19 +185,6 @@ def rounded(values, dtype):
     return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
 
 
-def _array(pixels):
-    array = np.asarray(pixels)
-    return array if array.ndim == 3 else array[..., None]
-
-
-def _like(pixels, array):
-    """Return `array` as a Pillow image if `pixels` is one."""
-    if isinstance(pixels, np.ndarray):
-        return array
-    from .base import to_pil
-    return to_pil(array)
-
-
 def _rows_stay_straight(stage):
     """Whether rows become rows, or rows become columns."""
     m = stage.matrix
@@ -205,17 +193,8 @@ def _rows_stay_straight(stage):
 
 def _turned(pixels, flip_x, flip_y, swap):
     """Flip columns, flip rows, then exchange rows and columns."""
-    if isinstance(pixels, np.ndarray):
-        pixels = pixels[::-1 if flip_y else 1, ::-1 if flip_x else 1]
-        return pixels.transpose(1, 0, 2) if swap else pixels
-    from PIL import Image
-    way = Image.Transpose
-    table = {(True, False, False): way.FLIP_LEFT_RIGHT, (False, True, False): way.FLIP_TOP_BOTTOM,
-             (True, True, False): way.ROTATE_180, (False, False, True): way.TRANSPOSE,
-             (True, False, True): way.ROTATE_90, (False, True, True): way.ROTATE_270,
-             (True, True, True): way.TRANSVERSE}
-    key = (flip_x, flip_y, swap)
-    return pixels.transpose(table[key]) if key in table else pixels
+    pixels = pixels[::-1 if flip_y else 1, ::-1 if flip_x else 1]
+    return pixels.transpose(1, 0, 2) if swap else pixels
 
 
 def _straight(stage):
@@ -226,13 +205,6 @@ def _straight(stage):
     return stage.bounds(), (bool(step_x < 0), bool(step_y < 0), swap)
 
 
-def _window(pixels, x0, y0, x1, y1, fill):
-    """`window` for Pillow images and arrays."""
-    if not isinstance(pixels, np.ndarray) and x0 >= 0 and y0 >= 0 and x1 <= pixels.width and y1 <= pixels.height:
-        return pixels if (x0, y0, x1, y1) == (0, 0, *pixels.size) else pixels.crop((x0, y0, x1, y1))
-    return _like(pixels, window(_array(pixels), x0, y0, x1, y1, fill.mode, fill.value))
-
-
 def _copy(pixels, stage, fill):
     """Do a stage that moves whole pixels; None if it does not."""
     m = stage.matrix
@@ -240,12 +212,11 @@ def _copy(pixels, stage, fill):
     if not (turns and _rows_stay_straight(stage) and all(v.is_integer() for v in m[:2, 2].tolist())):
         return None
     box, turn = _straight(stage)
-    return _turned(_window(pixels, *map(int, box), fill), *turn)
+    return _turned(window(pixels, *map(int, box), fill.mode, fill.value), *turn)
 
 
 def _resize(pixels, stage, interpolation):
-    """Do a stage whose rows stay straight by Pillow's separable resize; None if the border to lay out is too large."""
-    from PIL import Image
+    """Do a stage whose rows stay straight by separable filters; None if the border to lay out is too large."""
     (x0, y0, x1, y1), turn = _straight(stage)
     width, height = stage.size_out[::-1] if turn[2] else stage.size_out
     source_width, source_height = stage.size_in
@@ -254,37 +225,35 @@ def _resize(pixels, stage, interpolation):
     reach_x, reach_y = (math.ceil(reach * max(1, s)) for s in ((x1 - x0) / width, (y1 - y0) / height))
     beyond = min(x0, y0) < 0 or x1 > source_width or y1 > source_height
     near = x0 < reach_x or y0 < reach_y or x1 > source_width - reach_x or y1 > source_height - reach_y
-    if beyond or (near and stage.fill.mode != "edge"):  # Pillow itself reads the edge
+    if beyond or (near and stage.fill.mode != "edge"):  # the edge is what the filters see where there is nothing more
         left, top = math.floor(x0) - reach_x, math.floor(y0) - reach_y
         right, bottom = math.ceil(x1) + reach_x, math.ceil(y1) + reach_y
         if (right - left) * (bottom - top) > _MAX_PADDING * (source_width * source_height + width * height):
             return None
-        source = _window(pixels, left, top, right, bottom, stage.fill)
+        source = window(pixels, left, top, right, bottom, stage.fill.mode, stage.fill.value)
         x0, y0, x1, y1 = x0 - left, y0 - top, x1 - left, y1 - top
     else:
         source = pixels
-    method = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
-    box = (x0, y0, x1, y1)
-    return _turned(_each_plane(source, lambda plane: plane.resize((width, height), method, box=box)), *turn)
+    flip_x, flip_y, swap = turn
+    resized = _resized(source, (x0, y0, x1, y1), (height, width), interpolation, flip_x, flip_y)
+    return resized.transpose(1, 0, 2) if swap else resized
 
 
-def _each_plane(pixels, function):
-    """Apply a function of a Pillow image to `pixels`, channel by channel where Pillow has no such mode."""
+def _resized(pixels, box, size, interpolation, flip_x=False, flip_y=False):
+    """Bring a box of an array to `size` (height, width), averaging where it becomes smaller, and turn it."""
+    if pixels.dtype == np.uint8 and pixels.shape[2] <= 4 and max(*pixels.shape, *size) <= _core.MAX_SIDE:
+        ordered = pixels.strides[1] >= pixels.shape[2] and pixels.strides[2] == 1
+        pixels = pixels if ordered else np.ascontiguousarray(pixels)
+        return _core.resize_image(pixels, box, size, interpolation, flip_x, flip_y)
     from PIL import Image
-    if not isinstance(pixels, np.ndarray):
-        if pixels.mode in ("LA", "RGBA"):  # as independent channels: Pillow would weigh the colours by alpha
-            return Image.merge(pixels.mode, [function(band) for band in pixels.split()])
-        return function(pixels)
-    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-        from .base import to_pil
-        return _array(function(to_pil(pixels)))
-    return np.stack([np.asarray(function(Image.fromarray(np.ascontiguousarray(pixels[..., c]))))
-                     for c in range(pixels.shape[2])], axis=2)
+    method = Image.Resampling[interpolation.upper()]
+    planes = (Image.fromarray(np.ascontiguousarray(pixels[..., c])) for c in range(pixels.shape[2]))
+    resized = [np.asarray(plane.resize(size[::-1], method, box=box)) for plane in planes]
+    return _turned(np.stack(resized, axis=2), flip_x, flip_y, False)
 
 
 def _averaged(pixels, stages):
     """Average blocks of the source where the stages together make it at least twice smaller."""
-    from PIL import Image
     linear = np.eye(2)
     for stage in stages:
         if isinstance(stage, Projective):
@@ -295,7 +264,7 @@ def _averaged(pixels, stages):
     width, height = stages[0].size_in
     small = max(1, round(width / factor)), max(1, round(height / factor))
     shrink = Projective(np.diag([small[0] / width, small[1] / height, 1]), small, (width, height), stages[0].fill)
-    pixels = _each_plane(pixels, lambda plane: plane.resize(small, Image.Resampling.BOX))
+    pixels = _resized(pixels, (0, 0, width, height), small[::-1], "box")
     if isinstance(stages[0], Projective):
         first = Projective(shrink.matrix @ stages[0].matrix, small, stages[0].size_out, stages[0].fill,
                            stages[0].interpolation)
@@ -328,7 +297,7 @@ def _transform(pixels, stage):
     if right - left < 2 or bottom - top < 2 or \
             (right - left) * (bottom - top) > _MAX_PADDING * (width * height + math.prod(stage.size_out)):
         return None
-    source = _array(_window(pixels, left, top, right, bottom, stage.fill))
+    source = window(pixels, left, top, right, bottom, stage.fill.mode, stage.fill.value)
     matrix = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ stage.matrix
     matrix = (matrix / matrix[2, 2]).reshape(-1)[:8].tolist()
     method = Image.Transform.AFFINE if stage.is_affine() else Image.Transform.PERSPECTIVE
@@ -342,7 +311,7 @@ def _transform(pixels, stage):
                                            fillcolor=float(fill[c])))
         # Values are between those of the source, so that adding a half and cutting is rounding.
         np.add(moved, 0.5 if source.dtype == np.uint8 else 0.0, out=result[..., c], casting="unsafe")
-    return _like(pixels, result)
+    return result
 
 
 def _gather(array, stages, interpolation, values):

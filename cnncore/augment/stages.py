@@ -111,8 +111,9 @@ class Projective(Stage):
     def bounds(self):
         """Return (x0, y0, x1, y1) of the output canvas, seen in the input canvas."""
         width, height = self.size_out
-        x, y = self.to_source(np.array([0.0, width, 0.0, width]), np.array([0.0, 0.0, height, height]))
-        return x.min(), y.min(), x.max(), y.max()
+        corners = [self.to_source(x, y) for x in (0.0, float(width)) for y in (0.0, float(height))]
+        x, y = zip(*corners)
+        return min(x), min(y), max(x), max(y)
 
     def stays_inside(self):
         """Whether every output pixel is read from within the input canvas, so that the fill is not needed."""
@@ -126,11 +127,12 @@ class Projective(Stage):
 
 
 def _project(m, x, y, affine):
-    source_x = m[0, 0] * x + (m[0, 1] * y + m[0, 2])  # of a row x and a column y: one pass over the whole
-    source_y = m[1, 0] * x + (m[1, 1] * y + m[1, 2])
+    m = m.tolist()  # for numbers are multiplied more quickly than scalars of NumPy
+    source_x = m[0][0] * x + (m[0][1] * y + m[0][2])  # of a row x and a column y: one pass over the whole
+    source_y = m[1][0] * x + (m[1][1] * y + m[1][2])
     if affine:
         return source_x, source_y
-    w = m[2, 0] * x + (m[2, 1] * y + m[2, 2])
+    w = m[2][0] * x + (m[2][1] * y + m[2][2])
     return source_x / w, source_y / w
 
 

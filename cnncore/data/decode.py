@@ -16,6 +16,7 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _EXIF_ORIENTATION, _TIFF_BITS_PER_SAMPLE = 0x0112, 258
 # Formats of which Pillow reads the header but leaves the pixels to another program (EPS: Ghostscript) or to a plugin.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_READ_BYTES = 1 << 16  # at a time: most photos, whose headers Pillow reads in small pieces, are read in one go
 MAX_PIXELS = 89_478_485  # Pillow's own limit: 256 MiB of RGB
 
 
@@ -188,7 +189,7 @@ def _opened(path, max_pixels):
 
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
         raise _Refused("is not a file")
-    with Image.open(path) as image:
+    with open(path, "rb", buffering=_READ_BYTES) as file, Image.open(file) as image:
         if image.width * image.height > max_pixels:
             raise _Refused(f"has {image.width} x {image.height} pixels, more than max_pixels={max_pixels}; make it "
                            "smaller, or raise max_pixels if it is to be trusted")

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from .. import checks, config
+from ..augment.base import Transform, pixels_of
 from .dataset import as_array, checked_dataset, checked_size
 from .decode import UnreadableImage
 from .resize import INTERPOLATIONS, RESIZES, resized
@@ -279,6 +280,8 @@ class Loader:
     def _transformed(self, image, index, number, epoch):
         if self.transform is not None:
             try:
+                if isinstance(self.transform, Transform):  # arrays give the same pixels, without a Pillow image between
+                    image = pixels_of(image)
                 image = self.transform(image, seed=self.seed, epoch=epoch, index=number)
             except Exception as error:
                 raise RuntimeError(f'Loader: the transform failed for "{self.dataset.describe(index)}": '

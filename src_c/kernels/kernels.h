@@ -9,6 +9,7 @@
 #include "batchnorm.h"
 #include "depthwise.h"
 #include "elementwise.h"
+#include "image.h"
 #include "random.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -36,6 +37,7 @@ typedef struct cnn_kernels {
     const cnn_pool_kernels *pool;
     const cnn_depthwise_kernels *depthwise;
     const cnn_augment_kernels *augment;
+    const cnn_image_kernels *image;
     const cnn_preprocess_kernels *preprocess;
     double (*peak)(long rounds);      /* runs 10 * `rounds` dependent groups of multiply-adds; returns the FLOP count */
 } cnn_kernels;

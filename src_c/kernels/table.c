@@ -55,6 +55,7 @@ DECLARE(batchnorm);
 DECLARE(pool);
 DECLARE(depthwise);
 DECLARE(augment);
+DECLARE(image);
 DECLARE(preprocess);
 
 extern const cnn_kernels KERNEL(cnn_kernels);
@@ -74,6 +75,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .pool = &KERNEL(cnn_pool),
     .depthwise = &KERNEL(cnn_depthwise),
     .augment = &KERNEL(cnn_augment),
+    .image = &KERNEL(cnn_image),
     .preprocess = &KERNEL(cnn_preprocess),
     .peak = peak,
 };

@@ -115,6 +115,59 @@ VINLINE vf vload_n(const float *p, ptrdiff_t n) { vf v = vzero(); memcpy(&v, p, 
 VINLINE void vstore_n(float *p, vf v, ptrdiff_t n) { memcpy(p, &v, (size_t)n * 4); }
 #endif
 
+/* VL bytes as numbers, and numbers as bytes, cut at 0 and 255. VL pixels of three bytes as quads, with a 0 behind
+ * them, and back. */
+#if defined(CNN_ISA_AVX512)
+VINLINE vi vload_u8(const uint8_t *p) { return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+VINLINE void vstore_u8(uint8_t *p, vi v) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)v, _mm512_setzero_si512())));
+}
+VINLINE vi vload_rgb(const uint8_t *p) {
+    __m512i packed = _mm512_maskz_loadu_epi32(0x0fff, p);
+    __m512i thirds = _mm512_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0);
+    __m512i lanes = _mm512_permutexvar_epi32(thirds, packed);
+    return (vi)_mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1)));
+}
+VINLINE void vstore_rgb(uint8_t *p, vi v) {
+    __m512i lanes = _mm512_shuffle_epi8((__m512i)v, _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
+    _mm512_mask_storeu_epi32(p, 0x0fff, _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0), lanes));
+}
+#elif defined(CNN_ISA_AVX2)
+VINLINE vi vload_u8(const uint8_t *p) { return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+VINLINE void vstore_u8(uint8_t *p, vi v) {
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+VINLINE vi vload_rgb(const uint8_t *p) {
+    __m256i packed = _mm256_maskload_epi32((const int *)p, _mm256_setr_epi32(-1, -1, -1, -1, -1, -1, 0, 0));
+    __m256i lanes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0));
+    return (vi)_mm256_shuffle_epi8(lanes, _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1)));
+}
+VINLINE void vstore_rgb(uint8_t *p, vi v) {
+    __m256i lanes = _mm256_shuffle_epi8((__m256i)v, _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
+    _mm256_maskstore_epi32((int *)p, _mm256_setr_epi32(-1, -1, -1, -1, -1, -1, 0, 0),
+                           _mm256_permutevar8x32_epi32(lanes, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 0, 0)));
+}
+#else
+VINLINE vi vload_u8(const uint8_t *p) { return (vi){p[0], p[1], p[2], p[3]}; }
+VINLINE void vstore_u8(uint8_t *p, vi v) {
+    for (int i = 0; i < VL; i++) p[i] = (uint8_t)(v[i] < 0 ? 0 : v[i] > 255 ? 255 : v[i]);
+}
+VINLINE vi vload_rgb(const uint8_t *p) {
+    vi v = {0};
+    for (int i = 0; i < VL; i++) v[i] = p[3 * i] | p[3 * i + 1] << 8 | p[3 * i + 2] << 16;
+    return v;
+}
+VINLINE void vstore_rgb(uint8_t *p, vi v) {
+    for (int i = 0; i < VL; i++) memcpy(p + 3 * i, (char *)&v + 4 * i, 3);
+}
+#endif
+
 /* For bodies that serve whole vectors (n == VL, a constant, which makes them the plain load and store) and the tail (n
  * < VL). */
 VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
