@@ -539,7 +539,7 @@ MAX_SIDE = 1 << 20  # of a photo before and after, so that all sizes in image.c 
 
 
 cdef int _picture(what, const unsigned char[:, :, :] x, cnn_picture *picture) except -1:
-    """Describes an array (height, width, channels) whose pixels' channels are neighbours, each pixel behind the last."""
+    """Describes an array (height, width, channels) whose channels are neighbours, each pixel behind the last."""
     picture.h, picture.w, picture.channels = x.shape[0], x.shape[1], x.shape[2]
     picture.row, picture.pixel = x.strides[0], x.strides[1]
     if not (1 <= picture.h <= MAX_SIDE and 1 <= picture.w <= MAX_SIDE and 1 <= picture.channels <= 4):

@@ -1,4 +1,4 @@
-"""The engine's work on photos on every instruction set: resampling beside Pillow and float64, colours beside float64."""
+"""The engine's work on photos, on every instruction set: resampling beside Pillow, and all of it beside float64."""
 
 import numpy as np
 import pytest
