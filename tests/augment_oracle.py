@@ -22,8 +22,8 @@ def cubic(t):
     """Keys' kernel with a = -1/2 at the distance t."""
     t = abs(t)
     if t < 1:
-        return 1.5 * t ** 3 - 2.5 * t ** 2 + 1
-    return -0.5 * t ** 3 + 2.5 * t ** 2 - 4 * t + 2 if t < 2 else 0.0
+        return 1.5 * t**3 - 2.5 * t**2 + 1
+    return -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2 if t < 2 else 0.0
 
 
 def linear(t):

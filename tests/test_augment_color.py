@@ -1,12 +1,13 @@
 """Colour transforms against their equations in float64, and against Pillow where it defines them."""
+
 import colorsys
 import io
 
 import numpy as np
 import pytest
-from augment_oracle import noise_image, smooth_image
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from augment_oracle import noise_image, smooth_image
 from cnncore import augment
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -35,13 +36,15 @@ EQUATIONS = {
     "dark": (augment.Brightness(fixed(0.0)), lambda x: 0 * x),
     "contrast": (augment.Contrast(fixed(0.6)), lambda x: (x @ LUMA).mean() + 0.6 * (x - (x @ LUMA).mean())),
     "more contrast": (augment.Contrast(fixed(1.8)), lambda x: (x @ LUMA).mean() + 1.8 * (x - (x @ LUMA).mean())),
-    "gamma": (augment.Gamma(fixed(2.2)), lambda x: x ** 2.2),
+    "gamma": (augment.Gamma(fixed(2.2)), lambda x: x**2.2),
     "solarize": (augment.Solarize(100), lambda x: np.where(x >= 100 / 255, 1 - x, x)),
     "saturation": (augment.Saturation(fixed(1.7)), lambda x: (x @ LUMA)[..., None] * -0.7 + 1.7 * x),
     "hue yiq": (augment.Hue(fixed(0.2), space="yiq"), lambda x: hue_turned(x, 0.2)),
     "grayscale": (augment.Grayscale(p=1), lambda x: np.repeat((x @ LUMA)[..., None], 3, 2)),
-    "jitter": (augment.ColorJitter(fixed(1.2), fixed(0.8), fixed(1.5)),
-               lambda x: 1.2 * (0.8 * (1.5 * x - 0.5 * (x @ LUMA)[..., None]) + 0.2 * (x @ LUMA).mean())),
+    "jitter": (
+        augment.ColorJitter(fixed(1.2), fixed(0.8), fixed(1.5)),
+        lambda x: 1.2 * (0.8 * (1.5 * x - 0.5 * (x @ LUMA)[..., None]) + 0.2 * (x @ LUMA).mean()),
+    ),
     "jitter with hue": (augment.ColorJitter(fixed(1), fixed(1), fixed(1), fixed(-0.1)), lambda x: hue_turned(x, -0.1)),
 }
 
@@ -57,8 +60,9 @@ def test_equations(name):
     tolerance = 0.5 + mean_error + (0.5 if name == "grayscale" else 0) + (0.1 if "hue" in name else 0) + 1e-6
     for image in (levels, Image.fromarray(levels)):
         np.testing.assert_allclose(np.asarray(transform(image)), expected * 255, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(transform(levels.astype(np.float32) / 255), expected, rtol=0,
-                               atol=3e-4 if "hue" in name else 2e-6)
+    np.testing.assert_allclose(
+        transform(levels.astype(np.float32) / 255), expected, rtol=0, atol=3e-4 if "hue" in name else 2e-6
+    )
 
 
 @pytest.mark.parametrize("shift", [-0.5, -0.21, 0.1, 1 / 3])
@@ -117,8 +121,12 @@ def test_enhancers_are_those_of_pillow_but_rounded(name, cls, factor):
 def test_floats_agree_with_bytes():
     """Sharpness, blur and contrast have two implementations: one equation."""
     image = smooth_image(160, 208)
-    for transform, tolerance in ((augment.Sharpness(fixed(0.2)), 1.0), (augment.GaussianBlur(fixed(2)), 2.0),
-                                 (augment.AutoContrast(), 1.01), (augment.Sharpness(fixed(3)), 2.0)):
+    for transform, tolerance in (
+        (augment.Sharpness(fixed(0.2)), 1.0),
+        (augment.GaussianBlur(fixed(2)), 2.0),
+        (augment.AutoContrast(), 1.01),
+        (augment.Sharpness(fixed(3)), 2.0),
+    ):
         in_floats = transform(image.astype(np.float32) / 255) * 255
         np.testing.assert_allclose(transform(image), in_floats, atol=tolerance)
 
@@ -151,11 +159,24 @@ def test_jpeg_quality():
     assert augment.JpegQuality()(random_bytes(1)).shape == (30, 41, 1)
 
 
-NEUTRAL = [augment.Brightness(0), augment.Contrast(0), augment.Saturation(0), augment.Hue(0), augment.Gamma(0),
-           augment.Sharpness(0), augment.ColorJitter(), augment.Posterize(8), augment.Solarize(256),
-           augment.GaussianBlur(0), augment.GaussianNoise(0), augment.SpeckleNoise(0), augment.SaltAndPepperNoise(0),
-           augment.Grayscale(0), augment.RandAugment(0),
-           augment.ColorJitter(fixed(1), fixed(1), fixed(1), fixed(0), "hsv")]
+NEUTRAL = [
+    augment.Brightness(0),
+    augment.Contrast(0),
+    augment.Saturation(0),
+    augment.Hue(0),
+    augment.Gamma(0),
+    augment.Sharpness(0),
+    augment.ColorJitter(),
+    augment.Posterize(8),
+    augment.Solarize(256),
+    augment.GaussianBlur(0),
+    augment.GaussianNoise(0),
+    augment.SpeckleNoise(0),
+    augment.SaltAndPepperNoise(0),
+    augment.Grayscale(0),
+    augment.RandAugment(0),
+    augment.ColorJitter(fixed(1), fixed(1), fixed(1), fixed(0), "hsv"),
+]
 
 
 @pytest.mark.parametrize("transform", NEUTRAL, ids=repr)
@@ -165,11 +186,25 @@ def test_neutral_parameters_change_no_byte(transform):
     np.testing.assert_array_equal(np.asarray(transform(Image.fromarray(random_bytes(4)))), random_bytes(4))
 
 
-COLORFUL = [augment.Brightness(0.5), augment.Contrast(0.5), augment.Saturation(0.5), augment.Hue(0.3),
-            augment.Gamma(0.5), augment.Sharpness(0.9), augment.ColorJitter(0.4, 0.4, 0.4, 0.1), augment.Posterize(2),
-            augment.Solarize(128), augment.GaussianBlur(), augment.GaussianNoise(), augment.SpeckleNoise(),
-            augment.SaltAndPepperNoise(0.5), augment.Grayscale(1), augment.Equalize(),
-            augment.AutoContrast(), augment.JpegQuality()]
+COLORFUL = [
+    augment.Brightness(0.5),
+    augment.Contrast(0.5),
+    augment.Saturation(0.5),
+    augment.Hue(0.3),
+    augment.Gamma(0.5),
+    augment.Sharpness(0.9),
+    augment.ColorJitter(0.4, 0.4, 0.4, 0.1),
+    augment.Posterize(2),
+    augment.Solarize(128),
+    augment.GaussianBlur(),
+    augment.GaussianNoise(),
+    augment.SpeckleNoise(),
+    augment.SaltAndPepperNoise(0.5),
+    augment.Grayscale(1),
+    augment.Equalize(),
+    augment.AutoContrast(),
+    augment.JpegQuality(),
+]
 
 
 @pytest.mark.parametrize("transform", COLORFUL, ids=repr)
@@ -195,28 +230,38 @@ def test_what_went_past_white_on_the_way_is_cut():
 
 def test_many_channels_are_taken_one_by_one():
     image = random_bytes(6)
-    for transform in (augment.Brightness(fixed(1.4)), augment.Contrast(fixed(0.5)), augment.Equalize(),
-                      augment.GaussianBlur(fixed(1))):
-        expected = np.concatenate([transform(image[..., c:c + 1]) for c in range(6)], axis=2)
+    for transform in (
+        augment.Brightness(fixed(1.4)),
+        augment.Contrast(fixed(0.5)),
+        augment.Equalize(),
+        augment.GaussianBlur(fixed(1)),
+    ):
+        expected = np.concatenate([transform(image[..., c : c + 1]) for c in range(6)], axis=2)
         np.testing.assert_array_equal(transform(image), expected)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: augment.Brightness(-0.1), "Brightness: factor must be a finite number >= 0, got -0.1"),
-    (lambda: augment.Gamma(1), "Gamma: gamma must be a number below 1"),
-    (lambda: augment.Hue(0.6), r"Hue: shift must be .* within \[-0.5, 0.5\]"),
-    (lambda: augment.Hue(space="lab"), "Hue: space must be one of 'hsv', 'yiq'"),
-    (lambda: augment.Posterize(9), "Posterize: bits must be"),
-    (lambda: augment.Posterize(0), "Posterize: bits must be"),
-    (lambda: augment.JpegQuality((1, 101)), "JpegQuality: quality must be"),
-    (lambda: augment.AutoContrast(50), r"AutoContrast: cutoff must be in \[0, 50\)"),
-    (lambda: augment.Solarize(300), "Solarize: threshold must be"),
-    (lambda: augment.Posterize(3)(noise_image()), "Posterize: the image must be uint8, got float32"),
-    (lambda: augment.Equalize()(noise_image()), "Equalize: the image must be uint8, got float32"),
-    (lambda: augment.Brightness()(noise_image() * 255), "Brightness: a float32 image must lie in 0..1, got"),
-    (lambda: augment.Brightness()(noise_image() * np.float32("nan")), "must lie in 0..1, got nan"),
-    (lambda: augment.Saturation()(random_bytes(5)), "Saturation: the image must be grey, RGB or RGBA, got 5 channels"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: augment.Brightness(-0.1), "Brightness: factor must be a finite number >= 0, got -0.1"),
+        (lambda: augment.Gamma(1), "Gamma: gamma must be a number below 1"),
+        (lambda: augment.Hue(0.6), r"Hue: shift must be .* within \[-0.5, 0.5\]"),
+        (lambda: augment.Hue(space="lab"), "Hue: space must be one of 'hsv', 'yiq'"),
+        (lambda: augment.Posterize(9), "Posterize: bits must be"),
+        (lambda: augment.Posterize(0), "Posterize: bits must be"),
+        (lambda: augment.JpegQuality((1, 101)), "JpegQuality: quality must be"),
+        (lambda: augment.AutoContrast(50), r"AutoContrast: cutoff must be in \[0, 50\)"),
+        (lambda: augment.Solarize(300), "Solarize: threshold must be"),
+        (lambda: augment.Posterize(3)(noise_image()), "Posterize: the image must be uint8, got float32"),
+        (lambda: augment.Equalize()(noise_image()), "Equalize: the image must be uint8, got float32"),
+        (lambda: augment.Brightness()(noise_image() * 255), "Brightness: a float32 image must lie in 0..1, got"),
+        (lambda: augment.Brightness()(noise_image() * np.float32("nan")), "must lie in 0..1, got nan"),
+        (
+            lambda: augment.Saturation()(random_bytes(5)),
+            "Saturation: the image must be grey, RGB or RGBA, got 5 channels",
+        ),
+    ],
+)
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()

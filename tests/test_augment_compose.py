@@ -1,12 +1,13 @@
 """Several geometric steps are one resampling; annotations follow; pipelines are data."""
+
 import json
 import warnings
 
 import numpy as np
 import pytest
-from augment_oracle import FILL_MODES, noise_image, smooth_image
 from PIL import Image
 
+from augment_oracle import FILL_MODES, noise_image, smooth_image
 from cnncore import augment
 from cnncore.augment import resample
 
@@ -18,17 +19,37 @@ def fixed(value):
 def chains(mode):
     fill = {"fill_mode": mode, "fill_value": 127}
     return {
-        "matrices": [augment.Rotation(fixed(20), **fill), augment.Scale(fixed(1.2), **fill),
-                     augment.Translation(fixed(0.1), fixed(-0.2), **fill), augment.Shear(fixed(-15), fixed(5), **fill),
-                     augment.Stretch(fixed(1.1), fixed(0.9), **fill)],
-        "crops": [augment.Pad(6, **fill), augment.HorizontalFlip(1), augment.CenterCrop((36, 44)),
-                  augment.Rotation(fixed(-33), **fill), augment.Transpose(1), augment.CenterCrop(30)],
-        "lens": [augment.Rotation(fixed(10), **fill), augment.LensDistortion(fixed(0.3), **fill),
-                 augment.Translation(fixed(0.07), fixed(0.05), **fill)],
-        "elastic": [augment.Scale(fixed(1.1), **fill), augment.ElasticDeformation(20, 4, **fill),
-                    augment.Rotation(fixed(15), **fill), augment.LensDistortion(fixed(-0.2), **fill)],
-        "perspective": [augment.Perspective(0.3, **fill), augment.Rotation(fixed(15), **fill),
-                        augment.HorizontalFlip(1)],
+        "matrices": [
+            augment.Rotation(fixed(20), **fill),
+            augment.Scale(fixed(1.2), **fill),
+            augment.Translation(fixed(0.1), fixed(-0.2), **fill),
+            augment.Shear(fixed(-15), fixed(5), **fill),
+            augment.Stretch(fixed(1.1), fixed(0.9), **fill),
+        ],
+        "crops": [
+            augment.Pad(6, **fill),
+            augment.HorizontalFlip(1),
+            augment.CenterCrop((36, 44)),
+            augment.Rotation(fixed(-33), **fill),
+            augment.Transpose(1),
+            augment.CenterCrop(30),
+        ],
+        "lens": [
+            augment.Rotation(fixed(10), **fill),
+            augment.LensDistortion(fixed(0.3), **fill),
+            augment.Translation(fixed(0.07), fixed(0.05), **fill),
+        ],
+        "elastic": [
+            augment.Scale(fixed(1.1), **fill),
+            augment.ElasticDeformation(20, 4, **fill),
+            augment.Rotation(fixed(15), **fill),
+            augment.LensDistortion(fixed(-0.2), **fill),
+        ],
+        "perspective": [
+            augment.Perspective(0.3, **fill),
+            augment.Rotation(fixed(15), **fill),
+            augment.HorizontalFlip(1),
+        ],
         "magnified": [augment.CenterCrop(100), augment.Rotation(fixed(25), **fill), augment.Resize((150, 130))],
     }
 
@@ -91,12 +112,22 @@ def test_composition_equals_the_steps_within_a_grey_level(name, mode):
 def test_neighbours_become_one_resampling(monkeypatch):
     calls = []
     real = resample.Pipeline.image
-    monkeypatch.setattr(resample.Pipeline, "image",
-                        lambda self, pixels: (calls.append(len(resample.merged(self.stages))), real(self, pixels))[1])
+    monkeypatch.setattr(
+        resample.Pipeline,
+        "image",
+        lambda self, pixels: (calls.append(len(resample.merged(self.stages))), real(self, pixels))[1],
+    )
     image = smooth_image()
-    augment.Compose([augment.Rotation(fixed(10)), augment.CenterCrop(30), augment.HorizontalFlip(1),
-                     augment.RandomApply(augment.Scale(fixed(1.5)), p=1), augment.OneOf([augment.Transpose(1)]),
-                     augment.RandomResizedCrop(20)])(image)
+    augment.Compose(
+        [
+            augment.Rotation(fixed(10)),
+            augment.CenterCrop(30),
+            augment.HorizontalFlip(1),
+            augment.RandomApply(augment.Scale(fixed(1.5)), p=1),
+            augment.OneOf([augment.Transpose(1)]),
+            augment.RandomResizedCrop(20),
+        ]
+    )(image)
     assert calls == [1]  # nested ones too, and one matrix, for no canvas between them is left
     calls.clear()
     augment.Compose([augment.Rotation(fixed(10)), augment.Brightness(fixed(1.1)), augment.Scale(fixed(2))])(image)
@@ -115,17 +146,34 @@ def test_one_resampling_keeps_what_several_blur():
 
 
 MOVES = {
-    "flip": augment.HorizontalFlip(1), "flop": augment.VerticalFlip(1), "transpose": augment.Transpose(1),
-    "rotation": augment.Rotation(fixed(35)), "translation": augment.Translation(fixed(0.1), fixed(-0.12)),
-    "in": augment.Scale(fixed(1.4)), "out": augment.Scale(fixed(0.6)), "shear": augment.Shear(fixed(20), fixed(10)),
-    "stretch": augment.Stretch(fixed(1.3), fixed(0.8)), "perspective": augment.Perspective(0.3),
-    "barrel": augment.LensDistortion(fixed(0.5)), "pincushion": augment.LensDistortion(fixed(-0.3)),
-    "elastic": augment.ElasticDeformation(40, 8), "crop": augment.CenterCrop((80, 70)),
+    "flip": augment.HorizontalFlip(1),
+    "flop": augment.VerticalFlip(1),
+    "transpose": augment.Transpose(1),
+    "rotation": augment.Rotation(fixed(35)),
+    "translation": augment.Translation(fixed(0.1), fixed(-0.12)),
+    "in": augment.Scale(fixed(1.4)),
+    "out": augment.Scale(fixed(0.6)),
+    "shear": augment.Shear(fixed(20), fixed(10)),
+    "stretch": augment.Stretch(fixed(1.3), fixed(0.8)),
+    "perspective": augment.Perspective(0.3),
+    "barrel": augment.LensDistortion(fixed(0.5)),
+    "pincushion": augment.LensDistortion(fixed(-0.3)),
+    "elastic": augment.ElasticDeformation(40, 8),
+    "crop": augment.CenterCrop((80, 70)),
     "pad": augment.Pad((3, 20, 9, 4)),
-    "resize": augment.Resize((150, 90)), "resized crop": augment.RandomResizedCrop(100, scale=(0.6, 0.9)),
+    "resize": augment.Resize((150, 90)),
+    "resized crop": augment.RandomResizedCrop(100, scale=(0.6, 0.9)),
     "random crop": augment.RandomCrop(90, padding=8),
-    "chain": augment.Compose([augment.Rotation(fixed(20)), augment.LensDistortion(fixed(0.3)), augment.Transpose(1),
-                              augment.ElasticDeformation(30, 8), augment.Scale(fixed(1.1)), augment.CenterCrop(90)]),
+    "chain": augment.Compose(
+        [
+            augment.Rotation(fixed(20)),
+            augment.LensDistortion(fixed(0.3)),
+            augment.Transpose(1),
+            augment.ElasticDeformation(30, 8),
+            augment.Scale(fixed(1.1)),
+            augment.CenterCrop(90),
+        ]
+    ),
 }
 
 
@@ -142,7 +190,7 @@ def test_mask_boxes_and_keypoints_follow(name):
     assert out.mask.dtype == masks.dtype and out.mask.shape == out.image.shape[:2]
     bright = out.image[..., 0] > 0.5
     assert (bright != (out.mask > 0)).mean() < 0.02
-    y, x = np.mgrid[0:out.mask.shape[0], 0:out.mask.shape[1]] + 0.5
+    y, x = np.mgrid[0 : out.mask.shape[0], 0 : out.mask.shape[1]] + 0.5
     assert out.kept_boxes.all() and out.visible_keypoints.all()
     for i, (point, box) in enumerate(zip(out.keypoints, out.boxes)):
         of_disc = out.mask == i + 1
@@ -150,8 +198,9 @@ def test_mask_boxes_and_keypoints_follow(name):
         seen = np.array([x[of_disc].min(), y[of_disc].min(), x[of_disc].max(), y[of_disc].max()])
         assert np.all(box[:2] <= seen[:2] + 3) and np.all(box[2:] >= seen[2:] - 3), (box, seen)
         assert np.all(box[2:] - box[:2] <= 1.5 * (seen[2:] - seen[:2]) + 3)
-    pillow = MOVES[name](Image.fromarray(np.uint8(image * 255)), mask=Image.fromarray(masks.astype(np.uint8)), seed=3,
-                         index=5)
+    pillow = MOVES[name](
+        Image.fromarray(np.uint8(image * 255)), mask=Image.fromarray(masks.astype(np.uint8)), seed=3, index=5
+    )
     np.testing.assert_array_equal(np.asarray(pillow.mask), out.mask)
     assert pillow.mask.mode == "L" and pillow.boxes is None
 
@@ -178,7 +227,6 @@ def test_what_left_an_inner_canvas_does_not_come_back():
     assert out.kept_boxes.tolist() == [False, True] and out.visible_keypoints.tolist() == [False, True]
     np.testing.assert_allclose(out.boxes, [(2, 2, 8, 8)])
     assert np.all(out.image[:, 20:] == 0) and np.all(out.image[:, :20] == 9)
-
 
     halves = augment.Compose([away.transforms[0], augment.GaussianBlur((1, 1)), away.transforms[1]])  # two resamplings
     out = halves(image, boxes=[(30, 10, 38, 20), (2, 2, 8, 8)], keypoints=[(35, 15), (5, 5)])
@@ -224,8 +272,16 @@ def test_batch():
 def test_input_is_never_written_to():
     image = smooth_image()
     kept = image.copy()
-    everything = augment.Compose([augment.GaussianNoise(), augment.Cutout(9), augment.ColorJitter(0.5, 0.5, 0.5, 0.1),
-                                  augment.Rotation(10), augment.RandomErasing(p=1), augment.HorizontalFlip()])
+    everything = augment.Compose(
+        [
+            augment.GaussianNoise(),
+            augment.Cutout(9),
+            augment.ColorJitter(0.5, 0.5, 0.5, 0.1),
+            augment.Rotation(10),
+            augment.RandomErasing(p=1),
+            augment.HorizontalFlip(),
+        ]
+    )
     for transform in (everything, augment.Identity(), augment.HorizontalFlip(1), augment.CenterCrop(9)):
         result = transform(image)
         np.testing.assert_array_equal(image, kept)
@@ -252,12 +308,19 @@ def test_one_of_and_random_apply():
             augment.OneOf([augment.Pad(1), augment.Pad(2)], weights)
 
 
-EXAMPLES = {"RandomCrop": ((8,), {"padding": 2}), "CenterCrop": ((8,), {}), "Pad": ((3,), {}), "Resize": ((9,), {}),
-            "RandomResizedCrop": ((8,), {}), "Cutout": ((4,), {"fill_value": [1, 2, 3]}),
-            "RandomApply": ((augment.Hue(),), {}),
-            "Compose": (([augment.Rotation(9), augment.OneOf([augment.Hue(), augment.Gamma()], [1, 2])],), {}),
-            "OneOf": (([augment.Rotation(9), augment.Pad(1)], [1, 2]), {}), "Rotation": ((), {"fill_value": [1, 2, 3]}),
-            "RandAugment": ((1, 5), {"operations": ["Rotate", "Color"]})}
+EXAMPLES = {
+    "RandomCrop": ((8,), {"padding": 2}),
+    "CenterCrop": ((8,), {}),
+    "Pad": ((3,), {}),
+    "Resize": ((9,), {}),
+    "RandomResizedCrop": ((8,), {}),
+    "Cutout": ((4,), {"fill_value": [1, 2, 3]}),
+    "RandomApply": ((augment.Hue(),), {}),
+    "Compose": (([augment.Rotation(9), augment.OneOf([augment.Hue(), augment.Gamma()], [1, 2])],), {}),
+    "OneOf": (([augment.Rotation(9), augment.Pad(1)], [1, 2]), {}),
+    "Rotation": ((), {"fill_value": [1, 2, 3]}),
+    "RandAugment": ((1, 5), {"operations": ["Rotate", "Color"]}),
+}
 
 
 @pytest.mark.parametrize("name", [n for n in augment.__all__ if n in {c.__name__ for c in augment._TRANSFORMS}])
@@ -284,6 +347,7 @@ def test_data_is_checked():
     class Negative(augment.Transform):
         def transform(self, sample, generator):
             sample.pixels = 255 - sample.array()
+
     stored = augment.serialize(augment.Compose([Negative()]))
     with pytest.raises(ValueError, match="'Negative' is unknown"):
         augment.deserialize(stored)
@@ -295,15 +359,29 @@ def test_digits_must_not_be_flipped():
     with pytest.warns(augment.LabelWarning, match="HorizontalFlip must not be used for mnist: it mirrors them"):
         augment.Compose([augment.Rotation(10), augment.HorizontalFlip()], dataset="mnist")
     with pytest.warns(augment.LabelWarning):
-        found = augment.check(augment.Compose([augment.OneOf([augment.VerticalFlip(), augment.Transpose()]),
-                                               augment.RandomApply(augment.Rotation(180)), augment.TrivialAugment()]),
-                              dataset="digits")
+        found = augment.check(
+            augment.Compose(
+                [
+                    augment.OneOf([augment.VerticalFlip(), augment.Transpose()]),
+                    augment.RandomApply(augment.Rotation(180)),
+                    augment.TrivialAugment(),
+                ]
+            ),
+            dataset="digits",
+        )
     assert [sentence.split()[0] for sentence in found] == ["VerticalFlip", "Transpose", "Rotation", "TrivialAugment"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fine = augment.Compose([augment.Rotation(15), augment.ElasticDeformation(), augment.RandAugment(),
-                                augment.HorizontalFlip(0), augment.RandomApply(augment.VerticalFlip(1), p=0)],
-                               dataset="mnist")
+        fine = augment.Compose(
+            [
+                augment.Rotation(15),
+                augment.ElasticDeformation(),
+                augment.RandAugment(),
+                augment.HorizontalFlip(0),
+                augment.RandomApply(augment.VerticalFlip(1), p=0),
+            ],
+            dataset="mnist",
+        )
         assert augment.check(fine, "svhn") == []
         assert augment.check(augment.HorizontalFlip(), "cifar10") == []
 
@@ -316,6 +394,7 @@ def test_policies_use_all_of_their_table(cls, monkeypatch):
     def noted(self, name, strength, sign, size):
         used.setdefault(name, set()).add((round(strength, 6), sign))
         return real(self, name, strength, sign, size)
+
     monkeypatch.setattr(cls, "operation", noted)
     policy = cls()
     image = smooth_image(16, 16)

@@ -1,23 +1,33 @@
 """All randomness is a function of (seed, epoch, sample number)."""
+
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from augment_oracle import smooth_image
 from PIL import Image
 
 import cnncore.random
+from augment_oracle import smooth_image
 from cnncore import augment
 from cnncore.augment import draws
 
 IMAGE = smooth_image(24, 28)
-EVERYTHING = augment.Compose([
-    augment.RandomResizedCrop(20, scale=(0.4, 1)), augment.HorizontalFlip(), augment.Rotation(20, fill_mode="reflect"),
-    augment.ElasticDeformation((0, 10), (2, 4)), augment.LensDistortion(), augment.ColorJitter(0.4, 0.4, 0.4, 0.1),
-    augment.OneOf([augment.GaussianNoise(), augment.SpeckleNoise(), augment.SaltAndPepperNoise()]),
-    augment.RandomApply(augment.GaussianBlur()), augment.RandAugment(), augment.RandomErasing()])
+EVERYTHING = augment.Compose(
+    [
+        augment.RandomResizedCrop(20, scale=(0.4, 1)),
+        augment.HorizontalFlip(),
+        augment.Rotation(20, fill_mode="reflect"),
+        augment.ElasticDeformation((0, 10), (2, 4)),
+        augment.LensDistortion(),
+        augment.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        augment.OneOf([augment.GaussianNoise(), augment.SpeckleNoise(), augment.SaltAndPepperNoise()]),
+        augment.RandomApply(augment.GaussianBlur()),
+        augment.RandAugment(),
+        augment.RandomErasing(),
+    ]
+)
 
 
 def all_bytes(order, pipeline=EVERYTHING, seed=1, epoch=0):
@@ -38,11 +48,22 @@ def test_same_bytes_whatever_the_order_and_the_worker():
 
 
 def test_same_bytes_in_another_process():
-    code = ("import sys; sys.path.insert(0, 'tests'); import hashlib, test_augment_draws as t; "
-            "print(hashlib.sha256(b''.join(t.all_bytes(range(6)).values())).hexdigest())")
-    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                           cwd=__file__.rsplit("/tests/", 1)[0]).stdout for _ in range(2)}
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import hashlib, test_augment_draws as t; "
+        "print(hashlib.sha256(b''.join(t.all_bytes(range(6)).values())).hexdigest())"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=__file__.rsplit("/tests/", 1)[0],
+        ).stdout
+        for _ in range(2)
+    }
     import hashlib
+
     assert runs == {hashlib.sha256(b"".join(all_bytes(range(6)).values())).hexdigest() + "\n"}
 
 
@@ -53,9 +74,12 @@ def test_samples_epochs_and_seeds_differ():
 
 def test_first_draws_of_neighbours_are_independent():
     """Over samples, epochs and seeds: uniform, and uncorrelated with the neighbour's."""
-    for generators in ([draws.generator(1, 0, i) for i in range(4000)], [draws.generator(1, e, 7) for e in range(4000)],
-                       [draws.generator(s, 0, 7) for s in range(4000)],
-                       [draws.generator(1, 0, 7, s) for s in range(4000)]):
+    for generators in (
+        [draws.generator(1, 0, i) for i in range(4000)],
+        [draws.generator(1, e, 7) for e in range(4000)],
+        [draws.generator(s, 0, 7) for s in range(4000)],
+        [draws.generator(1, 0, 7, s) for s in range(4000)],
+    ):
         values = np.array([g.random() for g in generators])
         counts = np.bincount((values * 16).astype(int), minlength=16)
         assert ((counts - 250) ** 2 / 250).sum() < 50  # chi-square, 15 degrees of freedom: 1 in 100,000
@@ -119,15 +143,18 @@ def test_pillow_is_imported_when_it_is_used():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=__file__.rsplit("/tests/", 1)[0])
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"seed": 1}, "HorizontalFlip: seed and index must be given together"),
-    ({"index": 1}, "HorizontalFlip: seed and index must be given together"),
-    ({"seed": 1, "indices": [1]}, "index must be given for one image"),
-    ({"seed": -1, "index": 1}, "seed must be an integer >= 0"),
-    ({"seed": 1, "index": -1}, "augment: index must be an integer >= 0, got -1"),
-    ({"seed": 1, "index": 2, "epoch": 0.5}, "augment: epoch must be an integer"),
-    ({"seed": 1, "index": 2**64}, r"augment: index must be below 2\*\*64"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"seed": 1}, "HorizontalFlip: seed and index must be given together"),
+        ({"index": 1}, "HorizontalFlip: seed and index must be given together"),
+        ({"seed": 1, "indices": [1]}, "index must be given for one image"),
+        ({"seed": -1, "index": 1}, "seed must be an integer >= 0"),
+        ({"seed": 1, "index": -1}, "augment: index must be an integer >= 0, got -1"),
+        ({"seed": 1, "index": 2, "epoch": 0.5}, "augment: epoch must be an integer"),
+        ({"seed": 1, "index": 2**64}, r"augment: index must be below 2\*\*64"),
+    ],
+)
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         augment.HorizontalFlip()(IMAGE, **arguments)

@@ -1,4 +1,5 @@
 """Mixup and CutMix: the labels say exactly what the pixels show."""
+
 import numpy as np
 import pytest
 
@@ -25,9 +26,11 @@ def test_mixup_labels_are_the_shares_of_the_pixels(per):
 
 def test_mixup_by_hand():
     """0.4 of one and 0.6 of another gives the label (0.4, 0.6)."""
+
     class Fixed(augment.MixUp):
         def mixed(self, images, partners, shares, sources):
             return super().mixed(images, np.array([1, 0]), np.full(2, 0.4), sources)
+
     images = np.array([[[[10.0]]], [[[20.0]]]], np.float32)
     for seed in range(50):
         mixed, soft = Fixed()(images, np.eye(2), seed=seed, indices=[0, 1])
@@ -87,12 +90,17 @@ def test_draws(cls):
         again, again_soft = mix(images, labels, seed=1, epoch=2, indices=range(8))
         np.testing.assert_array_equal(first, again)
         np.testing.assert_array_equal(first_soft, again_soft)
-        for other in ({"seed": 2, "epoch": 2, "indices": range(8)}, {"seed": 1, "epoch": 3, "indices": range(8)},
-                      {"seed": 1, "epoch": 2, "indices": range(8, 16)}):
+        for other in (
+            {"seed": 2, "epoch": 2, "indices": range(8)},
+            {"seed": 1, "epoch": 3, "indices": range(8)},
+            {"seed": 1, "epoch": 2, "indices": range(8, 16)},
+        ):
             assert not np.array_equal(mix(images, labels, **other)[1], first_soft)
         assert not np.array_equal(mix(images, labels)[1], mix(images, labels)[1])
-    mixed = [not np.array_equal(cls(1.0, p=0.25)(images, labels, seed=1, indices=range(i, i + 8))[1], labels)
-             for i in range(400)]
+    mixed = [
+        not np.array_equal(cls(1.0, p=0.25)(images, labels, seed=1, indices=range(i, i + 8))[1], labels)
+        for i in range(400)
+    ]
     assert abs(np.mean(mixed) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 400) + 0.01  # CutMix may cut nothing
     np.testing.assert_array_equal(images, batch()[0])
 
@@ -103,25 +111,32 @@ def test_class_numbers_and_data():
     for cls in (augment.MixUp, augment.CutMix):
         mix = cls(num_classes=8)
         again = augment.deserialize(augment.serialize(mix))
-        for (a, b), (c, d) in zip([mix(images, numbers, seed=1, indices=numbers)], [again(images, labels, seed=1,
-                                                                                        indices=numbers)]):
+        for (a, b), (c, d) in zip(
+            [mix(images, numbers, seed=1, indices=numbers)], [again(images, labels, seed=1, indices=numbers)]
+        ):
             np.testing.assert_array_equal(a, c)
             np.testing.assert_array_equal(b, d)
     empty, none = augment.mixup(images[:0], labels[:0], seed=1, indices=[])
     assert empty.shape == (0, 10, 12, 3) and none.shape == (0, 8)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda i, y: augment.mixup(i, y, alpha=0), "MixUp: alpha must be a finite number > 0, got 0"),
-    (lambda i, y: augment.cutmix(i, y, per="image"), "CutMix: per must be one of 'batch', 'sample'"),
-    (lambda i, y: augment.mixup(i, np.arange(8)), "MixUp: num_classes must be given to mix class numbers"),
-    (lambda i, y: augment.mixup(i, np.arange(8), num_classes=7), r"MixUp: labels must be in 0..6, got 0..7"),
-    (lambda i, y: augment.mixup(i, y, num_classes=7), "MixUp: labels must have 7 columns, got 8"),
-    (lambda i, y: augment.mixup(i, y[:5]), "MixUp: labels must hold one entry for each of the 8 images, got 5"),
-    (lambda i, y: augment.mixup(i[0], y), "MixUp: images must be a uint8 or float32 array"),
-    (lambda i, y: augment.mixup(i, y, seed=3), "MixUp: seed and indices must be given together"),
-    (lambda i, y: augment.mixup(i, y, seed=3, indices=[1]), "indices must hold one number for each of the 8 images"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda i, y: augment.mixup(i, y, alpha=0), "MixUp: alpha must be a finite number > 0, got 0"),
+        (lambda i, y: augment.cutmix(i, y, per="image"), "CutMix: per must be one of 'batch', 'sample'"),
+        (lambda i, y: augment.mixup(i, np.arange(8)), "MixUp: num_classes must be given to mix class numbers"),
+        (lambda i, y: augment.mixup(i, np.arange(8), num_classes=7), r"MixUp: labels must be in 0..6, got 0..7"),
+        (lambda i, y: augment.mixup(i, y, num_classes=7), "MixUp: labels must have 7 columns, got 8"),
+        (lambda i, y: augment.mixup(i, y[:5]), "MixUp: labels must hold one entry for each of the 8 images, got 5"),
+        (lambda i, y: augment.mixup(i[0], y), "MixUp: images must be a uint8 or float32 array"),
+        (lambda i, y: augment.mixup(i, y, seed=3), "MixUp: seed and indices must be given together"),
+        (
+            lambda i, y: augment.mixup(i, y, seed=3, indices=[1]),
+            "indices must hold one number for each of the 8 images",
+        ),
+    ],
+)
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make(*batch())

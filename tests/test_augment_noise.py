@@ -1,9 +1,10 @@
 """Noise and erasing: distributions, shares and places."""
+
 import numpy as np
 import pytest
-from augment_oracle import noise_image
 from PIL import Image
 
+from augment_oracle import noise_image
 from cnncore import augment
 
 
@@ -18,7 +19,7 @@ def test_gaussian_noise_is_normal():
     noise = (augment.GaussianNoise(fixed(0.1))(GREY, seed=1, index=0) - 0.5) / 0.1
     n = noise.size
     assert abs(noise.mean()) < 4 / np.sqrt(n) and abs(noise.std() - 1) < 4 / np.sqrt(2 * n)
-    assert abs((noise ** 4).mean() - 3) < 4 * np.sqrt(96 / n)
+    assert abs((noise**4).mean() - 3) < 4 * np.sqrt(96 / n)
     assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 4 / 128
     levels = augment.GaussianNoise(fixed(0.1))(np.full((128, 128, 3), 128, np.uint8), seed=1, index=0)
     np.testing.assert_allclose(levels, (128 + 25.5 * noise).clip(0, 255), atol=0.501)
@@ -40,7 +41,7 @@ def test_speckle_is_as_strong_as_the_light():
 
 def test_salt_and_pepper():
     result = augment.SaltAndPepperNoise(fixed(0.2), salt=0.25)(np.full((200, 200, 3), 90, np.uint8), seed=1, index=0)
-    assert np.all((result == result[..., :1]))  # whole pixels
+    assert np.all(result == result[..., :1])  # whole pixels
     n = 200 * 200
     for value, share in ((255, 0.05), (0, 0.15), (90, 0.8)):
         assert abs((result[..., 0] == value).mean() - share) < 4 * np.sqrt(share * (1 - share) / n)
@@ -105,15 +106,18 @@ def test_annotations_and_alpha():
     assert np.asarray(augment.GaussianNoise(fixed(0.3))(image))[..., 3].min() == 200
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: augment.GaussianNoise(-1), "GaussianNoise: std must be a finite number >= 0, got -1"),
-    (lambda: augment.SaltAndPepperNoise(2), r"SaltAndPepperNoise: amount must be .* within \[0, 1\]"),
-    (lambda: augment.SaltAndPepperNoise(salt=2), r"salt must be in \[0, 1\], got 2"),
-    (lambda: augment.Cutout(0), "Cutout: size must be an integer >= 1"),
-    (lambda: augment.Cutout(3, fill_value="x"), "Cutout: fill_value must be \"noise\", a number or"),
-    (lambda: augment.Cutout(3, fill_value=(1, 2))(noise_image()), "fill_value must be one number or one for each"),
-    (lambda: augment.RandomErasing(scale=(0.5, 2)), "RandomErasing: scale must be"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: augment.GaussianNoise(-1), "GaussianNoise: std must be a finite number >= 0, got -1"),
+        (lambda: augment.SaltAndPepperNoise(2), r"SaltAndPepperNoise: amount must be .* within \[0, 1\]"),
+        (lambda: augment.SaltAndPepperNoise(salt=2), r"salt must be in \[0, 1\], got 2"),
+        (lambda: augment.Cutout(0), "Cutout: size must be an integer >= 1"),
+        (lambda: augment.Cutout(3, fill_value="x"), 'Cutout: fill_value must be "noise", a number or'),
+        (lambda: augment.Cutout(3, fill_value=(1, 2))(noise_image()), "fill_value must be one number or one for each"),
+        (lambda: augment.RandomErasing(scale=(0.5, 2)), "RandomErasing: scale must be"),
+    ],
+)
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -45,15 +45,15 @@ def expected_image(recipe, x, draw):
     if recipe.border == "constant":
         padded = np.empty((image.shape[0] + 2 * ph, image.shape[1] + 2 * pw, c), np.float32)
         padded[:] = spread(recipe.border_value)
-        padded[ph:ph + image.shape[0], pw:pw + image.shape[1]] = image
+        padded[ph : ph + image.shape[0], pw : pw + image.shape[1]] = image
     else:
         padded = np.pad(image, border, recipe.border)
-    window = padded[draw["top"]:draw["top"] + h, draw["left"]:draw["left"] + w]
+    window = padded[draw["top"] : draw["top"] + h, draw["left"] : draw["left"] + w]
     window = window[:, ::-1] if draw["flip"] else window
     window = window[::-1] if draw["flip_vertical"] else window
     scale = (recipe.rescale / spread(recipe.std)).astype(np.float32)
     y = window * scale + (-spread(recipe.mean) / spread(recipe.std)).astype(np.float32)
-    y[draw["cut_top"]:draw["cut_bottom"], draw["cut_left"]:draw["cut_right"]] = spread(recipe.cutout_value)
+    y[draw["cut_top"] : draw["cut_bottom"], draw["cut_left"] : draw["cut_right"]] = spread(recipe.cutout_value)
     return y
 
 
@@ -122,9 +122,12 @@ def test_any_width_and_channels(c, w):
 @pytest.mark.parametrize("seed, epoch", [(0, 0), (2**64 - 1, 3), (12345678901234567890, 2**40 + 7)])
 def test_draws_follow_from_seed_epoch_and_number(seed, epoch):
     """Each field from its word of a Philox in plain Python."""
-    recipe, x = BatchAugment(
-        flip=0.5, flip_vertical=0.25, shift=(3, 2), size=(6, 5), cutout=(4, 3), cutout_probability=0.7, mixup=0.3
-    ), images(300)
+    recipe, x = (
+        BatchAugment(
+            flip=0.5, flip_vertical=0.25, shift=(3, 2), size=(6, 5), cutout=(4, 3), cutout_probability=0.7, mixup=0.3
+        ),
+        images(300),
+    )
     numbers = np.array([0, 1, 299, 17])
     _, draws = recipe._run(x, numbers, seed, epoch, 1)
     for row, number in zip(draws, numbers):
@@ -140,8 +143,8 @@ def test_draws_follow_from_seed_epoch_and_number(seed, epoch):
         assert row["partner"] == below(w[7], 300)
         q, c = ((w[8] + 0.5) / 2**32) ** (-1 / 0.3) - 1, np.cos(2 * np.pi * w[9] / 2**32)
         assert abs(row["share"] - 0.5 * (1 + c / np.sqrt(1 / q + c * c))) < 1e-6
-    partners = draws[len(numbers):]
-    assert np.array_equal(partners["number"], draws["partner"][:len(numbers)])
+    partners = draws[len(numbers) :]
+    assert np.array_equal(partners["number"], draws["partner"][: len(numbers)])
     _, own = recipe._run(x, partners["number"].copy(), seed, epoch, 1)
     for name in ("flip", "flip_vertical", "top", "left", "cut_top", "cut_left", "cut_bottom", "cut_right"):
         assert np.array_equal(
@@ -182,7 +185,7 @@ def test_other_numbers_epochs_and_seeds_draw_otherwise():
 def test_order_and_batches_do_not_matter():
     x, recipe = images(64), BatchAugment(flip=0.5, shift=2, cutout=3, mixup=0.5)
     whole, order = recipe(x, seed=3, epoch=5), RNG.permutation(64)
-    parts = np.concatenate([recipe(x, indices=order[i:i + 5], seed=3, epoch=5) for i in range(0, 64, 5)])
+    parts = np.concatenate([recipe(x, indices=order[i : i + 5], seed=3, epoch=5) for i in range(0, 64, 5)])
     assert np.array_equal(parts, whole[order])
 
 
@@ -201,7 +204,7 @@ def test_flow_is_an_epoch_after_the_other():
         assert sorted(labels) == list(range(50))
         assert np.array_equal(np.concatenate([b[0] for b in batches]), recipe(x, indices=labels, seed=4, epoch=epoch))
     assert not np.array_equal(first[0][1], second[0][1])
-    again = recipe.flow(x, y, batch_size=16, seed=4, epoch=1, threads=2)             # continued after an epoch
+    again = recipe.flow(x, y, batch_size=16, seed=4, epoch=1, threads=2)  # continued after an epoch
     for (a, b), (c, d) in zip(again, second):
         assert np.array_equal(a, c) and np.array_equal(b, d)
     assert np.array_equal(np.concatenate([b[1] for b in recipe.flow(x, y, shuffle=False)]), y)
@@ -214,7 +217,7 @@ def test_mixup_blends_labels_as_it_blends_images():
     y = np.repeat(np.arange(5), 4)
     for labels, arguments in ((y, {"num_classes": 5}), (np.eye(5, dtype=np.float32)[y], {})):
         flow = BatchAugment(mixup=1.0).flow(x, labels, batch_size=20, seed=1, **arguments)
-        (mixed, target), = flow
+        ((mixed, target),) = flow
         assert target.shape == (20, 5) and target.dtype == np.float32
         np.testing.assert_allclose(target.sum(axis=1), 1, atol=2.0**-22)
         np.testing.assert_allclose(target @ np.arange(5), mixed[:, 0, 0, 0], atol=2.0**-19)
@@ -246,8 +249,9 @@ def test_training_with_a_flow():
 
 def test_cost_on_cifar_batches():
     """The whole recipe on 128 x 32 x 32 x 3 bytes; the bound leaves room for a busy machine (0.25 ms are usual)."""
-    x, recipe = RNG.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8), BatchAugment(
-        flip=0.5, shift=4, cutout=16, rescale=1 / 255, mean=0.5, std=0.25
+    x, recipe = (
+        RNG.integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8),
+        BatchAugment(flip=0.5, shift=4, cutout=16, rescale=1 / 255, mean=0.5, std=0.25),
     )
     numbers, best = RNG.integers(0, 2000, 128), np.inf
     for epoch in range(30):

@@ -5,11 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
-from data_files import bad_files, encoded, pattern, photo_folder, png, write
 from PIL import Image
 
 from cnncore import data
 from cnncore.data.decode import identify, is_mislabelled, shown
+from data_files import bad_files, encoded, pattern, photo_folder, png, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 

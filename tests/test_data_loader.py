@@ -14,11 +14,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from data_files import encoded, pattern, photo_folder, write
 from PIL import Image
 
 from cnncore import Input, Sequential, data, layers
 from cnncore.data.workers import ordered_map
+from data_files import encoded, pattern, photo_folder, write
 
 WORKERS = (0, 1, 2, 4)
 
@@ -319,7 +319,7 @@ def test_errors_come_in_order_with_the_path(tmp_path, workers):
     batches = data.Loader(data.ImageFolder(tmp_path), 4, image_size=16, workers=workers)
     got = []
     with pytest.raises(data.UnreadableImage, match="dog/002.jpg"):
-        for x, y in batches:
+        for _x, y in batches:
             got.append(y.tolist())
     assert got == [[0, 0, 0, 0], [0, 0, 1, 1]]
 
@@ -496,7 +496,7 @@ def test_memory_is_bounded():
     batches = data.Loader(Endless(), batch, workers=4, prefetch=2)
     tracemalloc.start()
     try:
-        for i, x in enumerate(batches):
+        for i, _x in enumerate(batches):
             if i % 40 == 0:
                 time.sleep(0.01)
         peak = tracemalloc.get_traced_memory()[1]

@@ -6,10 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
-from data_files import bad_files, encoded, pattern, png, write
 from PIL import Image
 
 from cnncore import cli, data
+from data_files import bad_files, encoded, pattern, png, write
 
 SHAPE = (40, 60)
 
@@ -37,8 +37,10 @@ def odd_files(folder):
         "cmyk.jpg": ("JPEG", saved(picture.convert("CMYK"), "JPEG")),
         "palette.png": ("PNG", saved(palette, "PNG", transparency=3)),
         "sixteen-bit.png": ("PNG", encoded(deep, "PNG")),
-        "sixteen-bit-rgb.png": ("PNG", png(60, 40, 16, 2, [
-            (row * np.uint16(256)).astype(">u2").tobytes() for row in photo])),
+        "sixteen-bit-rgb.png": (
+            "PNG",
+            png(60, 40, 16, 2, [(row * np.uint16(256)).astype(">u2").tobytes() for row in photo]),
+        ),
         "grey-alpha.png": ("PNG", saved(Image.fromarray(np.dstack([grey, grey])), "PNG")),
         "transparent.png": ("PNG", encoded(transparent, "PNG")),
         "one-bit.png": ("PNG", saved(Image.fromarray(grey > 127), "PNG")),
@@ -79,10 +81,13 @@ def test_every_file_has_its_report(folder):
     lines = list(report.lines())
     for path, reason in unreadable.items():
         assert f'unreadable: "{path}": {reason}' in lines
-    assert sorted(os.path.basename(path) for path, _ in report.mislabelled) == \
-        ["jpeg-named.png", "photo.txt", "png-named.jpg"]
+    assert sorted(os.path.basename(path) for path, _ in report.mislabelled) == [
+        "jpeg-named.png",
+        "photo.txt",
+        "png-named.jpg",
+    ]
     assert f'mislabelled: "{folder / "other" / "png-named.jpg"}" is of the format PNG' in lines
-    for path, image_format in odd.items():
+    for path, _image_format in odd.items():
         index = found.paths.index(path)
         assert index in report.readable
         image, label = found[index]
@@ -97,9 +102,16 @@ def test_odd_files_show_the_picture_they_hold(folder):
     over_white = np.rint((photo * photo[..., :1] + 255 * (255 - photo[..., :1])) / 255)
     grey_over_white = np.rint((grey * grey + 255 * (255 - grey)) / 255)
     expected = {
-        "sixteen-bit.png": (grey, 1), "sixteen-bit-rgb.png": (photo, 1), "transparent.png": (over_white, 1),
-        "grey-alpha.png": (grey_over_white, 1), "one-bit.png": (255 * (grey > 127), 0), "ycbcr.tiff": (photo, 2),
-        "png-named.jpg": (photo, 0), "jpeg-named.png": (photo, 6), "turned.jpg": (photo, 6), "cmyk.jpg": (photo, 6),
+        "sixteen-bit.png": (grey, 1),
+        "sixteen-bit-rgb.png": (photo, 1),
+        "transparent.png": (over_white, 1),
+        "grey-alpha.png": (grey_over_white, 1),
+        "one-bit.png": (255 * (grey > 127), 0),
+        "ycbcr.tiff": (photo, 2),
+        "png-named.jpg": (photo, 0),
+        "jpeg-named.png": (photo, 6),
+        "turned.jpg": (photo, 6),
+        "cmyk.jpg": (photo, 6),
         "animated.webp": (pattern(*SHAPE, seed=1).astype(int), 6),
     }
     paths = {os.path.basename(path): path for path in odd_files(folder / "other")}

@@ -5,11 +5,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from data_files import bad_files, encoded, pattern, photo_folder, write
 from PIL import Image
 
 from cnncore import data, utils
 from cnncore.data.report import difference_hash
+from data_files import bad_files, encoded, pattern, photo_folder, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 FLOWERS = os.path.join(os.environ.get("CNNCORE_DATA", ""), "flowers")

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from data_files import encoded, pattern, photo_folder, write
 from PIL import Image
 
 from cnncore import augment, cli
 from cnncore.cli import augmentation
+from data_files import encoded, pattern, photo_folder, write
 
 
 @pytest.fixture

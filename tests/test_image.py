@@ -7,13 +7,20 @@ from PIL import Image
 from cnncore import _core
 
 ISAS = _core.available_isas()
-METHODS = {"box": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC,
-           "lanczos3": Image.Resampling.LANCZOS}
+METHODS = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos3": Image.Resampling.LANCZOS,
+}
 FILTERS = {
     "box": lambda x: ((x > -0.5) & (x <= 0.5)) * 1.0,
     "bilinear": lambda x: np.maximum(1 - np.abs(x), 0),
-    "bicubic": lambda x: np.where(np.abs(x) < 1, 1.5 * np.abs(x) ** 3 - 2.5 * x**2 + 1,
-                                  np.where(np.abs(x) < 2, -0.5 * np.abs(x) ** 3 + 2.5 * x**2 - 4 * np.abs(x) + 2, 0)),
+    "bicubic": lambda x: np.where(
+        np.abs(x) < 1,
+        1.5 * np.abs(x) ** 3 - 2.5 * x**2 + 1,
+        np.where(np.abs(x) < 2, -0.5 * np.abs(x) ** 3 + 2.5 * x**2 - 4 * np.abs(x) + 2, 0),
+    ),
     "lanczos3": lambda x: np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0),
 }
 
@@ -43,7 +50,7 @@ def weights(start, end, count, out, name):
     """The matrix (out, count) of one axis."""
     scale = (end - start) / out
     shrink, centers = max(scale, 1), start + (np.arange(out) + 0.5) * scale
-    distance = (np.arange(count) + 0.5 - centers[:, None])
+    distance = np.arange(count) + 0.5 - centers[:, None]
     w = FILTERS[name](distance / shrink)
     return w / w.sum(1, keepdims=True)
 
@@ -69,8 +76,11 @@ def test_resampling_differs_by_one_level_at_most_from_pillow_in_any_order(name):
 def test_resampling_is_that_of_float64(name):
     """Two roundings to half a level, of which the second pass multiplies the first by the weights' magnitudes."""
     rng = np.random.default_rng(1)
-    for h, w, size, box in [(40, 50, (30, 21), (3, 4, 41, 39)), (33, 20, (60, 45), (0, 0, 20, 33)),
-                            (90, 17, (7, 40), (2.25, 0.5, 15.75, 88))]:
+    for h, w, size, box in [
+        (40, 50, (30, 21), (3, 4, 41, 39)),
+        (33, 20, (60, 45), (0, 0, 20, 33)),
+        (90, 17, (7, 40), (2.25, 0.5, 15.75, 88)),
+    ]:
         image = rng.integers(100, 156, (h, w, 3), dtype=np.uint8)  # so that no overshoot is cut
         across, down = weights(box[0], box[2], w, size[1], name), weights(box[1], box[3], h, size[0], name)
         expected = np.einsum("ih,jw,hwc->ijc", down, across, image.astype(np.float64))

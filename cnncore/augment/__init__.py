@@ -24,29 +24,109 @@ from ..registry import Registry
 from . import draws
 from .base import Augmented, Sample, Transform
 from .batch import BatchAugment
-from .color import (AutoContrast, Brightness, ColorJitter, Contrast, Equalize, Gamma, GaussianBlur, Grayscale, Hue,
-                    JpegQuality, Posterize, Saturation, Sharpness, Solarize)
+from .color import (
+    AutoContrast,
+    Brightness,
+    ColorJitter,
+    Contrast,
+    Equalize,
+    Gamma,
+    GaussianBlur,
+    Grayscale,
+    Hue,
+    JpegQuality,
+    Posterize,
+    Saturation,
+    Sharpness,
+    Solarize,
+)
 from .compose import Compose, Identity, LabelWarning, OneOf, RandomApply, check
 from .elastic import ElasticDeformation
 from .erase import Cutout, RandomErasing
-from .geometry import (CenterCrop, HorizontalFlip, Pad, Perspective, RandomCrop, RandomResizedCrop, Resize, Rotation,
-                       Scale, Shear, Stretch, Translation, Transpose, VerticalFlip)
+from .geometry import (
+    CenterCrop,
+    HorizontalFlip,
+    Pad,
+    Perspective,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    Rotation,
+    Scale,
+    Shear,
+    Stretch,
+    Translation,
+    Transpose,
+    VerticalFlip,
+)
 from .lens import LensDistortion
 from .mix import CutMix, MixUp, cutmix, mixup
 from .noise import GaussianNoise, SaltAndPepperNoise, SpeckleNoise
 from .policies import RandAugment, TrivialAugment
 
 _TRANSFORMS = (
-    AutoContrast, Brightness, CenterCrop, ColorJitter, Compose, Contrast, Cutout, ElasticDeformation, Equalize, Gamma,
-    GaussianBlur, GaussianNoise, Grayscale, HorizontalFlip, Hue, Identity, JpegQuality, LensDistortion, OneOf, Pad,
-    Perspective, Posterize, RandAugment, RandomApply, RandomCrop, RandomErasing, RandomResizedCrop, Resize, Rotation,
-    SaltAndPepperNoise, Saturation, Scale, Sharpness, Shear, Solarize, SpeckleNoise, Stretch, Translation, Transpose,
-    TrivialAugment, VerticalFlip)
+    AutoContrast,
+    Brightness,
+    CenterCrop,
+    ColorJitter,
+    Compose,
+    Contrast,
+    Cutout,
+    ElasticDeformation,
+    Equalize,
+    Gamma,
+    GaussianBlur,
+    GaussianNoise,
+    Grayscale,
+    HorizontalFlip,
+    Hue,
+    Identity,
+    JpegQuality,
+    LensDistortion,
+    OneOf,
+    Pad,
+    Perspective,
+    Posterize,
+    RandAugment,
+    RandomApply,
+    RandomCrop,
+    RandomErasing,
+    RandomResizedCrop,
+    Resize,
+    Rotation,
+    SaltAndPepperNoise,
+    Saturation,
+    Scale,
+    Sharpness,
+    Shear,
+    Solarize,
+    SpeckleNoise,
+    Stretch,
+    Translation,
+    Transpose,
+    TrivialAugment,
+    VerticalFlip,
+)
 _REGISTRY = Registry("augmentation", (*_TRANSFORMS, BatchAugment, CutMix, MixUp))
 
-__all__ = sorted([cls.__name__ for cls in _TRANSFORMS] + [
-    "Augmented", "BatchAugment", "CutMix", "LabelWarning", "MixUp", "Sample", "Transform", "check", "cutmix", "deserialize", "get",
-    "mixup", "serialize"])
+__all__ = sorted(
+    [cls.__name__ for cls in _TRANSFORMS]
+    + [
+        "Augmented",
+        "BatchAugment",
+        "CutMix",
+        "LabelWarning",
+        "MixUp",
+        "Sample",
+        "Transform",
+        "check",
+        "cutmix",
+        "deserialize",
+        "get",
+        "mixup",
+        "serialize",
+    ]
+)
 
 
 def serialize(transform):

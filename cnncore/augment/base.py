@@ -65,8 +65,10 @@ class Sample:
         self._mask, self._restore_mask = (None, None) if mask is None else _opened_mask(mask)
         self._steps = Pipeline(self._stored_size())
         if self._mask is not None and self._mask.shape[:2] != self.size[::-1]:
-            raise ValueError(f"augment: mask must have the height and width of the image, {self.size[::-1]}, "
-                             f"got {self._mask.shape[:2]}")
+            raise ValueError(
+                f"augment: mask must have the height and width of the image, {self.size[::-1]}, "
+                f"got {self._mask.shape[:2]}"
+            )
         self._boxes = None if boxes is None else _points("boxes", boxes, 4)
         self._kept = None if boxes is None else np.ones(len(self._boxes), bool)
         self._keypoints = None if keypoints is None else _points("keypoints", keypoints, 2)
@@ -125,9 +127,14 @@ class Sample:
     def result(self):
         """Return the `Augmented` image and annotations."""
         self._settle()
-        return Augmented(self._restore(self._pixels), None if self._mask is None else self._restore_mask(self._mask),
-                         None if self._boxes is None else self._boxes[self._kept], self._keypoints, self._kept,
-                         self._visible)
+        return Augmented(
+            self._restore(self._pixels),
+            None if self._mask is None else self._restore_mask(self._mask),
+            None if self._boxes is None else self._boxes[self._kept],
+            self._keypoints,
+            self._kept,
+            self._visible,
+        )
 
     def _stored_size(self):
         return self._pixels.shape[1::-1] if isinstance(self._pixels, np.ndarray) else self._pixels.size
@@ -193,10 +200,16 @@ class Transform(Configurable):
             return result if annotated else result.image
         for name, given in (("mask", mask), ("boxes", boxes), ("keypoints", keypoints)):
             if given is not None and len(given) != len(image):
-                raise ValueError(f"{type(self).__name__}: {name} must hold one entry for each of the {len(image)} "
-                                 f"images, got {len(given)}")
-        results = [self._augmented(Sample(image[i], *(None if a is None else a[i] for a in (mask, boxes, keypoints))),
-                                   seed, epoch, number) for i, number in enumerate(numbers)]
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must hold one entry for each of the {len(image)} "
+                    f"images, got {len(given)}"
+                )
+        results = [
+            self._augmented(
+                Sample(image[i], *(None if a is None else a[i] for a in (mask, boxes, keypoints))), seed, epoch, number
+            )
+            for i, number in enumerate(numbers)
+        ]
         images = self._stacked(image, [r.image for r in results])
         if not annotated:
             return images
@@ -224,35 +237,43 @@ class Transform(Configurable):
         return None
 
     def get_config(self):
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters
-                if name != "self"}
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
 
     def _augmented(self, sample, seed, epoch, number):
         return self.apply(sample, draws.generator(seed, epoch, number)).result()
 
     def _numbers(self, count, seed, index, indices):
         """Return the seed and the numbers of the samples, drawn or as given."""
-        name, other, given, wrong = (("index", "indices", index, indices) if count is None
-                                     else ("indices", "index", indices, index))
+        name, other, given, wrong = (
+            ("index", "indices", index, indices) if count is None else ("indices", "index", indices, index)
+        )
         if wrong is not None:
             kind = "one image" if count is None else "a batch"
             raise ValueError(f"{type(self).__name__}: {name} must be given for {kind}, got {other}={wrong!r}")
         if (seed is None) != (given is None):
-            raise ValueError(f"{type(self).__name__}: seed and {name} must be given together, got seed={seed!r} and "
-                             f"{name}={given!r}; {name} is the number of the sample in the data set")
+            raise ValueError(
+                f"{type(self).__name__}: seed and {name} must be given together, got seed={seed!r} and "
+                f"{name}={given!r}; {name} is the number of the sample in the data set"
+            )
         if seed is None:
             return random.next_seed(), range(1 if count is None else count)
         numbers = [given] if count is None else np.asarray(given).reshape(-1).tolist()
         if count is not None and len(numbers) != count:
-            raise ValueError(f"{type(self).__name__}: indices must hold one number for each of the {count} images, "
-                             f"got {len(numbers)}")
+            raise ValueError(
+                f"{type(self).__name__}: indices must hold one number for each of the {count} images, "
+                f"got {len(numbers)}"
+            )
         return seed, numbers
 
     def _stacked(self, batch, images):
         sizes = {image.shape for image in images}
         if len(sizes) > 1:
-            raise ValueError(f"{type(self).__name__}: the images of a batch must come out equally large, got the "
-                             f"shapes {', '.join(map(str, sorted(sizes)))}; end with CenterCrop, RandomCrop or Resize")
+            raise ValueError(
+                f"{type(self).__name__}: the images of a batch must come out equally large, got the "
+                f"shapes {', '.join(map(str, sorted(sizes)))}; end with CenterCrop, RandomCrop or Resize"
+            )
         return np.stack(images) if images else batch
 
 
@@ -260,49 +281,63 @@ def _opened_image(image):
     """Return a Pillow image or an array with 3 axes, and the function that gives the result its first form."""
     if isinstance(image, np.ndarray):
         if image.ndim not in (2, 3) or 0 in image.shape:
-            raise ValueError(f"augment: an image must have the shape (height, width) or (height, width, channels), a "
-                             f"batch (count, height, width, channels), and none of them empty, got {image.shape}")
+            raise ValueError(
+                f"augment: an image must have the shape (height, width) or (height, width, channels), a "
+                f"batch (count, height, width, channels), and none of them empty, got {image.shape}"
+            )
         if image.dtype not in (np.uint8, np.float32):
-            raise ValueError(f"augment: an image must be uint8 in 0..255 or float32 in 0..1, got {image.dtype}; "
-                             f"convert it with astype")
-        restore = (lambda pixels: _owned(pixels, image)[..., 0]) if image.ndim == 2 else \
-            (lambda pixels: _owned(pixels, image))
+            raise ValueError(
+                f"augment: an image must be uint8 in 0..255 or float32 in 0..1, got {image.dtype}; "
+                f"convert it with astype"
+            )
+        restore = (
+            (lambda pixels: _owned(pixels, image)[..., 0])
+            if image.ndim == 2
+            else (lambda pixels: _owned(pixels, image))
+        )
         return image.reshape(*image.shape[:2], -1), restore
     if not hasattr(image, "getbands"):
         raise ValueError(f"augment: an image must be a Pillow image or a NumPy array, got {type(image).__name__}")
     if image.mode not in _MODES:
-        raise ValueError(f"augment: a Pillow image must have one of the modes {', '.join(_MODES)}, got "
-                         f'{image.mode!r}; convert it, for example with image.convert("RGB")')
+        raise ValueError(
+            f"augment: a Pillow image must have one of the modes {', '.join(_MODES)}, got "
+            f'{image.mode!r}; convert it, for example with image.convert("RGB")'
+        )
 
     def restore(pixels):
         if pixels is image:
             return image.copy()
         return to_pil(pixels) if isinstance(pixels, np.ndarray) else pixels
+
     return image, restore
 
 
 def _owned(pixels, image):
     """Return `pixels` as an array that shares no memory with `image`."""
     array = pixels_of(pixels)
-    return array.copy() if np.may_share_memory(array, image) or not array.flags.writeable else \
-        np.ascontiguousarray(array)
+    return (
+        array.copy() if np.may_share_memory(array, image) or not array.flags.writeable else np.ascontiguousarray(array)
+    )
 
 
 def _opened_mask(mask):
     if isinstance(mask, np.ndarray):
         if mask.ndim not in (2, 3):
-            raise ValueError(f"augment: mask must have the shape (height, width) or (height, width, n), "
-                             f"got {mask.shape}")
+            raise ValueError(
+                f"augment: mask must have the shape (height, width) or (height, width, n), got {mask.shape}"
+            )
         return mask, lambda array: array.copy() if np.may_share_memory(array, mask) else np.ascontiguousarray(array)
     if not hasattr(mask, "getbands"):
         raise ValueError(f"augment: mask must be a Pillow image or a NumPy array, got {type(mask).__name__}")
 
     def restore(array):
         from PIL import Image
+
         again = Image.fromarray(np.ascontiguousarray(array))
         if mask.mode == "P":
             again.putpalette(mask.getpalette())
         return again
+
     return np.asarray(mask), restore
 
 
@@ -327,5 +362,6 @@ def to_pil(array):
     another image or array.
     """
     from PIL import Image
+
     array = array[..., 0] if array.shape[2] == 1 else array
     return Image.fromarray(array if array.flags.owndata and array.flags.c_contiguous else np.array(array, order="C"))

@@ -3,6 +3,7 @@
 The recipe of CIFAR (shift, flip, erase, normalise) costs one reading of the batch. It does less than the transforms of
 this package, which work on photographs one by one, and is some hundred times faster.
 """
+
 import math
 
 import numpy as np
@@ -61,8 +62,22 @@ class BatchAugment(Configurable):
     >>> model.fit(recipe.flow(x_train, y_train, batch_size=128, seed=1), epochs=10)
     """
 
-    def __init__(self, flip=0.0, flip_vertical=0.0, shift=0, size=None, border="constant", border_value=0.0, cutout=0,
-                 cutout_probability=1.0, cutout_value=0.0, mixup=0.0, rescale=1.0, mean=0.0, std=1.0):
+    def __init__(
+        self,
+        flip=0.0,
+        flip_vertical=0.0,
+        shift=0,
+        size=None,
+        border="constant",
+        border_value=0.0,
+        cutout=0,
+        cutout_probability=1.0,
+        cutout_value=0.0,
+        mixup=0.0,
+        rescale=1.0,
+        mean=0.0,
+        std=1.0,
+    ):
         owner = "BatchAugment"
         rule, allowed = "be a probability in 0 to 1", lambda v: 0 <= v <= 1
         chance = lambda name, value: checks.number(owner, name, value, rule, allowed)
@@ -80,8 +95,21 @@ class BatchAugment(Configurable):
             raise ValueError(f"{owner}: std must be > 0, got {std!r}")
 
     def get_config(self):
-        names = ("flip", "flip_vertical", "shift", "size", "border", "border_value", "cutout", "cutout_probability",
-                 "cutout_value", "mixup", "rescale", "mean", "std")
+        names = (
+            "flip",
+            "flip_vertical",
+            "shift",
+            "size",
+            "border",
+            "border_value",
+            "cutout",
+            "cutout_probability",
+            "cutout_value",
+            "mixup",
+            "rescale",
+            "mean",
+            "std",
+        )
         return {name: getattr(self, name) for name in names}
 
     def __call__(self, images, indices=None, seed=None, epoch=0, threads=0):
@@ -120,11 +148,25 @@ class BatchAugment(Configurable):
         )
         out = np.empty((len(numbers), *(self.size or (h, w)), c), np.float32)
         draws = _core.augment_batch(
-            images, numbers, out, self.shift, border=self.border, flip=self.flip, flip_vertical=self.flip_vertical,
-            cutout=self.cutout_probability if min(self.cutout) else 0.0, cutout_size=self.cutout, mixup=self.mixup,
-            scale=(self.rescale / std).astype(np.float32), offset=(-mean / std).astype(np.float32),
-            border_value=border_value.astype(np.float32), cutout_value=cutout_value.astype(np.float32),
-            seed=seed, epoch=epoch, threads=threads or config.get_threads(), isa=isa)
+            images,
+            numbers,
+            out,
+            self.shift,
+            border=self.border,
+            flip=self.flip,
+            flip_vertical=self.flip_vertical,
+            cutout=self.cutout_probability if min(self.cutout) else 0.0,
+            cutout_size=self.cutout,
+            mixup=self.mixup,
+            scale=(self.rescale / std).astype(np.float32),
+            offset=(-mean / std).astype(np.float32),
+            border_value=border_value.astype(np.float32),
+            cutout_value=cutout_value.astype(np.float32),
+            seed=seed,
+            epoch=epoch,
+            threads=threads or config.get_threads(),
+            isa=isa,
+        )
         return out, draws
 
     def flow(self, x, y=None, batch_size=32, shuffle=True, seed=None, epoch=0, num_classes=None, threads=0):
@@ -173,9 +215,9 @@ class BatchFlow:
         self._seed = random.next_seed() if seed is None else random.checked_seed(seed, 64)
         self.epoch = checks.integer(owner, "epoch", epoch)
         self._threads = checks.integer(owner, "threads", threads)
-        self._classes = None                  # where class numbers become vectors
+        self._classes = None  # where class numbers become vectors
         self._y = None if y is None else self._targets(batches.to_array(y, f"{owner}: y"), num_classes)
-        recipe._run(self._x, np.zeros(1, np.int64), 0, 0, 1)                 # wrong sizes are refused here
+        recipe._run(self._x, np.zeros(1, np.int64), 0, 0, 1)  # wrong sizes are refused here
 
     def _targets(self, y, num_classes):
         if y.ndim == 0 or len(y) != len(self._x):
@@ -215,14 +257,14 @@ class BatchFlow:
         if self._shuffle:
             order = np.random.Generator(np.random.Philox(key=np.array([self._seed, epoch], np.uint64))).permutation(n)
         for begin in range(0, n, self._batch_size):
-            numbers = np.ascontiguousarray(order[begin:begin + self._batch_size], np.int64)
+            numbers = np.ascontiguousarray(order[begin : begin + self._batch_size], np.int64)
             x, draws = self._recipe._run(self._x, numbers, self._seed, epoch, self._threads)
             yield x if self._y is None else (x, self._labels(numbers, draws))
 
     def _labels(self, numbers, draws):
         if not self._recipe.mixup:
             return self._y[numbers]
-        draws = draws[:len(numbers)]
+        draws = draws[: len(numbers)]
         share, own, other = draws["share"], self._y[numbers], self._y[draws["partner"]]
         if self._classes:
             rows, y = np.arange(len(numbers)), np.zeros((len(numbers), self._classes), np.float32)

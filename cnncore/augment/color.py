@@ -48,15 +48,16 @@ class Color(Transform):
         if value is None or (self.needs_rgb and colors == 1):
             return
         if self.needs_rgb and colors != 3:
-            raise ValueError(f"{type(self).__name__}: the image must be grey, RGB or RGBA, "
-                             f"got {sample.channels} channels")
+            raise ValueError(
+                f"{type(self).__name__}: the image must be grey, RGB or RGBA, got {sample.channels} channels"
+            )
         if sample.is_float:
             sample.pixels = self._floats(sample, value)
         elif colors in (1, 3):
             sample.pixels = self._bytes(sample, value)
         else:
             array = sample.array()
-            planes = [self._plane(array[..., c:c + 1], value) for c in range(array.shape[2])]
+            planes = [self._plane(array[..., c : c + 1], value) for c in range(array.shape[2])]
             sample.pixels = np.concatenate(planes, axis=2)
 
     def _plane(self, array, value):
@@ -67,6 +68,7 @@ class Color(Transform):
         image = to_pil(pixels) if isinstance(pixels, np.ndarray) else pixels
         if sample.has_alpha:
             from PIL import Image
+
             *bands, alpha = image.split()
             colored = self.on_bytes(Image.merge("RGB", bands) if len(bands) == 3 else bands[0], value)
             return Image.merge(image.mode, [*colored.split(), alpha])
@@ -78,8 +80,9 @@ class Color(Transform):
             raise ValueError(f"{name}: the image must be uint8, got float32; put it before the conversion to floats")
         low, high = sample.given_range()
         if not (low >= -1e-4 and high <= 1 + 1e-4):
-            raise ValueError(f"{name}: a float32 image must lie in 0..1, got {low:g}..{high:g}; "
-                             f"put it before any standardisation")
+            raise ValueError(
+                f"{name}: a float32 image must lie in 0..1, got {low:g}..{high:g}; put it before any standardisation"
+            )
         array = sample.array()
         colors = np.clip(array[..., :-1] if sample.has_alpha else array, 0, 1)
         result = np.clip(self.on_floats(colors, value), 0, 1).astype(np.float32, copy=False)
@@ -319,8 +322,9 @@ class ColorJitter(_Mix):
         self.hue_space = checks.choice("ColorJitter", "hue_space", hue_space, ("yiq", "hsv"))
 
     def draw(self, generator):
-        values = [draws.uniform(generator, bounds) for bounds in (self.brightness, self.contrast, self.saturation,
-                                                                  self.hue)]
+        values = [
+            draws.uniform(generator, bounds) for bounds in (self.brightness, self.contrast, self.saturation, self.hue)
+        ]
         return None if values == [1, 1, 1, 0] else values
 
     def on_bytes(self, array, value):
@@ -365,6 +369,7 @@ class Grayscale(_Mix):
 
     def on_bytes(self, array, value):
         from PIL import Image
+
         luma = Image.fromarray(np.ascontiguousarray(array)).convert("L")
         return np.repeat(np.asarray(luma)[..., None], 3, axis=2)
 
@@ -396,6 +401,7 @@ class Posterize(Color):
 
     def on_bytes(self, image, value):
         from PIL import ImageOps
+
         return ImageOps.posterize(image, value)
 
 
@@ -406,6 +412,7 @@ class Equalize(Color):
 
     def on_bytes(self, image, value):
         from PIL import ImageOps
+
         return ImageOps.equalize(image)
 
 
@@ -426,6 +433,7 @@ class AutoContrast(Color):
 
     def on_bytes(self, image, value):
         from PIL import ImageOps
+
         return ImageOps.autocontrast(image, self.cutoff)
 
     def on_floats(self, array, value):
@@ -456,6 +464,7 @@ class Sharpness(Color):
 
     def on_bytes(self, image, value):
         from PIL import ImageEnhance
+
         return ImageEnhance.Sharpness(image).enhance(value)
 
     def on_floats(self, array, value):
@@ -466,7 +475,7 @@ class Sharpness(Color):
         middle = 4 * array[1:-1, 1:-1]
         for i in range(3):
             for j in range(3):
-                middle = middle + array[i:height - 2 + i, j:width - 2 + j]
+                middle = middle + array[i : height - 2 + i, j : width - 2 + j]
         smooth[1:-1, 1:-1] = middle / np.float32(13)
         return smooth + (array - smooth) * np.float32(value)
 
@@ -493,6 +502,7 @@ class GaussianBlur(Color):
 
     def on_bytes(self, image, value):
         from PIL import ImageFilter
+
         return image.filter(ImageFilter.GaussianBlur(value))
 
     def on_floats(self, array, value):
@@ -503,9 +513,9 @@ class GaussianBlur(Color):
             padding[axis] = (reach, reach)
             padded = np.moveaxis(np.pad(array, padding, "edge"), axis, 0)
             count = array.shape[axis]
-            result = weights[0] * padded[reach:reach + count]
+            result = weights[0] * padded[reach : reach + count]
             for k in range(1, reach + 1):
-                result += weights[k] * (padded[reach - k:reach - k + count] + padded[reach + k:reach + k + count])
+                result += weights[k] * (padded[reach - k : reach - k + count] + padded[reach + k : reach + k + count])
             array = np.moveaxis(result, 0, axis)
         return array
 
@@ -533,6 +543,7 @@ class JpegQuality(Color):
 
     def on_bytes(self, image, value):
         from PIL import Image
+
         file = io.BytesIO()
         image.save(file, "JPEG", quality=value)
         with Image.open(file) as again:
@@ -571,8 +582,11 @@ def _hsv_shifted(rgb, shift):
     value = np.maximum(np.maximum(red, green), blue)
     chroma = value - np.minimum(np.minimum(red, green), blue)
     divisor = np.where(chroma > 0, chroma, 1)
-    hue = np.where(value == red, (green - blue) / divisor, np.where(value == green, (blue - red) / divisor + 2,
-                                                                    (red - green) / divisor + 4))
+    hue = np.where(
+        value == red,
+        (green - blue) / divisor,
+        np.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
     hue += np.float32(6 * shift)
     result = np.empty_like(rgb)
     for c, phase in enumerate((5, 3, 1)):  # the channel falls from its peak by a trapezium of the hue's distance

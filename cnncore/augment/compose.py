@@ -73,8 +73,10 @@ class OneOf(Transform):
         else:
             self.weights = [checks.non_negative("OneOf", "each of weights", w) for w in weights]
             if len(self.weights) != len(self.transforms) or sum(self.weights) == 0:
-                raise ValueError(f"OneOf: weights must be one number for each of the {len(self.transforms)} transforms "
-                                 f"and not all 0, got {weights!r}")
+                raise ValueError(
+                    f"OneOf: weights must be one number for each of the {len(self.transforms)} transforms "
+                    f"and not all 0, got {weights!r}"
+                )
             shares = np.array(self.weights)
         self._bounds = np.cumsum(shares) / shares.sum()
 
@@ -140,8 +142,12 @@ def check(transform, dataset):
         raise ValueError(f"augment.check: dataset must be a name such as {_SYMBOLS[0]!r}, got {dataset!r}")
     if dataset.lower().replace("_", "-") not in _SYMBOLS:
         return []
-    sentences = [f"{type(t).__name__} must not be used for {dataset}: it {t.changes_digits()}, and the label would be "
-                 f"wrong; leave it out" for t in _all(transform) if t.changes_digits()]
+    sentences = [
+        f"{type(t).__name__} must not be used for {dataset}: it {t.changes_digits()}, and the label would be "
+        f"wrong; leave it out"
+        for t in _all(transform)
+        if t.changes_digits()
+    ]
     for sentence in sentences:
         warnings.warn(sentence, LabelWarning, stacklevel=3)
     return sentences
@@ -157,6 +163,7 @@ def _all(transform):
 
 def _opened(owner, transforms):
     from . import get
+
     if isinstance(transforms, (str, dict, Transform)) or not hasattr(transforms, "__iter__"):
         raise ValueError(f"{owner}: transforms must be a list of transforms, got {transforms!r}")
     return [get(transform) for transform in transforms]
@@ -164,4 +171,5 @@ def _opened(owner, transforms):
 
 def _configs(transforms):
     from . import serialize
+
     return [serialize(transform) for transform in transforms]

@@ -41,8 +41,9 @@ def interval(owner, name, value, low, high):
         first, last = (checks.number(owner, name, v) for v in value)
         if low <= first <= last <= high:
             return first, last
-    raise ValueError(f"{owner}: {name} must be a number or a pair (smallest, largest) within [{low:g}, {high:g}], "
-                     f"got {value!r}")
+    raise ValueError(
+        f"{owner}: {name} must be a number or a pair (smallest, largest) within [{low:g}, {high:g}], got {value!r}"
+    )
 
 
 def symmetric(owner, name, value, low=-np.inf, high=np.inf):

@@ -26,13 +26,16 @@ class ElasticDeformation(Filled):
         See `geometry.Filled`.
     """
 
-    def __init__(self, alpha=34.0, sigma=4.0, fill_mode="constant", fill_value=0, mask_value=0,
-                 interpolation="bilinear", p=1.0):
+    def __init__(
+        self, alpha=34.0, sigma=4.0, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear", p=1.0
+    ):
         super().__init__(fill_mode, fill_value, mask_value, interpolation, p)
         self.alpha, self.sigma = (
-            draws.interval("ElasticDeformation", name, value if isinstance(value, (tuple, list)) else (value, value),
-                           low, high)
-            for name, value, low, high in (("alpha", alpha, 0, math.inf), ("sigma", sigma, 0.1, math.inf)))
+            draws.interval(
+                "ElasticDeformation", name, value if isinstance(value, (tuple, list)) else (value, value), low, high
+            )
+            for name, value, low, high in (("alpha", alpha, 0, math.inf), ("sigma", sigma, 0.1, math.inf))
+        )
 
     def stage(self, size, generator):
         alpha, sigma = draws.uniform(generator, self.alpha), draws.uniform(generator, self.sigma)
@@ -107,10 +110,10 @@ def smoothed(fields, sigma):
         padding = [(0, 0)] * 3
         padding[axis] = (reach, reach)
         padded = np.moveaxis(np.pad(fields, padding), axis, 0)
-        result = weights[0] * padded[reach:reach + count]
+        result = weights[0] * padded[reach : reach + count]
         pair = np.empty_like(result)
         for k in range(1, reach + 1):
-            np.add(padded[reach - k:reach - k + count], padded[reach + k:reach + k + count], out=pair)
+            np.add(padded[reach - k : reach - k + count], padded[reach + k : reach + k + count], out=pair)
             pair *= weights[k]
             result += pair
         fields = np.moveaxis(result, 0, axis)

@@ -149,8 +149,17 @@ class Translation(Filled):
         See `Filled`.
     """
 
-    def __init__(self, x=0.1, y=0.1, whole_pixels=False, fill_mode="constant", fill_value=0, mask_value=0,
-                 interpolation="bilinear", p=1.0):
+    def __init__(
+        self,
+        x=0.1,
+        y=0.1,
+        whole_pixels=False,
+        fill_mode="constant",
+        fill_value=0,
+        mask_value=0,
+        interpolation="bilinear",
+        p=1.0,
+    ):
         super().__init__(fill_mode, fill_value, mask_value, interpolation, p)
         self.x = draws.symmetric("Translation", "x", x)
         self.y = draws.symmetric("Translation", "y", y)
@@ -215,8 +224,9 @@ class Shear(Filled):
         See `Filled`.
     """
 
-    def __init__(self, x=15.0, y=0.0, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear",
-                 p=1.0):
+    def __init__(
+        self, x=15.0, y=0.0, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear", p=1.0
+    ):
         super().__init__(fill_mode, fill_value, mask_value, interpolation, p)
         self.x = draws.symmetric("Shear", "x", x, -89, 89)
         self.y = draws.symmetric("Shear", "y", y, -89, 89)
@@ -241,8 +251,9 @@ class Perspective(Filled):
         See `Filled`.
     """
 
-    def __init__(self, distortion=0.5, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear",
-                 p=1.0):
+    def __init__(
+        self, distortion=0.5, fill_mode="constant", fill_value=0, mask_value=0, interpolation="bilinear", p=1.0
+    ):
         super().__init__(fill_mode, fill_value, mask_value, interpolation, p)
         self.distortion = draws.up_to("Perspective", "distortion", distortion, 0, 0.999)
 
@@ -329,8 +340,9 @@ class Pad(Filled):
 
     def stage(self, size, generator):
         above, below, left, right = self.padding
-        return Projective(translation(-left, -above), size, (size[0] + left + right, size[1] + above + below),
-                          self._fill)
+        return Projective(
+            translation(-left, -above), size, (size[0] + left + right, size[1] + above + below), self._fill
+        )
 
 
 class Resize(Geometric):
@@ -346,8 +358,11 @@ class Resize(Geometric):
 
     def __init__(self, size, interpolation="bilinear", p=1.0):
         super().__init__(p)
-        self.size = draws.size2d("Resize", "size", size) if isinstance(size, (tuple, list)) else \
-            checks.integer("Resize", "size", size, 1)
+        self.size = (
+            draws.size2d("Resize", "size", size)
+            if isinstance(size, (tuple, list))
+            else checks.integer("Resize", "size", size, 1)
+        )
         self.interpolation = checks.choice("Resize", "interpolation", interpolation, INTERPOLATIONS)
 
     def stage(self, size, generator):
@@ -435,8 +450,10 @@ def _log_uniform(generator, bounds):
 def _paddings(owner, value, count):
     if isinstance(value, (tuple, list)):
         if len(value) not in (2, count):
-            raise ValueError(f"{owner}: padding must be one number, (above and below, left and right)"
-                             f"{' or (above, below, left, right)' if count == 4 else ''}, got {value!r}")
+            raise ValueError(
+                f"{owner}: padding must be one number, (above and below, left and right)"
+                f"{' or (above, below, left, right)' if count == 4 else ''}, got {value!r}"
+            )
         values = tuple(checks.integer(owner, "padding", v) for v in value)
     else:
         values = (checks.integer(owner, "padding", value),) * 2
@@ -445,5 +462,7 @@ def _paddings(owner, value, count):
 
 def _check_fits(transform, width, height):
     if transform.size[1] > width or transform.size[0] > height:
-        raise ValueError(f"{type(transform).__name__}: size must not be larger than the image, {height}x{width}, got "
-                         f"{transform.size[0]}x{transform.size[1]}; put Pad or Resize before it")
+        raise ValueError(
+            f"{type(transform).__name__}: size must not be larger than the image, {height}x{width}, got "
+            f"{transform.size[0]}x{transform.size[1]}; put Pad or Resize before it"
+        )

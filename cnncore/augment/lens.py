@@ -40,8 +40,13 @@ class Radial(Stage):
         return self.k == 0
 
     def to_source(self, x, y):
-        return self._scaled(x, y, lambda r: np.where(r <= 1, 1 + self.k * np.square(np.minimum(r, 1)), 1 + 3 * self.k
-                                                     - 2 * self.k / np.maximum(r, 1)))
+        return self._scaled(
+            x,
+            y,
+            lambda r: np.where(
+                r <= 1, 1 + self.k * np.square(np.minimum(r, 1)), 1 + 3 * self.k - 2 * self.k / np.maximum(r, 1)
+            ),
+        )
 
     def from_source(self, x, y):
         return self._scaled(x, y, self._inverse)
@@ -60,7 +65,7 @@ class Radial(Stage):
         low, high = np.zeros_like(inside), np.ones_like(inside)
         for _ in range(52):  # halving: the cubic rises on [0, 1], but may do so too flatly for Newton's steps
             middle = (low + high) / 2
-            below = middle + k * middle ** 3 < inside
+            below = middle + k * middle**3 < inside
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         r = np.where(s <= corner, (low + high) / 2, 1 + (s - corner) / slope)
         return np.divide(r, s, out=np.ones_like(r), where=s > 0)

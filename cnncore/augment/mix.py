@@ -61,17 +61,22 @@ class _Mixing(Configurable):
         name = type(self).__name__
         images = np.asarray(images)
         if images.ndim != 4 or images.dtype not in (np.uint8, np.float32):
-            raise ValueError(f"{name}: images must be a uint8 or float32 array (count, height, width, channels), got "
-                             f"{images.dtype} of shape {images.shape}")
+            raise ValueError(
+                f"{name}: images must be a uint8 or float32 array (count, height, width, channels), got "
+                f"{images.dtype} of shape {images.shape}"
+            )
         labels = self._vectors(np.asarray(labels), len(images))
         if (seed is None) != (indices is None):
-            raise ValueError(f"{name}: seed and indices must be given together, got seed={seed!r} and "
-                             f"indices={indices!r}; indices are the numbers of the samples in the data set")
+            raise ValueError(
+                f"{name}: seed and indices must be given together, got seed={seed!r} and "
+                f"indices={indices!r}; indices are the numbers of the samples in the data set"
+            )
         seed = random.next_seed() if seed is None else seed
         numbers = list(range(len(images))) if indices is None else np.asarray(indices).reshape(-1).tolist()
         if len(numbers) != len(images):
-            raise ValueError(f"{name}: indices must hold one number for each of the {len(images)} images, "
-                             f"got {len(numbers)}")
+            raise ValueError(
+                f"{name}: indices must hold one number for each of the {len(images)} images, got {len(numbers)}"
+            )
         if not numbers:
             return images.copy(), labels
         shared = draws.generator(seed, epoch, numbers[0], self._stream)
@@ -101,8 +106,10 @@ class _Mixing(Configurable):
                 raise ValueError(f"{name}: labels must have {self.num_classes} columns, got {labels.shape[1]}")
             return labels.astype(np.float32)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise ValueError(f"{name}: labels must be vectors (count, classes) or class numbers (count,), got "
-                             f"{labels.dtype} of shape {labels.shape}")
+            raise ValueError(
+                f"{name}: labels must be vectors (count, classes) or class numbers (count,), got "
+                f"{labels.dtype} of shape {labels.shape}"
+            )
         if self.num_classes is None:
             raise ValueError(f"{name}: num_classes must be given to mix class numbers; or pass one-hot vectors")
         if count and not 0 <= labels.min() <= labels.max() < self.num_classes:

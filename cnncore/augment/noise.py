@@ -32,7 +32,7 @@ class _Noise(Transform):
         colors = array[..., :-1] if sample.has_alpha else array
         white = np.float32(1 if sample.is_float else 255)
         values = self.noisy(colors / white, strength, generator) * white
-        result[..., :colors.shape[2]] = rounded(values, array.dtype)
+        result[..., : colors.shape[2]] = rounded(values, array.dtype)
         sample.pixels = result
 
 
@@ -103,5 +103,4 @@ class SaltAndPepperNoise(_Noise):
 
     def noisy(self, values, strength, generator):
         draw = generator.random((*values.shape[:2], 1))
-        return np.where(draw < strength * self.salt, np.float32(1),
-                        np.where(draw < strength, np.float32(0), values))
+        return np.where(draw < strength * self.salt, np.float32(1), np.where(draw < strength, np.float32(0), values))

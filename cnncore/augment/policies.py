@@ -73,8 +73,11 @@ class _Policy(Transform):
         fill = Filled(fill_mode, fill_value, mask_value, interpolation)
         self.fill_mode, self.fill_value, self.mask_value = fill.fill_mode, fill.fill_value, fill.mask_value
         self.interpolation = fill.interpolation
-        self.operations = None if operations is None else [
-            checks.choice(name, "each of operations", operation, tuple(self.table)) for operation in operations]
+        self.operations = (
+            None
+            if operations is None
+            else [checks.choice(name, "each of operations", operation, tuple(self.table)) for operation in operations]
+        )
         self._names = list(self.table) if operations is None else self.operations
         if not self._names:
             raise ValueError(f"{name}: operations must name at least one, got none")
@@ -84,8 +87,12 @@ class _Policy(Transform):
         cls, argument, weakest, strongest, kind = self.table[name]
         arguments = {}
         if issubclass(cls, Filled):
-            arguments = {"fill_mode": self.fill_mode, "fill_value": self.fill_value, "mask_value": self.mask_value,
-                         "interpolation": self.interpolation}
+            arguments = {
+                "fill_mode": self.fill_mode,
+                "fill_value": self.fill_value,
+                "mask_value": self.mask_value,
+                "interpolation": self.interpolation,
+            }
         if argument:
             value = weakest + strength * (strongest - weakest)
             if kind == "factor":
@@ -136,8 +143,18 @@ class RandAugment(_Policy):
 
     table = RAND_AUGMENT
 
-    def __init__(self, num_ops=2, magnitude=9, levels=31, operations=None, fill_mode="constant", fill_value=0,
-                 mask_value=0, interpolation="bilinear", p=1.0):
+    def __init__(
+        self,
+        num_ops=2,
+        magnitude=9,
+        levels=31,
+        operations=None,
+        fill_mode="constant",
+        fill_value=0,
+        mask_value=0,
+        interpolation="bilinear",
+        p=1.0,
+    ):
         super().__init__(operations, fill_mode, fill_value, mask_value, interpolation, p)
         self.num_ops = checks.integer("RandAugment", "num_ops", num_ops)
         self.levels = checks.integer("RandAugment", "levels", levels, 2)
@@ -170,8 +187,16 @@ class TrivialAugment(_Policy):
 
     table = TRIVIAL_AUGMENT
 
-    def __init__(self, levels=31, operations=None, fill_mode="constant", fill_value=0, mask_value=0,
-                 interpolation="bilinear", p=1.0):
+    def __init__(
+        self,
+        levels=31,
+        operations=None,
+        fill_mode="constant",
+        fill_value=0,
+        mask_value=0,
+        interpolation="bilinear",
+        p=1.0,
+    ):
         super().__init__(operations, fill_mode, fill_value, mask_value, interpolation, p)
         self.levels = checks.integer("TrivialAugment", "levels", levels, 2)
 

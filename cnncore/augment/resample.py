@@ -156,16 +156,16 @@ def window(array, x0, y0, x1, y1, mode, value):
     result = np.empty((y1 - y0, x1 - x0, array.shape[2]), array.dtype)
     top, left = min(max(y0, 0), y1), min(max(x0, 0), x1)  # what of the window lies within the image
     bottom, right = max(min(y1, height), top), max(min(x1, width), left)
-    inner = result[top - y0:bottom - y0, left - x0:right - x0]
+    inner = result[top - y0 : bottom - y0, left - x0 : right - x0]
     if mode == "constant":
         result[...] = channel_values(value, array)
         inner[...] = array[top:bottom, left:right]
         return result
     # Whole blocks are copied quickly: first the rows, those beyond the border by their folded numbers, then columns.
     rows = array if (y0, y1) == (0, height) else array[fold(np.arange(y0, y1), height, mode)]
-    result[:, left - x0:right - x0] = rows[:, left:right]
-    result[:, :left - x0] = rows[:, fold(np.arange(x0, left), width, mode)]
-    result[:, right - x0:] = rows[:, fold(np.arange(right, x1), width, mode)]
+    result[:, left - x0 : right - x0] = rows[:, left:right]
+    result[:, : left - x0] = rows[:, fold(np.arange(x0, left), width, mode)]
+    result[:, right - x0 :] = rows[:, fold(np.arange(right, x1), width, mode)]
     return result
 
 
@@ -193,7 +193,7 @@ def _rows_stay_straight(stage):
 
 def _turned(pixels, flip_x, flip_y, swap):
     """Flip columns, flip rows, then exchange rows and columns."""
-    pixels = pixels[::-1 if flip_y else 1, ::-1 if flip_x else 1]
+    pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
     return pixels.transpose(1, 0, 2) if swap else pixels
 
 
@@ -246,6 +246,7 @@ def _resized(pixels, box, size, interpolation, flip_x=False, flip_y=False):
         pixels = pixels if ordered else np.ascontiguousarray(pixels)
         return _core.resize_image(pixels, box, size, interpolation, flip_x, flip_y)
     from PIL import Image
+
     method = Image.Resampling[interpolation.upper()]
     planes = (Image.fromarray(np.ascontiguousarray(pixels[..., c])) for c in range(pixels.shape[2]))
     resized = [np.asarray(plane.resize(size[::-1], method, box=box)) for plane in planes]
@@ -266,8 +267,9 @@ def _averaged(pixels, stages):
     shrink = Projective(np.diag([small[0] / width, small[1] / height, 1]), small, (width, height), stages[0].fill)
     pixels = _resized(pixels, (0, 0, width, height), small[::-1], "box")
     if isinstance(stages[0], Projective):
-        first = Projective(shrink.matrix @ stages[0].matrix, small, stages[0].size_out, stages[0].fill,
-                           stages[0].interpolation)
+        first = Projective(
+            shrink.matrix @ stages[0].matrix, small, stages[0].size_out, stages[0].fill, stages[0].interpolation
+        )
         return pixels, [first, *stages[1:]]
     return pixels, [shrink, *stages]
 
@@ -285,17 +287,22 @@ def _transform(pixels, stage):
     In 32-bit floats, for on bytes Pillow cuts the fraction off and so darkens by half a grey level.
     """
     from PIL import Image
+
     width, height = stage.size_in
     x0, y0, x1, y1 = stage.bounds()
-    corner = stage.matrix[2] @ np.array([[0, stage.size_out[0], 0, stage.size_out[0]],
-                                         [0, 0, stage.size_out[1], stage.size_out[1]], [1, 1, 1, 1]])
+    corner = stage.matrix[2] @ np.array(
+        [[0, stage.size_out[0], 0, stage.size_out[0]], [0, 0, stage.size_out[1], stage.size_out[1]], [1, 1, 1, 1]]
+    )
     if corner.min() <= 0:  # the horizon crosses the output
         return None
     left, top, right, bottom = math.floor(x0) - 1, math.floor(y0) - 1, math.ceil(x1) + 1, math.ceil(y1) + 1
     if stage.fill.mode == "constant":  # beyond one pixel all is alike
         left, top, right, bottom = max(left, -1), max(top, -1), min(right, width + 1), min(bottom, height + 1)
-    if right - left < 2 or bottom - top < 2 or \
-            (right - left) * (bottom - top) > _MAX_PADDING * (width * height + math.prod(stage.size_out)):
+    if (
+        right - left < 2
+        or bottom - top < 2
+        or (right - left) * (bottom - top) > _MAX_PADDING * (width * height + math.prod(stage.size_out))
+    ):
         return None
     source = window(pixels, left, top, right, bottom, stage.fill.mode, stage.fill.value)
     matrix = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ stage.matrix
@@ -307,8 +314,9 @@ def _transform(pixels, stage):
     result = np.empty((*stage.size_out[::-1], channels), source.dtype)
     for c in range(channels):
         plane = Image.fromarray(np.ascontiguousarray(source[..., c], np.float32))
-        moved = np.asarray(plane.transform(stage.size_out, method, data, Image.Resampling.BILINEAR,
-                                           fillcolor=float(fill[c])))
+        moved = np.asarray(
+            plane.transform(stage.size_out, method, data, Image.Resampling.BILINEAR, fillcolor=float(fill[c]))
+        )
         # Values are between those of the source, so that adding a half and cutting is rounding.
         np.add(moved, 0.5 if source.dtype == np.uint8 else 0.0, out=result[..., c], casting="unsafe")
     return result
@@ -369,13 +377,15 @@ def _interpolate(array, x, y, interpolation, mode, value):
         plane = framed[..., c].astype(np.float32).reshape(-1)
         if interpolation == "bilinear":
             upper = _between(plane.take(place), plane[1:].take(place), s)
-            lower = _between(plane[pitch:].take(place), plane[pitch + 1:].take(place), s)
+            lower = _between(plane[pitch:].take(place), plane[pitch + 1 :].take(place), s)
             result[..., c] = _between(upper, lower, t)
         else:
             first = place - (pitch + 1)
-            result[..., c] = sum(weight_y * sum(weight_x * plane[j * pitch + i:].take(first)
-                                                for i, weight_x in enumerate(_cubic_weights(s)))
-                                 for j, weight_y in enumerate(_cubic_weights(t)))
+            result[..., c] = sum(
+                weight_y
+                * sum(weight_x * plane[j * pitch + i :].take(first) for i, weight_x in enumerate(_cubic_weights(s)))
+                for j, weight_y in enumerate(_cubic_weights(t))
+            )
     return result
 
 

@@ -43,8 +43,9 @@ class Fill:
         checks.choice(owner, "fill_mode", mode, FILL_MODES)
         for number in value if isinstance(value, (tuple, list)) else (value,):
             checks.number(owner, "fill_value", number)
-        return cls(mode, tuple(value) if isinstance(value, list) else value,
-                   checks.number(owner, "mask_value", mask_value))
+        return cls(
+            mode, tuple(value) if isinstance(value, list) else value, checks.number(owner, "mask_value", mask_value)
+        )
 
 
 CONSTANT = Fill()
@@ -122,8 +123,13 @@ class Projective(Stage):
 
     def after(self, first):
         """Return the one step that does `first` and then this one; it needs `stays_inside`."""
-        return Projective(first.matrix @ self.matrix, first.size_in, self.size_out, first.fill,
-                          first.interpolation or self.interpolation)
+        return Projective(
+            first.matrix @ self.matrix,
+            first.size_in,
+            self.size_out,
+            first.fill,
+            first.interpolation or self.interpolation,
+        )
 
 
 def _project(m, x, y, affine):

@@ -1,9 +1,9 @@
 """From images on disk or in memory to batches for `Model.fit`, and a look at what is in them.
 
-    photos = data.ImageFolder("photos")
-    train, val = data.split(photos, (0.8, 0.2), seed=1)
-    model.fit(data.Loader(train, shuffle=True, image_size=(96, 96)),
-              validation_data=data.Loader(val, image_size=(96, 96)))
+photos = data.ImageFolder("photos")
+train, val = data.split(photos, (0.8, 0.2), seed=1)
+model.fit(data.Loader(train, shuffle=True, image_size=(96, 96)),
+          validation_data=data.Loader(val, image_size=(96, 96)))
 """
 
 from .array_dataset import ArrayDataset
@@ -21,7 +21,30 @@ from .sampling import BalancedSampler, SequentialSampler, ShuffledSampler, Weigh
 from .split import split
 from .table import ImageTable
 
-__all__ = ["ArrayDataset", "BalancedSampler", "Dataset", "Decoder", "FileCache", "ImageFiles", "ImageFolder",
-           "ImageTable", "KFold", "Loader", "MemoryCache", "SequentialSampler", "ShuffledSampler", "Subset",
-           "UnreadableImage", "WeightedSampler", "augmentation_sheet", "balanced_class_weight", "channel_statistics",
-           "check_files", "class_counts", "contact_sheet", "find_duplicates", "resized", "split"]
+__all__ = [
+    "ArrayDataset",
+    "BalancedSampler",
+    "Dataset",
+    "Decoder",
+    "FileCache",
+    "ImageFiles",
+    "ImageFolder",
+    "ImageTable",
+    "KFold",
+    "Loader",
+    "MemoryCache",
+    "SequentialSampler",
+    "ShuffledSampler",
+    "Subset",
+    "UnreadableImage",
+    "WeightedSampler",
+    "augmentation_sheet",
+    "balanced_class_weight",
+    "channel_statistics",
+    "check_files",
+    "class_counts",
+    "contact_sheet",
+    "find_duplicates",
+    "resized",
+    "split",
+]

@@ -27,14 +27,18 @@ class ArrayDataset(Dataset):
     def __init__(self, x, y=None, class_names=None):
         x = x if isinstance(x, np.ndarray) else np.asarray(x)
         if x.ndim not in (3, 4) or x.dtype.kind not in "fiub":
-            raise ValueError(f"ArrayDataset: x must be numbers of the shape (n, height, width) or (n, height, width, "
-                             f"channels), got {x.dtype} of shape {x.shape}")
+            raise ValueError(
+                f"ArrayDataset: x must be numbers of the shape (n, height, width) or (n, height, width, "
+                f"channels), got {x.dtype} of shape {x.shape}"
+            )
         self.x = x[..., None] if x.ndim == 3 else x
         if y is not None:
             y = np.asarray(y)
             if y.ndim == 0 or len(y) != len(x) or y.dtype.kind not in "fiub":
-                raise ValueError(f"ArrayDataset: y must be one number or one array of numbers for each of the {len(x)} "
-                                 f"images, got {y.dtype} of shape {y.shape}")
+                raise ValueError(
+                    f"ArrayDataset: y must be one number or one array of numbers for each of the {len(x)} "
+                    f"images, got {y.dtype} of shape {y.shape}"
+                )
             self.labels = y
         self.class_names = None if class_names is None else list(class_names)
 

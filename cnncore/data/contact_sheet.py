@@ -45,11 +45,13 @@ def contact_sheet(images, labels=None, class_names=None, captions=None, columns=
     if captions is None:
         captions = [""] * len(images) if labels is None else [_label(label, class_names) for label in labels]
     if len(captions) != len(images):
-        raise ValueError(f"contact_sheet: there must be a caption or label for each of the {len(images)} images, got "
-                         f"{len(captions)}")
+        raise ValueError(
+            f"contact_sheet: there must be a caption or label for each of the {len(images)} images, got {len(captions)}"
+        )
     tile = checks.integer("contact_sheet", "tile", tile, 8)
-    columns = math.ceil(math.sqrt(len(images))) if columns is None else \
-        checks.integer("contact_sheet", "columns", columns, 1)
+    columns = (
+        math.ceil(math.sqrt(len(images))) if columns is None else checks.integer("contact_sheet", "columns", columns, 1)
+    )
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     step_x, step_y = tile + _GAP, tile + _GAP + (_CAPTION if any(captions) else 0)
@@ -107,8 +109,9 @@ def _picture(image):
     if isinstance(image, np.ndarray) or not hasattr(image, "convert"):
         array = as_array(image)
         if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-            raise ValueError("contact_sheet: an image must have the shape (height, width, 1, 3 or 4), got "
-                             f"{array.shape}")
+            raise ValueError(
+                f"contact_sheet: an image must have the shape (height, width, 1, 3 or 4), got {array.shape}"
+            )
         image = Image.fromarray(_bytes(array[..., 0] if array.shape[2] == 1 else array))
     if image.mode == "RGBA":
         return Image.alpha_composite(Image.new("RGBA", image.size, (*_PAPER, 255)), image).convert("RGB")

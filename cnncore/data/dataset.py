@@ -73,11 +73,13 @@ class Subset(Dataset):
     def __init__(self, dataset, indices):
         indices = np.asarray(indices)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-            raise ValueError(f"Subset: indices must be a sequence of integers, got {indices.dtype} of shape "
-                             f"{indices.shape}")
+            raise ValueError(
+                f"Subset: indices must be a sequence of integers, got {indices.dtype} of shape {indices.shape}"
+            )
         if indices.size and not (0 <= indices.min() and indices.max() < len(dataset)):
-            raise ValueError(f"Subset: indices must be in 0 to {len(dataset) - 1}, got {indices.min()} to "
-                             f"{indices.max()}")
+            raise ValueError(
+                f"Subset: indices must be in 0 to {len(dataset) - 1}, got {indices.min()} to {indices.max()}"
+            )
         self.dataset, self.indices = dataset, indices.astype(np.int64)
         self.labels = None if dataset.labels is None else dataset.labels[self.indices]
         self.class_names = dataset.class_names
@@ -130,11 +132,16 @@ def class_numbers(dataset, what):
         labels = labels[:, 0]
     elif labels.ndim == 2 and labels.size and (np.sort(labels, axis=1) == np.eye(labels.shape[1])[-1]).all():
         labels = labels.argmax(axis=1)
-    whole = labels.ndim == 1 and labels.dtype.kind in "iufb" and \
-        (labels.dtype.kind != "f" or bool((labels == np.floor(labels)).all()))
+    whole = (
+        labels.ndim == 1
+        and labels.dtype.kind in "iufb"
+        and (labels.dtype.kind != "f" or bool((labels == np.floor(labels)).all()))
+    )
     if not whole:
-        raise ValueError(f"{what}: labels must be class numbers (n,) or one-hot rows (n, classes), got {labels.dtype} "
-                         f"of shape {labels.shape}")
+        raise ValueError(
+            f"{what}: labels must be class numbers (n,) or one-hot rows (n, classes), got {labels.dtype} "
+            f"of shape {labels.shape}"
+        )
     if labels.size and labels.min() < 0:
         raise ValueError(f"{what}: class numbers must not be negative, got {labels.min()}")
     return labels.astype(np.int64)
@@ -143,8 +150,10 @@ def class_numbers(dataset, what):
 def checked_dataset(owner, dataset):
     """Return `dataset`, which must be a Dataset (or act as one) with at least one image."""
     if not all(hasattr(dataset, name) for name in ("image", "path", "describe", "stamp", "labels", "__len__")):
-        raise ValueError(f"{owner}: dataset must be a cnncore.data.Dataset such as ImageFolder, got "
-                         f"{type(dataset).__name__}; wrap arrays in ArrayDataset")
+        raise ValueError(
+            f"{owner}: dataset must be a cnncore.data.Dataset such as ImageFolder, got "
+            f"{type(dataset).__name__}; wrap arrays in ArrayDataset"
+        )
     if len(dataset) == 0:
         raise ValueError(f"{owner}: dataset must have at least one image, got none")
     return dataset

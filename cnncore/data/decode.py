@@ -154,8 +154,7 @@ def is_mislabelled(path, image_format):
     suffix = os.path.splitext(path)[1].lower()
     promised = Image.registered_extensions().get(suffix)
     same = {"MPO": "JPEG", "DIB": "BMP"}
-    return bool(suffix) and suffix != ".jfif" and \
-        same.get(promised, promised) != same.get(image_format, image_format)
+    return bool(suffix) and suffix != ".jfif" and same.get(promised, promised) != same.get(image_format, image_format)
 
 
 def upright(image, orientation):
@@ -163,8 +162,17 @@ def upright(image, orientation):
     from PIL import Image
 
     turns = Image.Transpose
-    turn = (None, None, turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM, turns.TRANSPOSE,
-            turns.ROTATE_270, turns.TRANSVERSE, turns.ROTATE_90)[orientation]
+    turn = (
+        None,
+        None,
+        turns.FLIP_LEFT_RIGHT,
+        turns.ROTATE_180,
+        turns.FLIP_TOP_BOTTOM,
+        turns.TRANSPOSE,
+        turns.ROTATE_270,
+        turns.TRANSVERSE,
+        turns.ROTATE_90,
+    )[orientation]
     return image if turn is None else image.transpose(turn)
 
 
@@ -191,8 +199,10 @@ def _opened(path, max_pixels):
         raise _Refused("is not a file")
     with open(path, "rb", buffering=_READ_BYTES) as file, Image.open(file) as image:
         if image.width * image.height > max_pixels:
-            raise _Refused(f"has {image.width} x {image.height} pixels, more than max_pixels={max_pixels}; make it "
-                           "smaller, or raise max_pixels if it is to be trusted")
+            raise _Refused(
+                f"has {image.width} x {image.height} pixels, more than max_pixels={max_pixels}; make it "
+                "smaller, or raise max_pixels if it is to be trusted"
+            )
         if image.format in _NOT_DECODED:
             raise _Refused(f"is of the format {image.format}, whose pixels Pillow does not decode itself")
         yield image
@@ -227,14 +237,18 @@ def _eight_bits(image):
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     if image.mode == "F":
         if not (low >= 0 and high <= 1):
-            raise _Refused(f"has floats from {low:g} to {high:g}, only 0 to 1 are understood; give such data as an "
-                           "array to ArrayDataset")
+            raise _Refused(
+                f"has floats from {low:g} to {high:g}, only 0 to 1 are understood; give such data as an "
+                "array to ArrayDataset"
+            )
         return Image.fromarray(np.rint(values * np.float32(255)).astype(np.uint8))
     bits = (getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE) or (16,))[0]
     top = 4095 if bits == 12 else 65535
     if low < 0 or high > top:
-        raise _Refused(f"has integers from {low} to {high}, only 0 to {top} are understood; give such data as an "
-                       "array to ArrayDataset")
+        raise _Refused(
+            f"has integers from {low} to {high}, only 0 to {top} are understood; give such data as an "
+            "array to ArrayDataset"
+        )
     return Image.fromarray(((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8))
 
 

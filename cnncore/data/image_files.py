@@ -28,15 +28,18 @@ class ImageFiles(Dataset):
     paths : list of str
     """
 
-    def __init__(self, paths, labels=None, class_names=None, channels=3, background=(255, 255, 255),
-                 max_pixels=MAX_PIXELS):
+    def __init__(
+        self, paths, labels=None, class_names=None, channels=3, background=(255, 255, 255), max_pixels=MAX_PIXELS
+    ):
         self.decoder = Decoder(channels, background, max_pixels)
         self.paths = [os.fspath(path) for path in paths]
         if labels is not None:
             labels = np.asarray(labels)
             if labels.ndim == 0 or len(labels) != len(self.paths) or labels.dtype.kind not in "fiub":
-                raise ValueError(f"{type(self).__name__}: labels must be one number or one array of numbers for each "
-                                 f"of the {len(self.paths)} files, got {labels.dtype} of shape {labels.shape}")
+                raise ValueError(
+                    f"{type(self).__name__}: labels must be one number or one array of numbers for each "
+                    f"of the {len(self.paths)} files, got {labels.dtype} of shape {labels.shape}"
+                )
             self.labels = labels
         self.class_names = None if class_names is None else list(class_names)
 

@@ -9,8 +9,26 @@ from .image_files import ImageFiles
 from .slow_bar import SlowBar
 
 # Files with these extensions are taken without a look inside; all others are opened to see whether they are images.
-_SUFFIXES = {".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-             ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+_SUFFIXES = {
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+}
 
 
 class ImageFolder(ImageFiles):
@@ -50,27 +68,42 @@ class ImageFolder(ImageFiles):
         If `folder` is none.
     """
 
-    def __init__(self, folder, class_names=None, channels=3, background=(255, 255, 255), max_pixels=MAX_PIXELS,
-                 follow_links=False, verbose="auto"):
+    def __init__(
+        self,
+        folder,
+        class_names=None,
+        channels=3,
+        background=(255, 255, 255),
+        max_pixels=MAX_PIXELS,
+        follow_links=False,
+        verbose="auto",
+    ):
         folder = os.fspath(folder)
         present = subfolders(folder, follow_links)
         if class_names is not None:
             unknown = [name for name in present if name not in class_names]
             if unknown:
-                raise ValueError(f'ImageFolder "{folder}": class_names must name every folder in it, and lacks '
-                                 f'{", ".join(map(repr, unknown))}')
+                raise ValueError(
+                    f'ImageFolder "{folder}": class_names must name every folder in it, and lacks '
+                    f"{', '.join(map(repr, unknown))}"
+                )
         paths, labels, names, ignored = [], [], [], []
         with SlowBar(f"Scanning {os.path.basename(os.path.abspath(folder))}", verbose=verbose) as bar:
-            for name in (present if class_names is None else class_names):
-                found = [] if name not in present else \
-                    list(image_paths(os.path.join(folder, name), follow_links, ignored, bar))
+            for name in present if class_names is None else class_names:
+                found = (
+                    []
+                    if name not in present
+                    else list(image_paths(os.path.join(folder, name), follow_links, ignored, bar))
+                )
                 if found or class_names is not None:
                     paths += found
                     labels += [len(names)] * len(found)
                     names.append(name)
         if not paths:
-            raise ValueError(f'ImageFolder "{folder}": must hold one folder of images per class, got '
-                             f"{len(present)} folders and no image in them")
+            raise ValueError(
+                f'ImageFolder "{folder}": must hold one folder of images per class, got '
+                f"{len(present)} folders and no image in them"
+            )
         super().__init__(paths, np.array(labels, np.int64), names, channels, background, max_pixels)
         self.ignored = ignored
 

@@ -46,5 +46,7 @@ class KFold:
         dealt = np.concatenate([generator.permutation(g) if self.shuffle else g for g in groups])
         fold = np.empty(len(dataset), np.int64)
         fold[dealt] = np.arange(len(dealt)) % self.n_splits
-        return ((dataset.subset(np.flatnonzero(fold != k)), dataset.subset(np.flatnonzero(fold == k)))
-                for k in range(self.n_splits))
+        return (
+            (dataset.subset(np.flatnonzero(fold != k)), dataset.subset(np.flatnonzero(fold == k)))
+            for k in range(self.n_splits)
+        )

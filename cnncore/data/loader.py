@@ -14,7 +14,7 @@ from .sampling import SequentialSampler, ShuffledSampler, occurrences
 from .split import seeded
 from .workers import ordered_map
 
-_PIECE = 8         # images at most that a worker makes in one go: what an interruption has to wait for
+_PIECE = 8  # images at most that a worker makes in one go: what an interruption has to wait for
 _MOST_WORKERS = 8  # by default; what each does under Python's lock leaves little for more
 
 
@@ -88,9 +88,26 @@ class Loader:
     >>> model.fit(train, epochs=10)                                                              # doctest: +SKIP
     """
 
-    def __init__(self, dataset, batch_size=32, shuffle=False, sampler=None, seed=None, drop_last=False, image_size=None,
-                 resize="crop", interpolation="bilinear", draft_size="auto", transform=None, batch_transform=None,
-                 dtype=None, workers=None, prefetch=2, on_error="raise", cache=None):
+    def __init__(
+        self,
+        dataset,
+        batch_size=32,
+        shuffle=False,
+        sampler=None,
+        seed=None,
+        drop_last=False,
+        image_size=None,
+        resize="crop",
+        interpolation="bilinear",
+        draft_size="auto",
+        transform=None,
+        batch_transform=None,
+        dtype=None,
+        workers=None,
+        prefetch=2,
+        on_error="raise",
+        cache=None,
+    ):
         self.dataset = checked_dataset("Loader", dataset)
         self.batch_size = None if batch_size is None else checks.integer("Loader", "batch_size", batch_size, 1)
         checks.boolean("Loader", "shuffle", shuffle)
@@ -115,8 +132,11 @@ class Loader:
             raise ValueError("Loader: batch_transform must be left out for images without labels and without batches")
         self.transform, self.batch_transform = transform, batch_transform
         self.dtype = None if dtype is None else np.dtype(checks.choice("Loader", "dtype", dtype, ("uint8", "float32")))
-        self.workers = min(config.get_threads(), _MOST_WORKERS) if workers is None else \
-            checks.integer("Loader", "workers", workers)
+        self.workers = (
+            min(config.get_threads(), _MOST_WORKERS)
+            if workers is None
+            else checks.integer("Loader", "workers", workers)
+        )
         self.prefetch = checks.integer("Loader", "prefetch", prefetch, 1)
         self.on_error = checks.choice("Loader", "on_error", on_error, ("raise", "skip"))
         if cache is not None and not (hasattr(cache, "get") and hasattr(cache, "put")):
@@ -126,8 +146,10 @@ class Loader:
         self._settings = self.image_size, self.resize, self.interpolation, self.draft_size
         self._epoch, self._batch, self._begun, self._walk = 0, 0, False, None
         if len(self) == 0:
-            raise ValueError(f"Loader: batch_size must be at most the {len(self.sampler)} images of an epoch with "
-                             f"drop_last=True, got {batch_size}")
+            raise ValueError(
+                f"Loader: batch_size must be at most the {len(self.sampler)} images of an epoch with "
+                f"drop_last=True, got {batch_size}"
+            )
 
     @property
     def class_names(self):
@@ -164,8 +186,14 @@ class Loader:
             Of plain integers, to be stored in a checkpoint.
         """
         done = self._batch == len(self)
-        return {"seed": self.seed, "epoch": self._epoch + done, "batch": 0 if done else self._batch,
-                "batch_size": self.batch_size or 0, "images": len(self.dataset), "images_per_epoch": len(self.sampler)}
+        return {
+            "seed": self.seed,
+            "epoch": self._epoch + done,
+            "batch": 0 if done else self._batch,
+            "batch_size": self.batch_size or 0,
+            "images": len(self.dataset),
+            "images_per_epoch": len(self.sampler),
+        }
 
     def load_state_dict(self, state):
         """Make the next walk the rest of an interrupted epoch; the one after it is whole.
@@ -182,12 +210,16 @@ class Loader:
         """
         mine = self.state_dict()
         if not isinstance(state, dict) or set(state) != set(mine):
-            raise ValueError(f"Loader: state must be a dict with the keys {', '.join(mine)}, got "
-                             f"{', '.join(map(str, state)) if isinstance(state, dict) else type(state).__name__}")
+            raise ValueError(
+                f"Loader: state must be a dict with the keys {', '.join(mine)}, got "
+                f"{', '.join(map(str, state)) if isinstance(state, dict) else type(state).__name__}"
+            )
         for name in ("batch_size", "images", "images_per_epoch"):
             if state[name] != mine[name]:
-                raise ValueError(f"Loader: state must come from a loader of the same data, got {name}={state[name]!r} "
-                                 f"where this one has {mine[name]}")
+                raise ValueError(
+                    f"Loader: state must come from a loader of the same data, got {name}={state[name]!r} "
+                    f"where this one has {mine[name]}"
+                )
         seed, epoch, batch = (checks.integer("Loader", name, state[name]) for name in ("seed", "epoch", "batch"))
         if batch >= len(self):
             raise ValueError(f"Loader: batch must be below {len(self)}, got {batch}")
@@ -284,12 +316,16 @@ class Loader:
                     image = pixels_of(image)
                 image = self.transform(image, seed=self.seed, epoch=epoch, index=number)
             except Exception as error:
-                raise RuntimeError(f'Loader: the transform failed for "{self.dataset.describe(index)}": '
-                                   f"{type(error).__name__}: {error}") from error
+                raise RuntimeError(
+                    f'Loader: the transform failed for "{self.dataset.describe(index)}": '
+                    f"{type(error).__name__}: {error}"
+                ) from error
         array = as_array(image)
         if array.ndim != 3:
-            raise ValueError(f'Loader: an image must have the shape (height, width, channels), got {array.shape} for '
-                             f'"{self.dataset.describe(index)}"')
+            raise ValueError(
+                f"Loader: an image must have the shape (height, width, channels), got {array.shape} for "
+                f'"{self.dataset.describe(index)}"'
+            )
         return array
 
     def _report(self, errors):
@@ -303,10 +339,12 @@ class Loader:
         parts = [array for part in parts for array in part]
         odd = next((i for i, array in enumerate(parts) if array.shape[1:] != parts[0].shape[1:]), None)
         if odd is not None:  # only single images differ, so that `odd` is a place in the batch
-            raise ValueError(f"Loader: the images of a batch must have the same shape, got {parts[0].shape[1:]} of "
-                             f'"{self.dataset.describe(int(indices[0]))}" and {parts[odd].shape[1:]} of '
-                             f'"{self.dataset.describe(int(indices[odd]))}"; give image_size, or end the transform '
-                             "with a crop to one size")
+            raise ValueError(
+                f"Loader: the images of a batch must have the same shape, got {parts[0].shape[1:]} of "
+                f'"{self.dataset.describe(int(indices[0]))}" and {parts[odd].shape[1:]} of '
+                f'"{self.dataset.describe(int(indices[odd]))}"; give image_size, or end the transform '
+                "with a crop to one size"
+            )
         x = parts[0] if len(parts) == 1 else np.concatenate(parts)
         y = None if self.dataset.labels is None else self.dataset.labels[indices]
         if self.batch_transform is not None:

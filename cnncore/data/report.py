@@ -14,9 +14,9 @@ from .decode import UnreadableImage, identify, is_mislabelled, shown
 from .slow_bar import SlowBar
 from .workers import ordered_map
 
-_AHEAD = 4              # results held for each worker
+_AHEAD = 4  # results held for each worker
 _CHUNK_BYTES = 1 << 20  # read at a time for the hash of a file
-_BLOCK = 1024           # rows of a comparison of all pairs held at a time
+_BLOCK = 1024  # rows of a comparison of all pairs held at a time
 
 
 class FileReport(NamedTuple):
@@ -53,7 +53,8 @@ class FileReport(NamedTuple):
         formats = ", ".join(f"{count:,} {name}" for name, count in self.formats.most_common())
         yield f"{self.images:,} images, {len(self.unreadable):,} of them unreadable{': ' if formats else ''}{formats}"
         if self.smallest:
-            yield "from {0[1]} x {0[0]} to {1[1]} x {1[0]} pixels (width x height)".format(self.smallest, self.largest)
+            (least_h, least_w), (most_h, most_w) = self.smallest[:2], self.largest[:2]
+            yield f"from {least_w} x {least_h} to {most_w} x {most_h} pixels (width x height)"
         for error in self.unreadable:
             yield f"unreadable: {error}"
         for path, name in self.mislabelled:
@@ -160,8 +161,16 @@ def check_files(dataset, workers=None, verbose="auto"):
             smallest = height, width
         if largest is None or height * width > largest[0] * largest[1]:
             largest = height, width
-    return FileReport(len(dataset), unreadable, mislabelled, list(getattr(dataset, "ignored", ())), formats, smallest,
-                      largest, np.array(readable, np.int64))
+    return FileReport(
+        len(dataset),
+        unreadable,
+        mislabelled,
+        list(getattr(dataset, "ignored", ())),
+        formats,
+        smallest,
+        largest,
+        np.array(readable, np.int64),
+    )
 
 
 def channel_statistics(dataset, workers=None, verbose="auto"):
@@ -205,8 +214,10 @@ def channel_statistics(dataset, workers=None, verbose="auto"):
         kind = f"{len(found if bytes_ else found[0])} channels of {'uint8' if bytes_ else 'other numbers'}"
         first = first or kind
         if kind != first:
-            raise ValueError(f"channel_statistics: all images must have {first} like the first, got {kind} in "
-                             f'"{dataset.describe(index)}"')
+            raise ValueError(
+                f"channel_statistics: all images must have {first} like the first, got {kind} in "
+                f'"{dataset.describe(index)}"'
+            )
         if bytes_:
             histogram = found.astype(np.int64) if histogram is None else histogram + found
         else:
@@ -214,12 +225,18 @@ def channel_statistics(dataset, workers=None, verbose="auto"):
         images, pixels = images + 1, pixels + count
     if histogram is None:
         return ChannelStatistics(images, pixels, merged[0], np.sqrt(merged[1] / pixels), merged[2], merged[3])
-    total, squares = (histogram @ np.arange(256, dtype=np.int64)**k for k in (1, 2))
+    total, squares = (histogram @ np.arange(256, dtype=np.int64) ** k for k in (1, 2))
     # n * squares - total**2 in Python's integers: no digit is lost where the spread is small
     variances = [(pixels * int(q) - int(t) ** 2) / pixels**2 for t, q in zip(total, squares)]
     present = histogram > 0
-    return ChannelStatistics(images, pixels, total / pixels, np.sqrt(variances), present.argmax(axis=1).astype(float),
-                             255.0 - present[:, ::-1].argmax(axis=1))
+    return ChannelStatistics(
+        images,
+        pixels,
+        total / pixels,
+        np.sqrt(variances),
+        present.argmax(axis=1).astype(float),
+        255.0 - present[:, ::-1].argmax(axis=1),
+    )
 
 
 def class_counts(dataset):
@@ -296,7 +313,7 @@ def difference_hash(image):
         grey = as_array(image)[..., :3].mean(axis=2, dtype=np.float32)
     fields = np.asarray(Image.fromarray(grey).resize((72, 72), Image.Resampling.BOX))
     across = fields.reshape(8, 9, 9, 8).mean(axis=(1, 3))  # 8 rows of 9 fields
-    down = fields.reshape(9, 8, 8, 9).mean(axis=(1, 3))    # 9 rows of 8 fields
+    down = fields.reshape(9, 8, 8, 9).mean(axis=(1, 3))  # 9 rows of 8 fields
     spread = float(across.max() - across.min())
     if not spread > 1e-2 * max(abs(float(grey.max())), abs(float(grey.min())), 1e-30):
         return None
@@ -319,8 +336,12 @@ def _each(function, dataset, label, workers, verbose):
 def _merged(n, a, m, b):
     """Mean, sum of squared deviations, minimum and maximum of n and m pixels together."""
     delta = b[0] - a[0]
-    return (a[0] + delta * (m / (n + m)), a[1] + b[1] + delta**2 * (n * m / (n + m)), np.minimum(a[2], b[2]),
-            np.maximum(a[3], b[3]))
+    return (
+        a[0] + delta * (m / (n + m)),
+        a[1] + b[1] + delta**2 * (n * m / (n + m)),
+        np.minimum(a[2], b[2]),
+        np.maximum(a[3], b[3]),
+    )
 
 
 def _digests(dataset, index, perceptual):
@@ -395,8 +416,8 @@ def _near(hashes, distance):
         number = number.reshape(-1)
         for same in np.split(np.argsort(number, kind="stable"), np.cumsum(count)[:-1]):
             for begin in range(0, len(same) if len(same) > 1 else 0, _BLOCK):
-                block = same[begin:begin + _BLOCK]
+                block = same[begin : begin + _BLOCK]
                 for i, row in enumerate(block):
-                    others = same[begin + i + 1:]
+                    others = same[begin + i + 1 :]
                     apart = _ONES[unique[others] ^ unique[row]].sum(axis=1, dtype=np.int64)
                     yield from ((int(first[row]), int(first[other])) for other in others[apart <= distance])

@@ -6,8 +6,13 @@ from .dataset import as_array
 
 RESIZES = ("crop", "stretch", "pad")
 # By Keras' names. When shrinking, Pillow widens each filter by the factor, so that nothing is aliased.
-INTERPOLATIONS = {"nearest": "NEAREST", "bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX",
-                  "lanczos3": "LANCZOS"}
+INTERPOLATIONS = {
+    "nearest": "NEAREST",
+    "bilinear": "BILINEAR",
+    "bicubic": "BICUBIC",
+    "area": "BOX",
+    "lanczos3": "LANCZOS",
+}
 
 
 def resized(image, size, resize="crop", interpolation="bilinear"):
@@ -59,8 +64,12 @@ def _resized_array(array, size, resize, interpolation):
     if array.dtype == np.uint8 and array.shape[2] in (1, 3):
         image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
         return as_array(resized(image, size, resize, interpolation))
-    planes = [np.asarray(resized(Image.fromarray(np.ascontiguousarray(array[..., c], np.float32)), size, resize,
-                                 interpolation)) for c in range(array.shape[2])]
+    planes = [
+        np.asarray(
+            resized(Image.fromarray(np.ascontiguousarray(array[..., c], np.float32)), size, resize, interpolation)
+        )
+        for c in range(array.shape[2])
+    ]
     result = np.stack(planes, axis=2)
     if array.dtype.kind in "iu":
         limits = np.iinfo(array.dtype)

@@ -68,16 +68,21 @@ class WeightedSampler:
     def __init__(self, weights, num_samples=None, replacement=True):
         weights = np.asarray(weights, np.float64)
         if weights.ndim != 1 or not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-            raise ValueError("WeightedSampler: weights must be finite numbers >= 0 of the shape (n,), not all 0, got "
-                             f"shape {weights.shape}")
+            raise ValueError(
+                "WeightedSampler: weights must be finite numbers >= 0 of the shape (n,), not all 0, got "
+                f"shape {weights.shape}"
+            )
         self.weights = weights
         self.repeats = checks.boolean("WeightedSampler", "replacement", replacement)
-        self._samples = len(weights) if num_samples is None else \
-            checks.integer("WeightedSampler", "num_samples", num_samples, 1)
+        self._samples = (
+            len(weights) if num_samples is None else checks.integer("WeightedSampler", "num_samples", num_samples, 1)
+        )
         possible = np.count_nonzero(weights)
         if not replacement and self._samples > possible:
-            raise ValueError(f"WeightedSampler: num_samples must be at most the {possible} images with a weight > 0 "
-                             f"when replacement=False, got {self._samples}")
+            raise ValueError(
+                f"WeightedSampler: num_samples must be at most the {possible} images with a weight > 0 "
+                f"when replacement=False, got {self._samples}"
+            )
 
     def __len__(self):
         return self._samples
@@ -91,7 +96,7 @@ class WeightedSampler:
             return np.minimum(drawn, np.flatnonzero(self.weights)[-1])
         with np.errstate(divide="ignore"):  # weight 0 comes last, at infinity
             arrival = generator.exponential(size=len(self.weights)) / self.weights
-        return np.argsort(arrival, kind="stable")[:self._samples]
+        return np.argsort(arrival, kind="stable")[: self._samples]
 
 
 class BalancedSampler:
@@ -114,8 +119,9 @@ class BalancedSampler:
         if not classes.size:
             raise ValueError("BalancedSampler: labels must not be empty")
         self._members = [np.flatnonzero(classes == c) for c in np.unique(classes)]
-        self._samples = len(classes) if num_samples is None else \
-            checks.integer("BalancedSampler", "num_samples", num_samples, 1)
+        self._samples = (
+            len(classes) if num_samples is None else checks.integer("BalancedSampler", "num_samples", num_samples, 1)
+        )
 
     def __len__(self):
         return self._samples
@@ -124,9 +130,11 @@ class BalancedSampler:
         """Return the numbers of the images of an epoch, as drawn."""
         generator = _generator(seed, epoch)
         counts = np.full(len(self._members), self._samples // len(self._members))
-        counts[generator.permutation(len(counts))[:self._samples % len(counts)]] += 1
-        chosen = [generator.permutation(members)[np.arange(count) % len(members)]
-                  for members, count in zip(self._members, counts)]
+        counts[generator.permutation(len(counts))[: self._samples % len(counts)]] += 1
+        chosen = [
+            generator.permutation(members)[np.arange(count) % len(members)]
+            for members, count in zip(self._members, counts)
+        ]
         return generator.permutation(np.concatenate(chosen))
 
 

@@ -47,13 +47,15 @@ def split(dataset, fractions=(0.8, 0.2), stratified=True, seed=None):
         order = generator.permutation(members)
         begin = 0
         for part, count in zip(parts, _counts(len(order), fractions)):
-            part.append(order[begin:begin + count])
+            part.append(order[begin : begin + count])
             begin += count
     parts = [np.sort(np.concatenate(part)) for part in parts]
     for fraction, part in zip(fractions, parts):
         if len(part) == 0:
-            raise ValueError(f"split: every part must get an image, and the fraction {fraction:g} of {len(dataset)} "
-                             "gets none; make it larger")
+            raise ValueError(
+                f"split: every part must get an image, and the fraction {fraction:g} of {len(dataset)} "
+                "gets none; make it larger"
+            )
     return [dataset.subset(part) for part in parts]
 
 
@@ -75,7 +77,7 @@ def _counts(n, fractions):
     exact = [n * f for f in fractions]
     counts = [math.floor(e + 1e-9) for e in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
-    for i in by_remainder[:n - sum(counts)]:
+    for i in by_remainder[: n - sum(counts)]:
         counts[i] += 1
     while 0 in counts and max(counts) > 1:
         counts[counts.index(max(counts))] -= 1

@@ -38,8 +38,19 @@ class ImageTable(ImageFiles):
         With the line's number: columns that are missing, labels that are no number or not in `class_names`.
     """
 
-    def __init__(self, file, path_column="path", label_column="label", label_kind="class", class_names=None,
-                 folder=None, delimiter=",", channels=3, background=(255, 255, 255), max_pixels=MAX_PIXELS):
+    def __init__(
+        self,
+        file,
+        path_column="path",
+        label_column="label",
+        label_kind="class",
+        class_names=None,
+        folder=None,
+        delimiter=",",
+        channels=3,
+        background=(255, 255, 255),
+        max_pixels=MAX_PIXELS,
+    ):
         file = os.fspath(file)
         owner = f'ImageTable "{file}"'
         checks.choice(owner, "label_kind", label_kind, ("class", "number"))
@@ -47,8 +58,9 @@ class ImageTable(ImageFiles):
         if several and label_kind == "class":
             raise ValueError(f'{owner}: label_column must be one column with label_kind="class", got {label_column!r}')
         if class_names is not None and (label_kind == "number" or label_column is None):
-            raise ValueError(f'{owner}: class_names must be left out without labels of label_kind="class", '
-                             f"got {class_names!r}")
+            raise ValueError(
+                f'{owner}: class_names must be left out without labels of label_kind="class", got {class_names!r}'
+            )
         columns = [path_column, *(label_column if several else [] if label_column is None else [label_column])]
         rows = list(_rows(owner, file, columns, delimiter))
         if not rows:
@@ -60,8 +72,9 @@ class ImageTable(ImageFiles):
             labels = labels if several else labels[:, 0]
         elif label_column is not None:
             labels, class_names = _classes(owner, [(line, texts[1]) for line, texts in rows], class_names)
-        super().__init__([os.path.join(root, texts[0]) for _, texts in rows], labels, class_names, channels,
-                         background, max_pixels)
+        super().__init__(
+            [os.path.join(root, texts[0]) for _, texts in rows], labels, class_names, channels, background, max_pixels
+        )
 
 
 def _rows(owner, file, columns, delimiter):
@@ -79,23 +92,27 @@ def _rows(owner, file, columns, delimiter):
                 header = [name.strip() for name in next(reader, [])]
                 missing = [name for name in columns if name not in header]
                 if missing:
-                    raise ValueError(f"{owner}: the first line must name the columns {', '.join(columns)}, got "
-                                     f"{', '.join(header) or 'nothing'}; where it holds no names, give numbers of "
-                                     "columns")
+                    raise ValueError(
+                        f"{owner}: the first line must name the columns {', '.join(columns)}, got "
+                        f"{', '.join(header) or 'nothing'}; where it holds no names, give numbers of "
+                        "columns"
+                    )
                 columns = [header.index(name) for name in columns]
             for row in reader:
                 if not row:
                     continue
                 if len(row) <= max(columns):
-                    raise ValueError(f"{owner}: line {reader.line_num} must have at least {max(columns) + 1} columns, "
-                                     f"got {len(row)}")
+                    raise ValueError(
+                        f"{owner}: line {reader.line_num} must have at least {max(columns) + 1} columns, got {len(row)}"
+                    )
                 texts = [row[column].strip() for column in columns]
                 if not texts[0] or "\0" in texts[0]:
                     raise ValueError(f"{owner}: line {reader.line_num} must have a path, got {texts[0]!r}")
                 yield reader.line_num, texts
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{owner}: must be a table in UTF-8, and is not after line {reader.line_num}: "
-                             f"{error}") from error
+            raise ValueError(
+                f"{owner}: must be a table in UTF-8, and is not after line {reader.line_num}: {error}"
+            ) from error
 
 
 def _number(owner, line, text):
@@ -104,8 +121,10 @@ def _number(owner, line, text):
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f'{owner}: line {line} must have a finite number as label, got {text!r}; for names of '
-                         f'classes use label_kind="class"')
+        raise ValueError(
+            f"{owner}: line {line} must have a finite number as label, got {text!r}; for names of "
+            f'classes use label_kind="class"'
+        )
     return value
 
 
@@ -117,6 +136,8 @@ def _classes(owner, labels, class_names):
     numbers = {name: i for i, name in enumerate(class_names)}
     for line, name in labels:
         if name not in numbers:
-            raise ValueError(f"{owner}: line {line} must have a label of class_names, got {name!r}"
-                             f"{checks.suggestion(name, class_names)}")
+            raise ValueError(
+                f"{owner}: line {line} must have a label of class_names, got {name!r}"
+                f"{checks.suggestion(name, class_names)}"
+            )
     return np.array([numbers[name] for _, name in labels], np.int64), list(class_names)

@@ -27,8 +27,10 @@ def ordered_map(function, tasks, workers, ahead):
         return
     shared = _Shared(tasks, ahead)
     # Daemons, so that a generator that is never closed does not keep the interpreter from ending.
-    threads = [threading.Thread(target=_work, args=(shared, function), name=f"cnncore-data-{i}", daemon=True)
-               for i in range(workers)]
+    threads = [
+        threading.Thread(target=_work, args=(shared, function), name=f"cnncore-data-{i}", daemon=True)
+        for i in range(workers)
+    ]
     started = []
     try:
         for thread in threads:
@@ -61,8 +63,8 @@ class _Shared:
         lock = threading.Lock()
         self._ready, self._room = threading.Condition(lock), threading.Condition(lock)
         self._tasks, self._ahead = iter(tasks), ahead
-        self._outcomes = {}             # number of the task -> (result, error)
-        self._taken = self._used = 0    # tasks begun, results handed out
+        self._outcomes = {}  # number of the task -> (result, error)
+        self._taken = self._used = 0  # tasks begun, results handed out
         self._finished = self._stopped = False
 
     def next_task(self):
@@ -95,8 +97,10 @@ class _Shared:
     def next_outcome(self):
         """(True, result, error) of the next task in order, or (False, None, None) at the end."""
         if os.getpid() != self.pid:
-            raise RuntimeError("cnncore.data: an iteration that was begun before a fork must not be continued in the "
-                               "child; iterate over the loader anew there")
+            raise RuntimeError(
+                "cnncore.data: an iteration that was begun before a fork must not be continued in the "
+                "child; iterate over the loader anew there"
+            )
         with self._ready:
             while self._used not in self._outcomes:
                 if self._finished and self._used == self._taken:
