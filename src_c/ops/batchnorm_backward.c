@@ -70,7 +70,9 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
-static double flops(const cnn_call *c) { return (!needs_sums(c) ? 2.0 : operand(c, SUM_G) ? 4.0 : 9.0) * (double)cnn_count(c->in[X]); }
+static double flops(const cnn_call *c) {
+    return (!needs_sums(c) ? 2.0 : operand(c, SUM_G) ? 4.0 : 9.0) * (double)cnn_count(c->in[X]);
+}
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_batchnorm_cut *cut = (const cnn_batchnorm_cut *)c->plan;

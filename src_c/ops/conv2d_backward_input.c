@@ -70,7 +70,8 @@ static void backward_run(const cnn_call *c, const cnn_exec *e) {
 }
 
 const cnn_op cnn_op_conv2d_backward_input = {
-    .name = "conv2d_backward_input", .summary = "grad_x = (gradient of conv2d in x + residual) act'(y); its sums over the batch",
+    .name = "conv2d_backward_input",
+    .summary = "grad_x = (gradient of conv2d in x + residual) act'(y); its sums over the batch",
         .inputs = "grad_y w [residual] " CNN_GRADIENT_INPUTS, .outputs = "grad_x " CNN_GRADIENT_OUTPUTS,
     .attrs = backward_attrs, .infer = backward_infer, .plan = backward_plan, .pack = pack, .run = backward_run,
         .flops = cnn_convolution_flops, .in_place = 1 << 2,

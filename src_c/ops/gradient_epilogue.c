@@ -1,7 +1,8 @@
 #include "gradient_epilogue.h"
 
 static const cnn_tensor *input(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
-static const cnn_tensor *output(const cnn_call *c, int i) { return c->out && i < c->n_out ? c->out[i] : NULL; } /* not while inferring */
+/* NULL also while shapes are inferred. */
+static const cnn_tensor *output(const cnn_call *c, int i) { return c->out && i < c->n_out ? c->out[i] : NULL; }
 
 cnn_gradient_epilogue_operands cnn_gradient_epilogue_of(const cnn_call *c, int first, int attribute) {
     const double *a = c->attr + attribute;

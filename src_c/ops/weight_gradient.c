@@ -11,14 +11,14 @@ enum {
     GROUP_PIXELS = 384,
     GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
-    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels that are a multiple of it apart are copied so much further apart */
+    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels a multiple of it apart are copied, so much further apart */
 };
 
 typedef struct gradient_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t merged;                   /* see conv2d_source.h */
-    int32_t copied;                   /* pixels are copied, because their pitch would put them all into a few cache sets */
+    int32_t copied;                   /* pixels are copied: their pitch would put them all into a few cache sets */
     int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
     int32_t unit_tiles, unit_panels;  /* the most of a unit */
     char text[112];
@@ -241,11 +241,12 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                 for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                     const float **in = now->x + tap * p->block_pixels;
+                    const int64_t channel0 = panel / panels.count * group_in;   /* of the convolution's group */
                     if (p->copied) {
                         if (panel / panels.count != conv_group) {
                             conv_group = panel / panels.count;
                             for (int64_t i = 0; i < used; i++) {
-                                memcpy(s.copy + i * pitch, in[i] + conv_group * group_in + from,
+                                memcpy(s.copy + i * pitch, in[i] + channel0 + from,
                                        (size_t)(to - from) * sizeof *x);
                                 s.x[i] = s.copy + i * pitch - from;
                             }
@@ -261,7 +262,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         const int64_t first = channels * tile / tap_tiles;
                         const int64_t rows = channels * (tile + 1) / tap_tiles - first;
                         kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
-                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + (p->copied ? 0 : panel / panels.count * group_in),
+                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + (p->copied ? 0 : channel0),
                             .w = target + (tap * channels + first) * g->out_channels
                                 + column_of(&panels, group_out, panel),
                             .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block});
@@ -271,7 +272,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         if (!ahead) continue;
                         const int64_t coming = next->count[tap];
                         for (int64_t q = coming * at / loop; q < coming * (at + 1) / loop; q++)
-                            prefetch(next->x[tap * p->block_pixels + q] + panel / panels.count * group_in + from, to - from);
+                            prefetch(next->x[tap * p->block_pixels + q] + channel0 + from, to - from);
                     }
                 }
             }
