@@ -1,20 +1,13 @@
 #include "gemm.h"
+#include "register_tiles.h"
 #include "vec.h"
 
-/* Three quarters of the registers hold a tile's sums: 6x4, 8x3, 12x2, 16x1 of 32; 4x3, 6x2, 12x1 of 16. The rest is
- * for columns and values. */
-#define ROWS_THAT_FIT(vectors) (VREGISTERS * 3 / 4 / (vectors))
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
 
 /* Channels taken at once: as many as have registers for their columns, so that where the rows' pointers do not fit
  * the registers each is read less often. */
 #define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
 #define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
-
-#define TILE_NAME_(stem, rows, vectors) stem##_##rows##x##vectors
-#define TILE_NAME(stem, rows, vectors) TILE_NAME_(stem, rows, vectors)
-#define TILE(stem) TILE_NAME(stem, ROWS, VECTORS)                  /* tile_6x4 */
-#define PANEL(stem) CNN_PASTE(stem, VECTORS)                       /* tile_4 */
 
 VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void store_last(float *p, vf v, ptrdiff_t n) {

@@ -1,5 +1,6 @@
 /* Leaves of Winograd's convolution; the contract and the matrices are in winograd.h. */
 #include "kernels.h"
+#include "register_tiles.h"
 #include "vec.h"
 
 enum { IN = CNN_WINOGRAD_IN, OUT = CNN_WINOGRAD_OUT };
@@ -309,12 +310,6 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
 }
 
 /* The products: register tiles of the sizes of gemm.c. */
-#define ROWS_THAT_FIT(vectors) (VREGISTERS * 3 / 4 / (vectors))
-#define TILE_NAME_(stem, rows, vectors) stem##_##rows##x##vectors
-#define TILE_NAME(stem, rows, vectors) TILE_NAME_(stem, rows, vectors)
-#define TILE(stem) TILE_NAME(stem, ROWS, VECTORS)                  /* product_6x4 */
-#define PANEL(stem) CNN_PASTE(stem, VECTORS)                       /* product_4 */
-
 #define VECTORS 1
 #include "winograd_panel.inc.h"
 #undef VECTORS
