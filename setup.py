@@ -43,6 +43,7 @@ ISAS = {
             "-mavx512vl",
             "-mavx2",
             "-mfma",
+            "-mprfchw",
             "-mprefer-vector-width=512",
         ],
     },

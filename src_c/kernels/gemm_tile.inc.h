@@ -11,8 +11,17 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
-    uintptr_t ahead = (uintptr_t)t->ahead;
+    /* The results' memory, and what is added to them, come to the first cache while the sums are computed. */
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
+            if (t->added) __builtin_prefetch(t->added + t->at[r] + v * VL, 0, 3);
+        }
+    uintptr_t ahead = (uintptr_t)t->ahead, ahead_x = (uintptr_t)t->ahead_x;
     const uintptr_t ahead_step = (uintptr_t)t->ahead_step * sizeof(float);
+    const uintptr_t ahead_x_step = (uintptr_t)t->ahead_x_step * sizeof(float);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
@@ -23,7 +32,10 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
         for (; c + STEP <= channels; c += STEP) {
             vf column[STEP][VECTORS];
 #pragma GCC unroll 4
-            for (int k = 0; k < STEP; k++, ahead += ahead_step) __builtin_prefetch((const void *)ahead, 0, 2);
+            for (int k = 0; k < STEP; k++, ahead += ahead_step, ahead_x += ahead_x_step) {
+                __builtin_prefetch((const void *)ahead, 0, 2);
+                __builtin_prefetch((const void *)ahead_x, 0, 3);
+            }
 #pragma GCC unroll 4
             for (int k = 0; k < STEP; k++)
 #pragma GCC unroll 4

@@ -63,8 +63,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_batchnorm_widen(cut, scale, begin, end);
     cnn_batchnorm_widen(cut, shift, begin, end);
     cnn_barrier(e);
-    cnn_share(e, cut->blocks, &begin, &end);
-    for (int64_t b = begin; b < end; b++) {
+    cnn_work work = cnn_share_work(e, cut->blocks);
+    for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
         int64_t at = b * cut->block * cut->channels;
         k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, x + at, scale, shift,
                  residual ? residual + at : NULL, act, stream, y + at);

@@ -82,7 +82,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
                 *gamma = cnn_data(e, operand(c, GAMMA));
     float *grad_x = cnn_data(e, result(c, GRAD_X)), *grad_residual = cnn_data(e, result(c, GRAD_RESIDUAL));
     float *grad_gamma = cnn_data(e, result(c, GRAD_GAMMA)), *grad_beta = cnn_data(e, result(c, GRAD_BETA));
-    int64_t n = cut->channels, begin, end, first, last;
+    int64_t n = cut->channels, begin, end;
     /* [block][g, gx][channel]; [g, gx][channel]. */
     double *slots = (double *)e->workspace, *sums = slots + slots_of(c, cut) * 2 * n;
     float *wide_mean = (float *)(sums + 2 * n), *p = wide_mean + cut->width, *q = p + cut->width, *s = q + cut->width;
@@ -93,7 +93,6 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     if (cnn_mask_is_one(mask)) y = scale = shift = NULL;
 
     cnn_share_channels(e, n, &begin, &end);
-    cnn_share(e, cut->blocks, &first, &last);
     if (scale) {
         scale = cnn_batchnorm_wide(cut, scale, s + cut->width, begin, end);
         shift = cnn_batchnorm_wide(cut, shift, s + 2 * cut->width, begin, end);
@@ -103,7 +102,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     } else if (needs_sums(c)) {
         mean = cnn_batchnorm_wide(cut, mean, wide_mean, begin, end);
         cnn_barrier(e);
-        for (int64_t b = first; b < last; b++) {
+        cnn_work work = cnn_share_work(e, cut->blocks);
+        for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
             int64_t at = b * cut->block * n;
             double *slot = slots + b * 2 * n;
             k->gradient_sums(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at,
@@ -131,7 +131,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_batchnorm_widen(cut, q, begin, end);
     cnn_batchnorm_widen(cut, s, begin, end);
     cnn_barrier(e);
-    for (int64_t b = first; grad_x && b < last; b++) {
+    if (!grad_x) return;
+    cnn_work work = cnn_share_work(e, cut->blocks);
+    for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
         int64_t at = b * cut->block * n;
         k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at, scale,
                     shift, p, training ? q : NULL, s, grad_x + at, grad_residual ? grad_residual + at : NULL);

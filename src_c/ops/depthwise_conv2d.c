@@ -62,9 +62,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         mean || var ? cnn_depthwise_part_pixels(g, g->out_w, g->channels, e->thread_workspace) : NULL;
     float *y = cnn_data(e, c->out[0]),
           *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->out_w));
-    int64_t begin, end;
-    cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
+    cnn_work work = cnn_share_work(e, g->n * g->bands * g->blocks);
+    for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->out_h);
         cnn_depthwise_row row;
         for (int64_t p = u.begin; p < u.end; p += row.outputs) {

@@ -113,9 +113,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     float *grad_x = cnn_data(e, c->out[0]),
           *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->w));
     const ptrdiff_t *at = gradient ? cnn_depthwise_part_pixels(g, g->w, g->c, e->thread_workspace) : NULL;
-    int64_t begin, end;
-    cnn_share(e, g->n * g->bands * g->blocks, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
+    cnn_work work = cnn_share_work(e, g->n * g->bands * g->blocks);
+    for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->h);
         const float *from = grad_y + u.image * g->out_h * g->out_w * g->channels + u.at;
         for (int64_t y = u.begin; y < u.end; y++) {

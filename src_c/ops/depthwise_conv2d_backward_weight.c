@@ -52,9 +52,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *grad_y = cnn_data(e, c->in[GRAD_Y]);
     float *grad_w = cnn_data(e, c->out[GRAD_W]),
           *grad_bias = cnn_data(e, c->n_out > GRAD_BIAS ? c->out[GRAD_BIAS] : NULL), *slots = (float *)e->workspace;
-    int64_t begin, end, size = slot_size(c, g), lines = g->n * g->out_h, count = slot_count(g);
-    cnn_share(e, count, &begin, &end);
-    for (int64_t b = begin; b < end; b++) {
+    int64_t size = slot_size(c, g), lines = g->n * g->out_h, count = slot_count(g);
+    cnn_work work = cnn_share_work(e, count);
+    for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
         float *slot = slots + b * size, *bias_slot = slot + weights(c, g);
         int64_t last = lines * (b + 1) / count;
         memset(slot, 0, (size_t)size * sizeof *slot);
@@ -72,6 +72,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
                     if (grad_bias) k->add_pixels(g->out_w, row.channels, g->channels, grad_row, bias_slot + at);
                 }
     }
+    int64_t begin, end;
     cnn_barrier(e);
     cnn_share_grain(e, weights(c, g), 64, &begin, &end);
     if (begin < end) k->combine(end - begin, count, slots + begin, size, grad_w + begin);

@@ -22,7 +22,8 @@ typedef struct gemm_plan {
     int32_t merged, images_first;     /* see conv2d_source.h; tiles across images */
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
-    char text[112];
+    int32_t linear;                   /* pixels are read once and in the order of memory */
+    char text[108];
 } gemm_plan;
 _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -258,6 +259,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     *p = (gemm_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry), .act = act};
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
+    p->linear = g->in_h == 1 && g->kernel_h == 1 && g->kernel_w == 1 && g->stride_w == 1 && g->groups == 1;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t channels = cnn_conv2d_source_channels(g, p->merged);
     p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
@@ -362,6 +364,10 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
             tile.at = t->at + begin;
+            if (p->linear) {                           /* rows * channels floats follow, for so many channels terms */
+                tile.ahead_x = tile.x[0] + rows * p->g.in_channels;
+                tile.ahead_x_step = rows;
+            }
             kernels->gemm->tile[n->vectors][rows](&tile);
             if (ahead->columns && first + tile.channels == channels) cnn_gradient_ahead_pixels(ahead, tile.at, rows);
         }
@@ -396,9 +402,9 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, f.chunks);
             table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
             memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
-            int64_t begin, end, filled = -1;
-            cnn_share(e, f.ranges * f.chunks, &begin, &end);       /* parallel over ranges of panels and chunks */
-            for (int64_t unit = begin; unit < end; unit++) {
+            int64_t filled = -1;
+            cnn_work work = cnn_share_work(e, f.ranges * f.chunks);       /* parallel over ranges of panels and chunks */
+            for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
                 const int64_t index = f.by_chunks ? unit / f.ranges : unit % f.chunks;
                 const int64_t range = f.by_chunks ? unit % f.ranges : unit / f.chunks;
                 if (index != filled) {

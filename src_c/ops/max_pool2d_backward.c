@@ -43,9 +43,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *y = cnn_data(e, c->in[Y]), *grad_y = cnn_data(e, c->in[GRAD_Y]);
     const cnn_relu_mask mask = cnn_mask_of(c->attr[ACTIVATION], c->attr[ALPHA], c->attr[MAX_VALUE]);
     float *grad_x = cnn_data(e, c->out[0]);
-    int64_t begin, end, height = cnn_ceil_div(g->out_h, cut->bands) * g->stride_h;
-    cnn_share(e, cnn_pool_units(cut), &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
+    const int64_t height = cnn_ceil_div(g->out_h, cut->bands) * g->stride_h;
+    cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
+    for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
         int64_t input = u.image * g->h * g->w * g->c, output = u.image * g->out_h * g->out_w * g->c;
         int64_t top = cnn_max(0, u.band * height - g->pad_top),

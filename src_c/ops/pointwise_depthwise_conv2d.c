@@ -152,9 +152,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, input(c, BIAS));
     float *y = cnn_data(e, c->out[0]), *buffer = (float *)e->thread_workspace;
     window have = {.image = -1};
-    int64_t begin, end;
-    cnn_share(e, g->n * g->bands, &begin, &end);
-    for (int64_t unit = begin; unit < end; unit++) {
+    cnn_work work = cnn_share_work(e, g->n * g->bands);
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t image = unit / g->bands, band = unit % g->bands;
         const int64_t end_row = g->out_h * (band + 1) / g->bands;
         cnn_depthwise_row row;

@@ -43,9 +43,8 @@ static void run(const cnn_call *c, const cnn_exec *e, cnn_pool_row pool_row) {
     const cnn_pool *g = &cut->g;
     const float *x = cnn_data(e, c->in[0]);
     float *y = cnn_data(e, c->out[0]);
-    int64_t begin, end;
-    cnn_share(e, cnn_pool_units(cut), &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
+    cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
+    for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
         pool_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
                  y + u.image * g->out_h * g->out_w * g->c);

@@ -202,9 +202,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && !p->merged;
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
-    int64_t begin, end;
-    cnn_share(e, parts.count, &begin, &end);                              /* parallel over units */
-    for (int64_t index = begin; index < end; index++) {
+    cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
+    for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
         const unit u = unit_at(p, &parts, tiles, all_panels, index);
         const int64_t group = index / parts.row_ranges / parts.panel_ranges;
         const int64_t first_tap = u.first_tile / tap_tiles, end_tap = (u.end_tile - 1) / tap_tiles + 1;
@@ -279,6 +278,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
         }
     }
     if (p->groups == 1 && !grad_bias) return;
+    int64_t begin, end;
     cnn_barrier(e);
     cnn_share_grain(e, count, 64, &begin, &end);                          /* parallel over the elements of grad_w */
     if (p->groups > 1 && begin < end) kernels->add_parts(p->groups - 1, count, end - begin, partial + begin, grad_w

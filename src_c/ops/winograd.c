@@ -287,9 +287,9 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
-    int64_t begin, end, filled = -1, packed = -1, listed = 0;
-    cnn_share(e, (int64_t)p->ranges * p->blocks, &begin, &end); /* parallel over ranges of panels and blocks of tiles */
-    for (int64_t unit = begin; unit < end; unit++) {
+    int64_t filled = -1, packed = -1, listed = 0;
+    cnn_work work = cnn_share_work(e, (int64_t)p->ranges * p->blocks); /* parallel over ranges of panels, blocks of tiles */
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t block = unit % p->blocks, range = unit / p->blocks, first = tiles * block / p->blocks,
                       last = tiles * (block + 1) / p->blocks;
         if (block != filled) gather(c, &tiling, &s, first, last, x);
@@ -304,8 +304,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
             const float *u = p->own ? s.u : (const float *)e->packed + u_panel(&panels, rows, panel);
             /* The memory of the results while the first panel is computed, the pixels of the next block with the
              * last. */
-            const int64_t follows = unit + 1 < end && block + 1 < p->blocks,
-                          next = follows ? tiles * (block + 2) / p->blocks : last;
+            const int64_t next = block + 1 < p->blocks ? tiles * (block + 2) / p->blocks : last;
             const char *from[AHEAD] = {NULL}, *to[AHEAD] = {NULL};
             for (int i = 0; i < like_y && panel == panels.count * range / p->ranges; i++) {
                 from[i] = results[i] + (first ? cnn_winograd_result_bytes(&tiling, first) : 0);

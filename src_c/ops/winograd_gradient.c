@@ -164,10 +164,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
-    int64_t begin, end;
     /* Parallel over groups, panels, ranges of channels. */
-    cnn_share(e, (int64_t)p->groups * panels.count * p->ranges, &begin, &end);
-    for (int64_t unit = begin; unit < end; unit++) {
+    cnn_work work = cnn_share_work(e, (int64_t)p->groups * panels.count * p->ranges);
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t range = unit % p->ranges, group = unit / p->ranges / panels.count;
         const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
         const int64_t first = (int64_t)g->in_channels * range / p->ranges,
@@ -182,6 +181,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
                                                   to + (first + row) * g->out_channels, tap);
     }
     if (p->groups == 1 && !grad_bias) return;
+    int64_t begin, end;
     cnn_barrier(e);
     cnn_share_grain(e, weights_of(p), 256, &begin, &end);      /* parallel over weights, the groups in order */
     if (begin < end) c->kernels->gemm->add_parts(p->groups - 1, slot, end - begin, partial + begin, grad_w + begin);

@@ -112,6 +112,10 @@ static inline void cnn_share(const cnn_exec *e, int64_t count, int64_t *begin, i
     *begin = count * e->thread / e->threads;
     *end = count * (e->thread + 1) / e->threads;
 }
+/* Units of work that take long or are many: see threads.h. */
+static inline cnn_work cnn_share_work(const cnn_exec *e, int64_t count) {
+    return cnn_work_begin(e->team, e->thread, count);
+}
 /* The same for elements of an array, in whole blocks of `grain` elements (no false sharing, no tails inside). */
 static inline void cnn_share_grain(const cnn_exec *e, int64_t count, int64_t grain, int64_t *begin, int64_t *end) {
     cnn_share(e, (count + grain - 1) / grain, begin, end);

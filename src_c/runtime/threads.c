@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -20,11 +21,19 @@
 #define CNN_PAUSE() ((void)0)
 #endif
 
+/* What is left of a thread's share of a work, in one word: the work's number, the first group of units and the one after
+ * the last. Each on its own cache line. */
+typedef struct cnn_share_left {
+    _Alignas(64) atomic_ullong left;
+    unsigned works;                   /* that the thread has begun */
+} cnn_share_left;
+
 /* A sense-reversing barrier: the last thread to arrive opens the next phase. Each on its own cache line. */
 struct cnn_team {
     _Alignas(64) atomic_int arrived;
     _Alignas(64) atomic_uint phase;
     int threads;
+    cnn_share_left *shares;           /* [threads] */
 };
 
 enum {
@@ -45,6 +54,57 @@ void cnn_team_barrier(cnn_team *team, int thread) {
         if (spin < SPINS) CNN_PAUSE();
         else sched_yield();
     }
+}
+
+/* ---- work ---- */
+
+enum { GROUP_BITS = 20, MOST_GROUPS = (1 << GROUP_BITS) - 1 };     /* numbers of works take the other 24 bits */
+
+static unsigned long long pack_share(unsigned number, int64_t begin, int64_t end) {
+    return (unsigned long long)number << 2 * GROUP_BITS | (unsigned long long)begin << GROUP_BITS
+           | (unsigned long long)end;
+}
+
+cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count) {
+    return (cnn_work){.team = team, .count = count, .grain = (count + MOST_GROUPS - 1) / MOST_GROUPS,
+                      .number = ++team->shares[thread].works, .thread = thread, .from = thread};
+}
+
+/* Takes a group of units from a share, from its beginning where it is the thread's own; -1 where none is left. A share
+ * whose owner has not come to this work yet is what it will be, and whoever comes first says so; what is left of an
+ * earlier work is nothing, as every thread saw to that before it went on. */
+static int64_t take(cnn_work *w, int owner) {
+    const int threads = w->team->threads;
+    const int64_t groups = w->count ? (w->count + w->grain - 1) / w->grain : 0;
+    atomic_ullong *left = &w->team->shares[owner].left;
+    unsigned long long seen = atomic_load_explicit(left, memory_order_relaxed);
+    for (;;) {
+        const unsigned number = (unsigned)(seen >> 2 * GROUP_BITS);
+        int64_t begin = (int64_t)(seen >> GROUP_BITS & MOST_GROUPS), end = (int64_t)(seen & MOST_GROUPS);
+        if (number > w->number) return -1;             /* the owner is further */
+        if (number < w->number) {
+            begin = groups * owner / threads;
+            end = groups * (owner + 1) / threads;
+        }
+        if (begin == end) return -1;
+        const int64_t group = owner == w->thread ? begin++ : --end;
+        if (atomic_compare_exchange_weak_explicit(left, &seen, pack_share(w->number, begin, end), memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return group;
+    }
+}
+
+int64_t cnn_work_next(cnn_work *w) {
+    if (w->at < w->stop) return w->at++;
+    const int threads = w->team->threads;
+    for (int turn = 0; turn < threads; turn++, w->from = (w->from + 1) % threads) {
+        const int64_t group = take(w, w->from);
+        if (group < 0) continue;
+        w->at = group * w->grain;
+        w->stop = w->at + w->grain < w->count ? w->at + w->grain : w->count;
+        return w->at++;
+    }
+    return -1;
 }
 
 #ifdef _OPENMP
@@ -92,7 +152,9 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
     pthread_once(&once, watch_fork);
     if (forked) threads = 1;
     if (threads > 1) {
-        cnn_team team = {.threads = 0};
+        cnn_share_left shares[threads];
+        memset(shares, 0, sizeof shares);
+        cnn_team team = {.threads = 0, .shares = shares};
         #pragma omp parallel num_threads(threads)
         {
             #pragma omp single
@@ -104,7 +166,8 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
 #else
     (void)threads;
 #endif
-    cnn_team alone = {.threads = 1};
+    cnn_share_left share = {0};
+    cnn_team alone = {.threads = 1, .shares = &share};
     run_flushed(function, context, &alone, 0, 1);
 }
 

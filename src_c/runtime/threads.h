@@ -1,5 +1,5 @@
-/* The one thread layer: teams of OpenMP threads, a barrier, and the number of threads. Nothing else in the library
- * knows OpenMP. */
+/* The one thread layer: teams of OpenMP threads, a barrier, work that is shared out among them, and the number of
+ * threads. Nothing else in the library knows OpenMP. */
 #ifndef CNN_RUNTIME_THREADS_H
 #define CNN_RUNTIME_THREADS_H
 
@@ -14,5 +14,23 @@ void cnn_team_run(int threads, cnn_team_function function, void *context);
 
 /* Waits until all threads of the team have come here. Spins for some microseconds, then yields the processor. */
 void cnn_team_barrier(cnn_team *team, int thread);
+
+/* Units of work, 0 .. count - 1, shared out among the team. Each thread walks through a contiguous share of its own, the
+ * same in every operation, so that it finds its images in its own cache; one that is done takes units from the ends of
+ * the others' shares, so that nobody waits for a thread whose processor is busy with something else. Who does a unit
+ * must not matter: its result has a place of its own.
+ *
+ * All threads of the team begin the same works in the same order; a thread is through with one when next() says so. No
+ * barrier is needed between works. */
+typedef struct cnn_work {
+    cnn_team *team;
+    int64_t count, grain;             /* units, and how many of them are taken at once */
+    int64_t at, stop;                 /* of those taken last */
+    unsigned number;                  /* of the work, counted by every thread */
+    int thread, from;                 /* from: whose share is taken from */
+} cnn_work;
+
+cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count);
+int64_t cnn_work_next(cnn_work *work);     /* a unit that nobody else gets, or -1 */
 
 #endif
