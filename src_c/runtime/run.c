@@ -8,6 +8,7 @@ typedef struct walk {
     const cnn_program *program;
     const cnn_run *run;
     atomic_llong stop;                /* operations from this number on are not run; see below */
+    double start;                     /* of the run; a thread that wakes up late may find all work done */
     double asked;                     /* when cancelled() was last called */
     int cancelled;
 } walk;
@@ -38,7 +39,7 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
     char *arena = r->bases[CNN_ARENA], *prepared = r->bases[CNN_PREPARED];
     e.thread_workspace = arena + p->arena_bytes + p->thread_bytes * thread;
     int packed = p->trains || !(r->sections & CNN_PREPARE);
-    double start = r->seconds && thread == 0 ? now() : 0;
+    double start = w->start;
 
     for (int64_t n = 0; n <= p->n_nodes; n++) {
         if (!packed && (n == p->n_nodes ||
@@ -87,7 +88,8 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
                 return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
         }
     }
-    walk w = {.program = p, .run = r, .stop = INT64_MAX, .asked = now()};
+    walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
+    w.asked = w.start;
     cnn_team_run(threads, walk_program, &w);
     return w.cancelled ? 1 : 0;
 }
