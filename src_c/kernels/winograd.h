@@ -60,9 +60,9 @@ typedef struct cnn_winograd_product {
     const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
     float *m;                         /* may be v where the panel is all output channels */
     ptrdiff_t v_plane, m_plane;
-    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2. */
-    const char *ahead;
-    ptrdiff_t lines;
+    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2; the same of V. */
+    const char *ahead, *ahead_v;
+    ptrdiff_t lines, lines_v;
 } cnn_winograd_product;
 
 /* sums[c][n] = sum over tiles of V[c][tile] * D[tile][n], for one element. */

@@ -2,7 +2,7 @@
  * the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: groups of tiles, input
  * channels outside; rows, vectors inside. */
 static void TILE(product)(const cnn_winograd_product *p) {
-    const char *ahead = p->ahead;
+    const char *ahead = p->ahead, *ahead_v = p->ahead_v;
     for (ptrdiff_t group = 0; group < p->groups; group++) {
         float *m = p->m + group * (ROWS * VL);
         vf sum[ROWS][VECTORS];
@@ -14,6 +14,8 @@ static void TILE(product)(const cnn_winograd_product *p) {
         for (ptrdiff_t plane = 0; plane < p->planes; plane++, v += p->v_plane, u += VL * VECTORS * VL) {
             for (ptrdiff_t line = 0; line < p->lines; line++, ahead += CNN_WINOGRAD_LINE)
                 __builtin_prefetch(ahead, 0, 2);
+            for (ptrdiff_t line = 0; line < p->lines_v; line++, ahead_v += CNN_WINOGRAD_LINE)
+                __builtin_prefetch(ahead_v, 0, 2);
 #pragma GCC unroll 4
             for (int c = 0; c < VL; c++) {
                 vf column[VECTORS];

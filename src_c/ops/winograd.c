@@ -9,9 +9,10 @@ enum {
     ELEMENTS = CNN_WINOGRAD_ELEMENTS,
     OUT = CNN_WINOGRAD_OUT,
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
-    UNITS = 16, /* pieces of work wanted, for so many threads */
+    UNITS = 16, /* pieces of work wanted, for so many threads; ... */
+    FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
     SMALLEST_TILES = 16,
-    LARGE_U_BYTES = 1 << 20, /* of a panel */
+    LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
     CHANNELS_PER_TILE = 12, /* fewer tiles do not pay for reading U, four times as large as the weights */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
@@ -102,10 +103,11 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
     const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g);
+    const int64_t units = tiles <= most && panels.count >= FEW_UNITS ? FEW_UNITS : UNITS;
     p->ranges = (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
-                                 cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(UNITS, p->ranges)));
-    if (p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
+                                 cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
+    if (p->blocks > 1 && p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
     /* In training, where every panel serves a few blocks only, U need not exist as a whole. */
     p->own = c->trains && panels.count > 1 && p->ranges == panels.count;
@@ -133,6 +135,12 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
     for (int64_t first = begin * TRANSPOSED_ROWS; first < end * TRANSPOSED_ROWS; first += TRANSPOSED_ROWS) {
         const int64_t rows = cnn_min(TRANSPOSED_ROWS, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
+        if (!p->g.transposed && n->columns == n->width && real == rows) {      /* as it lies in memory */
+            for (int64_t r = first; r < first + rows; r++)
+                c->kernels->winograd->weights(n->width, w + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
+                                              u_element(all, n->width));
+            continue;
+        }
         if (real < rows) memset(gathered, 0, sizeof gathered);
         for (int k = 0; k < 9 && real > 0; k++) {
             float *panel = gathered + k * TRANSPOSED_ROWS * n->width;
@@ -187,24 +195,29 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
     const int64_t element = u_element(planes * vl, n->width);
     const int large = ELEMENTS * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
-    cnn_winograd_ahead ahead = {0};
+    const int large_v = ELEMENTS * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
+    cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     for (int64_t e = 0; e < ELEMENTS; e++) {
         const int64_t share = ELEMENTS / arrays, i = e / share;
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
                                                  (const char *)(u + (e + 2) * element), parts * planes);
         else if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
         product.v = s->v + e * s->v_block.element;
+        if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(product.v + s->v_block.element),
+                                                     (const char *)(product.v + 2 * s->v_block.element), parts * planes);
         product.m = s->m + e * s->m_block.element;
         product.u = u + e * element;
         if (higher) {
             product.groups = higher;
             product.ahead = cnn_winograd_advance(&ahead, higher * planes, &product.lines);
+            product.ahead_v = cnn_winograd_advance(&ahead_v, higher * planes, &product.lines_v);
             c->kernels->winograd->product[n->vectors][low + 1](&product);
         }
         product.v += higher * (low + 1) * vl;
         product.m += higher * (low + 1) * vl;
         product.groups = parts - higher;
         product.ahead = cnn_winograd_advance(&ahead, product.groups * planes, &product.lines);
+        product.ahead_v = cnn_winograd_advance(&ahead_v, product.groups * planes, &product.lines_v);
         c->kernels->winograd->product[n->vectors][low](&product);
     }
 }
@@ -290,8 +303,10 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     int64_t filled = -1, packed = -1, listed = 0;
     cnn_work work = cnn_share_work(e, (int64_t)p->ranges * p->blocks); /* parallel over ranges of panels, blocks of tiles */
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-        const int64_t block = unit % p->blocks, range = unit / p->blocks, first = tiles * block / p->blocks,
-                      last = tiles * (block + 1) / p->blocks;
+        /* One after the other what shares the panel that the thread packed, else what shares V. */
+        const int64_t block = p->own ? unit % p->blocks : unit / p->ranges;
+        const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
+        const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
         if (block != filled) gather(c, &tiling, &s, first, last, x);
         if (block != filled && gradient) listed = list_pixels(&tiling, first, last, s.pixels);
         filled = block;

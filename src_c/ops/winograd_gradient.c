@@ -8,7 +8,7 @@
 enum {
     ELEMENTS = CNN_WINOGRAD_ELEMENTS,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
-    BLOCK_TILES = 24, /* tiles that are transformed at once, so that their transforms stay in L2 beside the sums ... */
+    BLOCK_TILES = 16, /* tiles that are transformed at once, so that their transforms stay in L2 beside the sums ... */
     WHOLE_TILES = 64, /* ... or all, if there are no more than these and but one group: many channels, few pixels */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
@@ -87,10 +87,11 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
     return cnn_conv2d_flops(&((const winograd_gradient *)c->plan)->g);
 }
 
-/* Transforms tiles first .. end - 1 of x (channels from `channel` on) and of grad_y (a panel's columns). */
+/* Transforms tiles first .. end - 1 of x (channels from `channel` on) and, unless it is there, of grad_y (a panel's
+ * columns). */
 static void transform(const cnn_call *c, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first,
                       int64_t end, const float *x, int64_t channel, int64_t channels, const float *grad_y,
-                      const cnn_panel *n, float *bias) {
+                      const cnn_panel *n, int has_grad_y, float *bias) {
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, s->zeros);
@@ -98,24 +99,27 @@ static void transform(const cnn_call *c, const cnn_winograd_tiling *tiling, cons
         in.element = s->v_block.element;
         in.plane = s->v_block.plane;
         c->kernels->winograd->input(&in);
+        t += strip.tiles;
+        if (has_grad_y) continue;
         cnn_winograd_source out = cnn_winograd_results(tiling, &strip, grad_y, n->begin, n->columns, s->zeros);
-        out.v = s->d + (t - first) * c->kernels->vector;
+        out.v = s->d + (t - strip.tiles - first) * c->kernels->vector;
         out.element = s->d_block.element;
         out.plane = s->d_block.plane;
         c->kernels->winograd->gradient(&out, bias);
-        t += strip.tiles;
     }
 }
 
-/* The sums of one unit: tiles begin .. end - 1, a panel, a range of channels. */
+/* The sums of one unit: tiles begin .. end - 1, a panel, a range of channels. has_grad_y: the tiles are one block, and
+ * its grad_y of this panel is transformed already. */
 static void accumulate(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t begin, int64_t end,
                        const float *x, int64_t channel, int64_t channels, const float *grad_y, const cnn_panel *n,
-                       double *bias) {
+                       int has_grad_y, double *bias) {
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g);
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
         if (bias) memset(s->bias, 0, (size_t)n->columns * sizeof *s->bias);
-        transform(c, &tiling, s, at, at + tiles, x, channel, channels, grad_y, n, bias ? s->bias : NULL);
+        transform(c, &tiling, s, at, at + tiles, x, channel, channels, grad_y, n, has_grad_y,
+                  bias ? s->bias : NULL);
         for (int64_t k = 0; bias && k < n->columns; k++) bias[n->begin + k] += s->bias[k];
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
@@ -164,6 +168,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
+    int64_t transformed = -1;         /* the group and panel whose grad_y is transformed, where that is one block */
     /* Parallel over groups, panels, ranges of channels. */
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * panels.count * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
@@ -173,8 +178,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
                       channels = (int64_t)g->in_channels * (range + 1) / p->ranges - first;
         double *bias = grad_bias && range == 0 ? bias_slots + group * g->out_channels : NULL;
         if (bias) memset(bias + n.begin, 0, (size_t)n.columns * sizeof *bias);
-        accumulate(c, p, &s, tiles * group / p->groups, tiles * (group + 1) / p->groups, x, first, channels, grad_y, &n,
-                   bias);
+        const int64_t begin = tiles * group / p->groups, end = tiles * (group + 1) / p->groups;
+        accumulate(c, p, &s, begin, end, x, first, channels, grad_y, &n, transformed == unit / p->ranges && !bias, bias);
+        transformed = end - begin <= p->block ? unit / p->ranges : -1;
         float *to = (group ? partial + (group - 1) * slot : grad_w) + n.begin;
         for (int64_t row = 0; row < channels; row++)
             c->kernels->winograd->weight_gradient(n.columns, s.sums + row * n.width, s.element,
