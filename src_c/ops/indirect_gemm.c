@@ -29,8 +29,10 @@ _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
 /* ---- how the work is cut, by shapes alone ---- */
 
-/* One phase: its two axes, taps in all, and the cut. A chunk is a run of output pixels, all images counted through;
- * or, with images_first, a run of the map's pixels for one group of images, the image being the fastest index. */
+/* One phase: its two axes, taps in all, and the cut, the same for all phases, so that a thread does the same part of each,
+ * one after the other: they read the same pixels and write neighbours. A chunk is a run of output pixels, all images
+ * counted through; or, with images_first, a run of the map's pixels for one group of images, the image being the fastest
+ * index. In a phase with fewer pixels than the largest one it may be empty. */
 typedef struct phase {
     cnn_conv2d_axis h, w;
     int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
@@ -44,7 +46,10 @@ static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phas
     const int64_t all_panels = (int64_t)panels->count * g->groups;
     f.taps = (int64_t)f.h.taps * f.w.taps;
     f.map = (int64_t)f.h.count * f.w.count;
-    const int64_t pixels = g->images * f.map, most = cnn_max(panels->rows, CHUNK_PIXELS / panels->rows * panels->rows);
+    const int64_t largest_map = cnn_ceil_div(g->out_h, cnn_conv2d_phases_h(g)) * cnn_ceil_div(g->out_w,
+                                                                                             cnn_conv2d_phases_w(g));
+    const int64_t pixels = g->images * largest_map;
+    const int64_t most = cnn_max(panels->rows, CHUNK_PIXELS / panels->rows * panels->rows);
     f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
     int64_t chunks = cnn_ceil_div(pixels, most);
     f.by_chunks = pixels >= MANY_PIXELS;
@@ -57,7 +62,7 @@ static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phas
         if (f.ranges < UNITS / 4) chunks = cnn_round_up(cnn_ceil_div(UNITS, f.ranges), 2);
     }
     chunks = cnn_max(1, cnn_min(chunks, cnn_ceil_div(pixels, panels->rows)));
-    f.map_chunks = cnn_min(f.map, cnn_ceil_div(chunks, f.image_groups));
+    f.map_chunks = cnn_min(largest_map, cnn_ceil_div(chunks, f.image_groups));
     f.chunks = p->images_first ? f.image_groups * f.map_chunks : chunks;
     return f;
 }
@@ -355,7 +360,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         tile.w = w + first * taps * n->width;
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
         const int64_t floats = tile.channels * taps * n->width;
-        tile.ahead_step = cnn_ceil_div(n->width, t->tiles);
+        tile.ahead_step = cnn_ceil_div(n->width, cnn_max(1, t->tiles));
         for (int64_t i = 0; i < t->tiles; i++) {
             const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
             tile.ahead = tile.w + floats + floats * i / t->tiles;
@@ -388,65 +393,62 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups,
         group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;
-    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual),
-        *packed = (const float *)e->packed;
+    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     float *y = cnn_data(e, o->y);
     const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
-    int64_t pieces = 0;               /* chunks of the phases before */
-    table t;
+    const int32_t phases_w = cnn_conv2d_phases_w(g), phases = cnn_conv2d_phases_h(g) * phases_w;
+    const phase cut = phase_of(p, &panels, 0, 0);
+    const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, cut.chunks);  /* of one phase */
+    int64_t filled = -1;
+    table t = {.pixels = 0};
 
-    for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
-        for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
-            const phase f = phase_of(p, &panels, i, j);
-            const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, f.chunks);
-            table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
-            memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
-            int64_t filled = -1;
-            cnn_work work = cnn_share_work(e, f.ranges * f.chunks);       /* parallel over ranges of panels and chunks */
-            for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-                const int64_t index = f.by_chunks ? unit / f.ranges : unit % f.chunks;
-                const int64_t range = f.by_chunks ? unit % f.ranges : unit / f.chunks;
-                if (index != filled) {
-                    const chunk k = chunk_at(p, &f, index);
-                    table_fill(&t, p, &f, &k, panels.rows, x);
-                    filled = index;
-                }
-                const int64_t first_panel = all_panels * range / f.ranges,
-                              end_panel = all_panels * (range + 1) / f.ranges;
-                for (int64_t panel = first_panel; panel < end_panel; panel++) {
-                    const int64_t group = panel / panels.count;
-                    const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
-                    const int64_t column = column_of(&panels, group_out, panel);
-                    const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
-                        + panel_offset(&n, f.taps, channels);
-                    const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
-                    multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
-                             (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
-                                             .added = residual ? residual + column : NULL,
-                                             .y = y + column,
-                                             .last = n.last,
-                                             .low = epilogue.low,
-                                             .high = epilogue.high},
-                             &ahead);
-                    if (gradient)
-                        cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, pieces + index, t.pixels, 0,
-                                                    column, n.columns, y, t.at);
-                    if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
-                }
-                if (!epilogue.in_tile) {      /* while the chunk is hot */
-                    const int64_t from = column_of(&panels, group_out, first_panel),
-                                  to = column_of(&panels, group_out, end_panel);
-                    for (int64_t q = 0; q < t.pixels; q++)
-                        c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
-                }
+    cnn_work work = cnn_share_work(e, cut.ranges * cut.chunks);       /* parallel over ranges of panels and chunks */
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
+        const int64_t index = cut.by_chunks ? unit / cut.ranges : unit % cut.chunks;
+        const int64_t range = cut.by_chunks ? unit % cut.ranges : unit / cut.chunks;
+        const int64_t first_panel = all_panels * range / cut.ranges, end_panel = all_panels * (range + 1) / cut.ranges;
+        const float *packed = (const float *)e->packed;
+        for (int32_t number = 0; number < phases; number++) {
+            const phase f = phases > 1 ? phase_of(p, &panels, number / phases_w, number % phases_w) : cut;
+            if (index != filled || phases > 1) {
+                const chunk k = chunk_at(p, &f, index);
+                table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
+                memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
+                table_fill(&t, p, &f, &k, panels.rows, x);
+                filled = index;
+            }
+            const int64_t piece = number * cut.chunks + index;
+            for (int64_t panel = first_panel; panel < end_panel; panel++) {
+                const int64_t group = panel / panels.count;
+                const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
+                const int64_t column = column_of(&panels, group_out, panel);
+                const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
+                    + panel_offset(&n, f.taps, channels);
+                const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
+                multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
+                         (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
+                                         .added = residual ? residual + column : NULL,
+                                         .y = y + column,
+                                         .last = n.last,
+                                         .low = epilogue.low,
+                                         .high = epilogue.high},
+                         &ahead);
+                if (gradient)
+                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0,
+                                                column, n.columns, y, t.at);
+                if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
+            }
+            if (!epilogue.in_tile) {      /* while the chunk is hot */
+                const int64_t from = column_of(&panels, group_out, first_panel),
+                              to = column_of(&panels, group_out, end_panel);
+                for (int64_t q = 0; q < t.pixels; q++)
+                    c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
             }
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
-            pieces += f.chunks;
-            if (moments)
-                /* There is one phase only. */
-                cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
         }
+    }
+    if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
     if (cnn_gradient_epilogue_sums(&o->gradient))
-        cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, pieces);
+        cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, phases * cut.chunks);
 }
