@@ -13,7 +13,7 @@ enum {
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
-    CHANNELS_PER_TILE = 12, /* fewer tiles do not pay for reading U, four times as large as the weights */
+    CHANNELS_PER_TILE = 16, /* fewer tiles do not pay for reading U, four times as large as the weights */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
 
@@ -103,7 +103,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
     const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g);
-    const int64_t units = tiles <= most && panels.count >= FEW_UNITS ? FEW_UNITS : UNITS;
+    const int64_t units = tiles <= most ? FEW_UNITS : UNITS;
     p->ranges = (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
