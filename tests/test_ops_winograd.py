@@ -1,5 +1,5 @@
-"""Winograd's convolution against the reference, within the error bound of its algorithm; the same bits for any number
-of threads.
+"""Winograd's convolution, in both forms, against the reference, within the error bound of its algorithm; the same bits
+for any number of threads.
 
 Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at
 most, element by element, gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24,
@@ -15,25 +15,26 @@ import pytest
 import reference
 from cnncore import _core
 
-POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
+POINTS = {4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2), 2: (0, 1, -1)}  # of the forms with 4x4 and 2x2 results
 EPS = 2.0**-24
 
 
-def matrices():
-    """A' (4x6), G (6x3), B' (6x6), from the definition with polynomials."""
-    a = np.zeros((4, 6))
-    g, b = np.zeros((6, 3)), np.zeros((6, 6))
-    for k, p in enumerate(POINTS):
-        others = [q for q in POINTS if q != p]
-        a[:, k] = [p**i for i in range(4)]
+def matrices(out):
+    """A' (out x in), G (in x 3), B' (in x in), in = out + 2, from the definition with polynomials."""
+    size, points = out + 2, POINTS[out]
+    a = np.zeros((out, size))
+    g, b = np.zeros((size, 3)), np.zeros((size, size))
+    for k, p in enumerate(points):
+        others = [q for q in points if q != p]
+        a[:, k] = [p**i for i in range(out)]
         g[k] = np.array([1, p, p * p]) / np.prod([p - q for q in others])
-        b[k, :5] = np.polynomial.polynomial.polyfromroots(others)
-    a[3, 5] = g[5, 2] = 1
-    b[5] = np.polynomial.polynomial.polyfromroots(POINTS)
+        b[k, : size - 1] = np.polynomial.polynomial.polyfromroots(others)
+    a[out - 1, size - 1] = g[size - 1, 2] = 1
+    b[size - 1] = np.polynomial.polynomial.polyfromroots(points)
     return a, g, b
 
 
-A, G, B = matrices()
+MATRICES = {out: matrices(out) for out in POINTS}
 
 
 def tiles(x, pads, size, step, rows, columns):
@@ -53,30 +54,34 @@ def both(left, t, right):
     return np.einsum("pi,...ijc,qj->...pqc", left, t, right)
 
 
-def forward_bound(x, w, pads, out_h, out_w):
-    rows, columns = -(-out_h // 4), -(-out_w // 4)
-    v = both(np.abs(B), np.abs(tiles(x, pads, 6, 4, rows, columns)), np.abs(B))
-    u = np.einsum("pi,ijco,qj->pqco", np.abs(G), np.abs(w), np.abs(G))
+def forward_bound(x, w, pads, out_h, out_w, out):
+    a, g, b = (np.abs(m) for m in MATRICES[out])
+    rows, columns = -(-out_h // out), -(-out_w // out)
+    v = both(b, np.abs(tiles(x, pads, out + 2, out, rows, columns)), b)
+    u = np.einsum("pi,ijco,qj->pqco", g, np.abs(w), g)
     m = np.einsum("nabpqc,pqco->nabpqo", v, u)
-    y = both(np.abs(A), m, np.abs(A))  # (n, rows, columns, 4, 4, o)
-    y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * 4, columns * 4, -1)[:, :out_h, :out_w]
+    y = both(a, m, a)  # (n, rows, columns, out, out, o)
+    y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * out, columns * out, -1)[:, :out_h, :out_w]
     return (w.shape[2] + 34) * EPS * y
 
 
 def weight_bound(x, grad_y, pads):
+    a, g, b = (np.abs(m) for m in MATRICES[4])
     out_h, out_w = grad_y.shape[1:3]
     rows, columns = -(-out_h // 4), -(-out_w // 4)
-    v = both(np.abs(B), np.abs(tiles(x, pads, 6, 4, rows, columns)), np.abs(B))
-    d = both(np.abs(A.T), np.abs(tiles(grad_y, (0, 0), 4, 4, rows, columns)), np.abs(A.T))
+    v = both(b, np.abs(tiles(x, pads, 6, 4, rows, columns)), b)
+    d = both(a.T, np.abs(tiles(grad_y, (0, 0), 4, 4, rows, columns)), a.T)
     m = np.einsum("nabpqc,nabpqo->pqco", v, d)
-    return (x.shape[0] * rows * columns + 34) * EPS * np.einsum("pi,pqco,qj->ijco", np.abs(G), m, np.abs(G))
+    return (x.shape[0] * rows * columns + 34) * EPS * np.einsum("pi,pqco,qj->ijco", g, m, g)
 
 
-def test_the_matrices_make_a_convolution():
+@pytest.mark.parametrize("out", POINTS)
+def test_the_matrices_make_a_convolution(out):
     generator = np.random.default_rng(0)
-    d, g = generator.standard_normal((6, 6)), generator.standard_normal((3, 3))
-    y = A @ ((G @ g @ G.T) * (B @ d @ B.T)) @ A.T
-    expected = [[np.sum(d[i : i + 3, j : j + 3] * g) for j in range(4)] for i in range(4)]
+    d, w = generator.standard_normal((out + 2, out + 2)), generator.standard_normal((3, 3))
+    a, g, b = MATRICES[out]
+    y = a @ ((g @ w @ g.T) * (b @ d @ b.T)) @ a.T
+    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in range(out)] for i in range(out)]
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -89,6 +94,14 @@ SHAPES = [
     (1, 40, 24, 17, 31, (1, 1, 1, 1)),
     (70, 4, 4, 128, 144, (1, 1, 1, 1)),
 ]
+SMALL = [  # computed in tiles of 2x2
+    (1, 8, 8, 32, 64, (1, 1, 1, 1)),
+    (1, 12, 10, 50, 81, (0, 0, 0, 0)),
+    (5, 5, 5, 24, 150, (1, 1, 1, 1)),
+    (6, 4, 4, 64, 32, (2, 1, 0, 2)),
+    (1, 7, 9, 130, 17, (1, 1, 1, 1)),
+]
+EVERY = [(shape, 4) for shape in SHAPES] + [(shape, 2) for shape in SMALL]
 
 
 def problem(shape):
@@ -100,8 +113,22 @@ def problem(shape):
     return draw(n, h, w, ci), draw(3, 3, ci, co), draw(co), draw(n, out_h, out_w, co), attributes, (top, left)
 
 
-def on_all_paths(op, inputs, attributes, outputs=None):
-    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs."""
+def kernel(op, inputs, attributes, isa):
+    """What the engine says it would run."""
+    program, operation = _core.Program(), _core.OPERATIONS[op]
+    values = operation.values(attributes)
+    tensors = [None if x is None else (x.dtype.name, x.shape) for x in inputs]
+    results = _core.infer(operation, tensors, values, 1)
+    numbers = [-1 if t is None else program.tensor(_core.FIRST_FREE, *t) for t in [*tensors, *results]]
+    program.op(operation, _core.COMPUTE, numbers[: len(inputs)], values, numbers[len(inputs) :])
+    program.plan(_core.isa_number(isa))
+    return program.operations()[0]["kernel"]
+
+
+def on_all_paths(op, inputs, attributes, outputs=None, out=None):
+    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs,
+    where `out` is given with tiles of so many results.
+    """
     for isa in _core.available_isas():
         first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
         for threads in (2, 3):
@@ -111,6 +138,8 @@ def on_all_paths(op, inputs, attributes, outputs=None):
         assert first[0].tobytes() != exact[0].tobytes(), (
             f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
         )
+        if out is not None:
+            assert f"Winograd {out}x{out}" in kernel(op, inputs, attributes, isa), f"{op} {inputs[0].shape}"
         yield isa, first
 
 
@@ -121,12 +150,12 @@ def assert_within(result, expected, bound, what):
     )
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_forward(shape):
+@pytest.mark.parametrize("shape, out", EVERY)
+def test_forward(shape, out):
     x, w, bias, residual, attributes, pads = problem(shape)
     expected = [np.asarray(y) for y in reference.run("conv2d", [x, w, bias], attributes)]
-    bound = forward_bound(x, w, pads, *expected[0].shape[1:3]) + 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
-    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes):
+    bound = forward_bound(x, w, pads, *expected[0].shape[1:3], out) + 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
+    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, out=out):
         assert_within(y, expected[0], bound, f"conv2d {shape} {isa}")
         roundings = (y[..., 0].size + 2) * EPS  # the moments are those of y
         axes = (0, 1, 2)
@@ -145,19 +174,18 @@ def test_forward(shape):
         )
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_backward_input(shape):
+@pytest.mark.parametrize("shape, out", EVERY)
+def test_backward_input(shape, out):
     x, w, _, grad_y, attributes, (top, left) = problem(shape)
     attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
     expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
-    bound = forward_bound(grad_y, w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left), *x.shape[1:3]) + 4 * EPS * (
-        np.abs(x) + np.abs(expected)
-    )
-    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,)):
+    turned, pads = w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left)
+    bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], out) + 4 * EPS * (np.abs(x) + np.abs(expected))
+    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), out):
         assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + SMALL)
 def test_epilogue_of_the_gradient(shape):
     """The mask of y or of x scale + shift on what comes without it, bit for bit, and its sums."""
     x, w, _, grad_y, attributes, _ = problem(shape)
@@ -195,10 +223,15 @@ def test_backward_weight(shape):
 
 def test_error_is_a_small_multiple_of_the_direct_algorithms():
     """Root mean square errors on normally distributed data: about 2.2 times direct's in the result, 4.1 times in the
-    weight gradient.
+    weight gradient; direct's own with tiles of 2x2.
     """
     x, w, _, grad_y, attributes, _ = problem((8, 28, 28, 64, 64, (1, 1, 1, 1)))
-    for op, inputs, factor in (("conv2d", [x, w], 4), ("conv2d_backward_weight", [x, grad_y], 8)):
+    small = problem((1, 14, 14, 512, 64, (1, 1, 1, 1)))
+    for op, inputs, factor in (
+        ("conv2d", [x, w], 4),
+        ("conv2d_backward_weight", [x, grad_y], 8),
+        ("conv2d", list(small[:2]), 1.5),
+    ):
         expected = np.asarray(reference.run(op, inputs, attributes)[0])
         rms = [
             np.sqrt(np.mean((_core.run_op(op, inputs, attributes, exact=exact)[0] - expected) ** 2))

@@ -3,7 +3,74 @@
 #include "register_tiles.h"
 #include "vec.h"
 
-enum { IN = CNN_WINOGRAD_IN, OUT = CNN_WINOGRAD_OUT };
+/* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
+static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c,
+                                                  ptrdiff_t n, float *copy) {
+    for (int i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < rows; j++) {
+            const ptrdiff_t column = first + j;
+            const int inside = column >= 0 && column < s->columns;
+            vstore(copy + (i * rows + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
+        }
+}
+
+/* ---- F(2x2, 3x3): the points 0, 1, -1 and infinity ---- */
+
+/* B' times a column of four. */
+VINLINE void transform_input_2(const vf d[4], vf v[4]) {
+    v[0] = d[0] - d[2];
+    v[1] = d[1] + d[2];
+    v[2] = d[2] - d[1];
+    v[3] = d[1] - d[3];
+}
+
+/* G times a column of three. */
+VINLINE void transform_weights_2(const vf g[3], vf u[4]) {
+    const vf ends = g[0] + g[2];
+    u[0] = g[0];
+    u[1] = vset(0.5f) * (ends + g[1]);
+    u[2] = vset(0.5f) * (ends - g[1]);
+    u[3] = g[2];
+}
+
+/* A' times a column of four. */
+VINLINE void transform_output_2(const vf m[4], vf y[2]) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] - m[3];
+}
+
+/* As input_tile_4: v[4 i + j] = element (i, j). */
+VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
+    vf half[4][4], out[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        vf column[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) column[i] = j < from || j >= to ? vzero() : vload(row[i] + j * step);
+        transform_input_2(column, out);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) half[i][j] = out[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        transform_input_2(half[i], out);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) vstore(v + (4 * i + j) * element, out[j]);
+    }
+}
+
+#define OUT 2
+#define IN 4
+#define FORM(name) name##_2
+#include "winograd_form.inc.h"
+#undef OUT
+#undef IN
+#undef FORM
+
+/* ---- F(4x4, 3x3) ---- */
+
+#define OUT 4
+#define IN 6
 
 /* The points a and b, and what follows from them. */
 #define A 0.625f
@@ -27,7 +94,7 @@ VINLINE void transform_input(const vf d[IN], vf v[IN]) {
 }
 
 /* G times a column of three. */
-VINLINE void transform_weights(const vf g[3], vf u[IN]) {
+VINLINE void transform_weights_4(const vf g[3], vf u[IN]) {
     const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
     vf even_a = scale_a * vfma(vset(A2), g[2], g[0]), odd_a = scale_a * vset(A) * g[1];
     vf even_b = scale_b * vfma(vset(B2), g[2], g[0]), odd_b = scale_b * vset(B) * g[1];
@@ -40,7 +107,7 @@ VINLINE void transform_weights(const vf g[3], vf u[IN]) {
 }
 
 /* A' times a column of six. */
-VINLINE void transform_output(const vf m[IN], vf y[OUT]) {
+VINLINE void transform_output_4(const vf m[IN], vf y[OUT]) {
     const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
@@ -48,72 +115,10 @@ VINLINE void transform_output(const vf m[IN], vf y[OUT]) {
     y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
 }
 
-/* A times a column of four. */
-VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
-    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vfma(vset(A2), y[3], y[1]);
-    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vfma(vset(B2), y[3], y[1]);
-    v[0] = y[0];
-    v[1] = vfma(vset(A), odd_a, even_a);
-    v[2] = vfma(vset(-A), odd_a, even_a);
-    v[3] = vfma(vset(B), odd_b, even_b);
-    v[4] = vfma(vset(-B), odd_b, even_b);
-    v[5] = y[3];
-}
-
-/* G' times a column of six. */
-VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
-    const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
-    vf sum_a = scale_a * (u[1] + u[2]), difference_a = scale_a * vset(A) * (u[1] - u[2]);
-    vf sum_b = scale_b * (u[3] + u[4]), difference_b = scale_b * vset(B) * (u[3] - u[4]);
-    g[0] = vfma(vset(1 / (A2 * B2)), u[0], sum_a + sum_b);
-    g[1] = difference_a + difference_b;
-    g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
-}
-
-static void weights(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride) {
-    for (ptrdiff_t n = 0; n < width; n += VL) {
-        vf half[IN][3], column[3], out[IN];
-        for (int j = 0; j < 3; j++) {
-#pragma GCC unroll 3
-            for (int i = 0; i < 3; i++) column[i] = vload(w + (flip ? 8 - 3 * i - j : 3 * i + j) * tap + n);
-            transform_weights(column, out);
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) half[i][j] = out[i];
-        }
-        for (int i = 0; i < IN; i++) {
-            transform_weights(half[i], out);
-#pragma GCC unroll 6
-            for (int j = 0; j < IN; j++) vstore(u + (IN * i + j) * stride + n, out[j]);
-        }
-    }
-}
-
-static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap) {
-    for (ptrdiff_t c = 0; c < columns; c += VL) {
-        const ptrdiff_t n = columns - c;
-        vf half[3][IN], column[IN], out[3];
-        for (int j = 0; j < IN; j++) {
-#pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) column[i] = vload(u + (IN * i + j) * stride + c);
-            transform_weight_gradient(column, out);
-#pragma GCC unroll 3
-            for (int i = 0; i < 3; i++) half[i][j] = out[i];
-        }
-        for (int i = 0; i < 3; i++) {
-            transform_weight_gradient(half[i], out);
-#pragma GCC unroll 3
-            for (int j = 0; j < 3; j++) {
-                if (n >= VL) vstore(w + (3 * i + j) * tap + c, out[j]);
-                else vstore_n(w + (3 * i + j) * tap + c, out[j], n);
-            }
-        }
-    }
-}
-
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
  * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those
  * that have terms in common, so that all is in registers. */
-VINLINE void input_tile(const float *const row[IN], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
+VINLINE void input_tile_4(const float *const row[IN], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
     vf first[IN], second[IN], out[IN];
 #pragma GCC unroll 2
     for (int pair = 0; pair < 2; pair++) {
@@ -145,113 +150,51 @@ VINLINE void input_tile(const float *const row[IN], ptrdiff_t step, int from, in
     }
 }
 
-/* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
-static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c,
-                                                  ptrdiff_t n, float *copy) {
-    for (int i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < rows; j++) {
-            const ptrdiff_t column = first + j;
-            const int inside = column >= 0 && column < s->columns;
-            vstore(copy + (i * rows + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
-        }
+#define FORM(name) name##_4
+#include "winograd_form.inc.h"
+#undef FORM
+
+/* A times a column of four. */
+VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
+    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vfma(vset(A2), y[3], y[1]);
+    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vfma(vset(B2), y[3], y[1]);
+    v[0] = y[0];
+    v[1] = vfma(vset(A), odd_a, even_a);
+    v[2] = vfma(vset(-A), odd_a, even_a);
+    v[3] = vfma(vset(B), odd_b, even_b);
+    v[4] = vfma(vset(-B), odd_b, even_b);
+    v[5] = y[3];
 }
 
-static void input(const cnn_winograd_source *s) {
-    _Alignas(64) float copy[IN * IN * VL];
-    for (ptrdiff_t c = 0; c < s->channels; c += VL) {
-        const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
-        float *v = s->v + c / VL * s->plane;
-        for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
-            const ptrdiff_t first = s->first + OUT * t, left = s->columns - first;
-            const float *row[IN];
+/* G' times a column of six. */
+VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
+    const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
+    vf sum_a = scale_a * (u[1] + u[2]), difference_a = scale_a * vset(A) * (u[1] - u[2]);
+    vf sum_b = scale_b * (u[3] + u[4]), difference_b = scale_b * vset(B) * (u[3] - u[4]);
+    g[0] = vfma(vset(1 / (A2 * B2)), u[0], sum_a + sum_b);
+    g[1] = difference_a + difference_b;
+    g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
+}
+
+static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap) {
+    for (ptrdiff_t c = 0; c < columns; c += VL) {
+        const ptrdiff_t n = columns - c;
+        vf half[3][IN], column[IN], out[3];
+        for (int j = 0; j < IN; j++) {
 #pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) row[i] = s->row[i] + c + first * s->step;
-            if (n == VL && first >= 0 && left >= IN) input_tile(row, s->step, 0, IN, v, s->element);
-            else if (n == VL && first == -1 && left >= IN) input_tile(row, s->step, 1, IN, v, s->element);
-            else if (n == VL && first == -1 && left == IN - 1) input_tile(row, s->step, 1, IN - 1, v, s->element);
-            else if (n == VL && first >= 0 && left == IN - 1) input_tile(row, s->step, 0, IN - 1, v, s->element);
-            else {
-                padded_copy(s, IN, first, c, n, copy);
-#pragma GCC unroll 6
-                for (int i = 0; i < IN; i++) row[i] = copy + i * IN * VL;
-                input_tile(row, VL, 0, IN, v, s->element);
+            for (int i = 0; i < IN; i++) column[i] = vload(u + (IN * i + j) * stride + c);
+            transform_weight_gradient(column, out);
+#pragma GCC unroll 3
+            for (int i = 0; i < 3; i++) half[i][j] = out[i];
+        }
+        for (int i = 0; i < 3; i++) {
+            transform_weight_gradient(half[i], out);
+#pragma GCC unroll 3
+            for (int j = 0; j < 3; j++) {
+                if (n >= VL) vstore(w + (3 * i + j) * tap + c, out[j]);
+                else vstore_n(w + (3 * i + j) * tap + c, out[j], n);
             }
         }
-    }
-}
-
-/* A' m of one tile. */
-VINLINE void output_columns(const float *m, ptrdiff_t element, vf half[OUT][IN]) {
-#pragma GCC unroll 6
-    for (int j = 0; j < IN; j++) {
-        vf column[IN], out[OUT];
-#pragma GCC unroll 6
-        for (int i = 0; i < IN; i++) column[i] = vload(m + (IN * i + j) * element);
-        transform_output(column, out);
-#pragma GCC unroll 4
-        for (int i = 0; i < OUT; i++) half[i][j] = out[i];
-    }
-}
-
-/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists) and moments choose
- * the body. */
-VINLINE void output_plane(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, const float *m, int whole,
-                          int clamp, int moments) {
-    const vf start = r->bias ? vload_upto(r->bias + c, n) : vzero(), low = vset(r->low), high = vset(r->high);
-    vf shift = vzero(), sum = vzero(), square = vzero();
-    if (moments && !r->start) {
-        shift = vload_upto(r->moments->shift + c, n);
-        sum = vload_upto(r->moments->sum + c, n);
-        square = vload_upto(r->moments->square + c, n);
-    }
-    for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
-        const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
-                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c;
-        vf half[OUT][IN];
-        output_columns(m, r->element, half);
-#pragma GCC unroll 4
-        for (int i = 0; i < OUT; i++) {
-            if (!whole && i >= rows) break;
-            vf y[OUT], row_sum = vzero(), row_square = vzero();
-            transform_output(half[i], y);
-            if (moments && r->start && t == 0 && i == 0) shift = y[0] + start;
-#pragma GCC unroll 4
-            for (int j = 0; j < OUT; j++) {
-                if (!whole && j >= columns) break;
-                const ptrdiff_t to = at + i * r->row + j * r->step;
-                y[j] += start;
-                if (r->added) y[j] += vload_upto(r->added + to, n);
-                if (clamp) y[j] = vmin(high, vmax(low, y[j]));
-                vstore_upto(r->y + to, y[j], n);
-                if (moments) {
-                    const vf deviation = y[j] - shift;
-                    row_sum += deviation;
-                    row_square = vfma(deviation, deviation, row_square);
-                }
-            }
-            if (moments) {
-                sum += row_sum;
-                square += row_square;
-            }
-        }
-    }
-    if (!moments) return;
-    vstore_upto(r->moments->shift + c, shift, n);
-    vstore_upto(r->moments->sum + c, sum, n);
-    vstore_upto(r->moments->square + c, square, n);
-}
-
-/* Every combination that matters has its own code. */
-static void output(const cnn_winograd_result *r) {
-    const int whole = r->rows == OUT && r->columns >= OUT * r->tiles;
-    const float *m = r->m;
-    for (ptrdiff_t c = 0; c < r->channels; c += VL, m += r->plane) {
-        const ptrdiff_t n = r->channels - c;
-        if (n < VL) output_plane(r, c, n, m, 0, 1, r->moments != NULL);
-        else if (!whole || (r->moments && r->clamp)) output_plane(r, c, VL, m, 0, r->clamp, r->moments != NULL);
-        else if (r->moments) output_plane(r, c, VL, m, 1, 0, 1);
-        else if (r->clamp) output_plane(r, c, VL, m, 1, 1, 0);
-        else output_plane(r, c, VL, m, 1, 0, 0);
     }
 }
 
@@ -327,7 +270,8 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
 
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
-    .input = input, .weights = weights, .output = output, .moments = moments,
+    .form = {{2, input_2, weights_2, output_2}, {4, input_4, weights_4, output_4}},
+    .moments = moments,
     .gradient = gradient, .weight_gradient = weight_gradient,
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},

@@ -1,17 +1,20 @@
-/* Leaves of Winograd's convolution F(4x4, 3x3): a tile of 4x4 results of a 3x3 convolution from 6x6 pixels with 36
- * products in place of 144.
+/* Leaves of Winograd's convolution, in two forms: F(4x4, 3x3), a tile of 4x4 results of a 3x3 convolution from 6x6 pixels
+ * with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of 36, for small
+ * maps, where larger tiles would be few or hang over the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
- * with the Toom-Cook interpolation points 0, +-a, +-b and infinity, a = 5/8 and b = 3/2, which lose fewer digits than
- * the textbook's 0, +-1, +-2 (Barabasz et al. 2020, arXiv:1803.10986). With the powers of x as rows and M(x) = x (x^2 -
- * a^2)(x^2 - b^2):
+ * with the Toom-Cook interpolation points 0, +-1 and infinity for F(2x2, 3x3), whose error is that of the direct sum, and
+ * 0, +-a, +-b and infinity, a = 5/8 and b = 3/2, for F(4x4, 3x3), which lose fewer digits than the textbook's 0, +-1, +-2
+ * (Barabasz et al. 2020, arXiv:1803.10986). With the powers of x as rows and M(x) = x (x^2 - a^2)(x^2 - b^2):
  *
  *     A' row i:  the powers p^i of the points, and 1 at infinity for i = 3
  *     G  row p:  (1, p, p^2) / product over the other points q of (p - q), and (0, 0, 1) at infinity
  *     B' row p:  the coefficients of M(x) / (x - p), and of M(x) at infinity
  *
- * Element e = 6 i + j, 0 to 35, of a transformed tile or kernel is kept apart: the sum over channels is a matrix
+ * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
+ *
+ * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over channels is a matrix
  * product for each e.
  *
  * A BLOCK of transformed tiles is an array [element][vector of channels][tile][VL]: channel c of tile t in element e
@@ -22,7 +25,10 @@
 
 #include <stddef.h>
 
-enum { CNN_WINOGRAD_OUT = 4, CNN_WINOGRAD_IN = 6, CNN_WINOGRAD_ELEMENTS = 36, CNN_WINOGRAD_LINE = 64 /* bytes */ };
+enum { CNN_WINOGRAD_IN = 6 /* of the larger form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
+
+/* Elements of a tile of out x out results. */
+static inline int cnn_winograd_elements(int out) { return (out + 2) * (out + 2); }
 
 /* Tiles that are neighbours in a row of an image, to be transformed into a block. */
 typedef struct cnn_winograd_source {
@@ -47,7 +53,7 @@ typedef struct cnn_winograd_result {
     const float *bias, *added;        /* NULL, or [channels]; NULL, or laid out as y. May overlap y exactly. */
     float *y;                         /* the first tile's first pixel */
     ptrdiff_t row, step;              /* floats from one row of pixels to the next, from one pixel to the next */
-    ptrdiff_t rows, columns;          /* rows of pixels that exist, 1 to 4; columns */
+    ptrdiff_t rows, columns;          /* rows of pixels that exist, from 1; columns */
     int clamp;                        /* clamp to low..high; NaN stays NaN */
     float low, high;
     const cnn_winograd_moments *moments;      /* NULL, or added to */
@@ -79,18 +85,24 @@ typedef struct cnn_winograd_outer {
 typedef void (*cnn_winograd_product_function)(const cnn_winograd_product *product);
 typedef void (*cnn_winograd_outer_function)(const cnn_winograd_outer *outer);
 
-typedef struct cnn_winograd_kernels {
-    /* Element e of B' d B, d being 6x6 pixels; tiles are 4 pixels apart. */
+/* The transforms of a form; tiles are `out` pixels apart. */
+typedef struct cnn_winograd_form {
+    int out;
+    /* Element e of B' d B, d being the tile's pixels. */
     void (*input)(const cnn_winograd_source *source);
     /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n], for `width` columns, a multiple of VL.
      * flip: g[2 - i][2 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
     /* clamp(A' m A + bias + added). */
     void (*output)(const cnn_winograd_result *result);
+} cnn_winograd_form;
+
+typedef struct cnn_winograd_kernels {
+    cnn_winograd_form form[2];        /* F(2x2, 3x3), F(4x4, 3x3) */
     /* Mean and sum of squared deviations from it, over `count` results. */
     void (*moments)(ptrdiff_t count, ptrdiff_t channels, const cnn_winograd_moments *moments, double *mean,
                     double *squares);
-    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G:
+    /* The two transforms of F(4x4, 3x3)'s weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G:
      * element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are read; if `sum`, sum[n]
      * += the sum of the pixels of column n. */
     void (*gradient)(const cnn_winograd_source *source, float *sum);

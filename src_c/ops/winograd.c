@@ -6,14 +6,13 @@
 #include <string.h>
 
 enum {
-    ELEMENTS = CNN_WINOGRAD_ELEMENTS,
-    OUT = CNN_WINOGRAD_OUT,
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads; ... */
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
-    CHANNELS_PER_TILE = 16, /* fewer tiles do not pay for reading U, four times as large as the weights */
+    CHANNELS_PER_TILE = 16, /* fewer tiles do not pay for reading U, four times as large as the weights; ... */
+    CHANNELS_PER_SMALL_TILE = 32, /* ... 1.8 times with tiles of 2x2 */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
 
@@ -23,21 +22,31 @@ typedef struct winograd_plan {
     cnn_act act;
     int32_t block, blocks;            /* tiles of a block at most, blocks */
     int32_t ranges;                   /* of panels */
+    int32_t out;                      /* of the form: 4 or 2 */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
     char text[64];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+/* Do tiles of out x out pay? `most_waste`: pixels of tiles, beside those of the image. */
+static int pays(const cnn_conv2d_geometry *g, int32_t out, double channels_per_tile, double most_waste) {
+    const int64_t tiles_h = cnn_ceil_div(g->out_h, out), tiles_w = cnn_ceil_div(g->out_w, out),
+                  tiles = g->images * tiles_h * tiles_w;
+    const double waste = (double)(tiles_h * tiles_w * out * out) / ((double)g->out_h * g->out_w);
+    return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= g->in_channels && waste <= most_waste;
+}
 
 int cnn_winograd_suits(const cnn_conv2d_geometry *g) {
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != 1 || g->stride_w != 1 || g->dilation_h != 1 ||
         g->dilation_w != 1 || g->groups != 1)
         return 0;
     if (g->pad_top > 2 || g->pad_left > 2 || g->in_channels < 16 || g->out_channels < 16) return 0;
-    int64_t tiles_h = cnn_ceil_div(g->out_h, OUT), tiles_w = cnn_ceil_div(g->out_w, OUT),
-            tiles = g->images * tiles_h * tiles_w;
-    double wasted = (double)(tiles_h * tiles_w * OUT * OUT) /
-                    ((double)g->out_h * g->out_w); /* pixels of tiles beyond the image */
-    return tiles >= SMALLEST_TILES && tiles * CHANNELS_PER_TILE >= g->in_channels && wasted <= 1.8;
+    return pays(g, 4, CHANNELS_PER_TILE, 1.8) ? 4 : pays(g, 2, CHANNELS_PER_SMALL_TILE, 1.5) ? 2 : 0;
+}
+
+static int64_t elements(const winograd_plan *p) { return cnn_winograd_elements(p->out); }
+static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) {
+    return &c->kernels->winograd->form[p->out == 4];
 }
 
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
@@ -45,11 +54,11 @@ static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) {
     return cnn_round_up(p->g.in_channels, panels->vl);
 }
 static int64_t u_element(int64_t rows, int64_t width) { return rows * width + CNN_WINOGRAD_PAD; }
-static int64_t u_panel(const cnn_panels *panels, int64_t rows, int64_t panel) {
-    return ELEMENTS * (rows * cnn_panel_at(panels, panel).begin + panel * CNN_WINOGRAD_PAD);
+static int64_t u_panel(const cnn_panels *panels, const winograd_plan *p, int64_t rows, int64_t panel) {
+    return elements(p) * (rows * cnn_panel_at(panels, panel).begin + panel * CNN_WINOGRAD_PAD);
 }
 static int64_t panel_bytes(const cnn_panels *panels, const winograd_plan *p) {
-    return ELEMENTS * u_element(u_rows(panels, p), panels->widest * panels->vl) * (int64_t)sizeof(float);
+    return elements(p) * u_element(u_rows(panels, p), panels->widest * panels->vl) * (int64_t)sizeof(float);
 }
 
 /* Memory of a thread. */
@@ -63,7 +72,7 @@ typedef struct scratch {
 
 /* A row of pixels that a row of tiles reads above or below the image. */
 static int64_t zeros_bytes(const winograd_plan *p) {
-    return (cnn_round_up(p->g.out_w, OUT) + 2) * (int64_t)p->g.in_channels * (int64_t)sizeof(float);
+    return (cnn_round_up(p->g.out_w, p->out) + 2) * (int64_t)p->g.in_channels * (int64_t)sizeof(float);
 }
 
 /* Where one panel is all output channels the product overwrites V, tile by tile. */
@@ -71,11 +80,11 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
     const int64_t in = p->g.in_channels, out = p->g.out_channels;
     const int in_place = panels.count == 1;
-    s->v_block = cnn_winograd_block_of(c->kernels, p->block, in_place ? cnn_max(in, out) : in);
-    s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->block, panels.widest * panels.vl);
+    s->v_block = cnn_winograd_block_of(c->kernels, p->out, p->block, in_place ? cnn_max(in, out) : in);
+    s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->out, p->block, panels.widest * panels.vl);
     const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
     const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
-                             p->block * OUT * OUT * (int64_t)sizeof(ptrdiff_t), p->own ? panel_bytes(&panels, p) : 0};
+                             p->block * p->out * p->out * (int64_t)sizeof(ptrdiff_t), p->own ? panel_bytes(&panels, p) : 0};
     char *part[8];
     int64_t at = 0;
     for (int i = 0; i < 8; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
@@ -99,9 +108,9 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
                       const cnn_indirect_gemm_operands *t, cnn_error *error) {
     winograd_plan *p = (winograd_plan *)c->plan;
     if (cnn_indirect_gemm_check(g, act, t, error)) return -1;
-    *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act};
+    *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act, .out = cnn_winograd_suits(g)};
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->out);
     const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g);
     const int64_t units = tiles <= most ? FEW_UNITS : UNITS;
     p->ranges = (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
@@ -116,9 +125,9 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
     if (!p->own)
-        choice->packed_bytes = u_panel(&panels, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
+        choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
             panel_bytes(&panels, p);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d-tile blocks", panels.rows, panels.widest * panels.vl,
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d, %dx%d, %d-tile blocks", p->out, p->out, panels.rows, panels.widest * panels.vl,
              p->block);
     choice->kernel = p->text;
     return 0;
@@ -126,7 +135,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
 
 double cnn_winograd_flops(const cnn_call *c) { return cnn_conv2d_flops(&((const winograd_plan *)c->plan)->g); }
 
-/* U of one panel, [ELEMENTS][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
+/* U of one panel, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
  * TRANSPOSED_ROWS channels each. w: (3, 3, in, out) of the forward pass. */
 static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, const cnn_panel *n, int64_t all,
                        int64_t begin, int64_t end, float *u) {
@@ -137,7 +146,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
         const int64_t rows = cnn_min(TRANSPOSED_ROWS, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
         if (!p->g.transposed && n->columns == n->width && real == rows) {      /* as it lies in memory */
             for (int64_t r = first; r < first + rows; r++)
-                c->kernels->winograd->weights(n->width, w + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
+                form(c, p)->weights(n->width, w + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
                                               u_element(all, n->width));
             continue;
         }
@@ -152,7 +161,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
                                        p->g.out_channels, panel);
         }
         for (int64_t r = 0; r < rows; r++)
-            c->kernels->winograd->weights(n->width, gathered + r * n->width, TRANSPOSED_ROWS * n->width,
+            form(c, p)->weights(n->width, gathered + r * n->width, TRANSPOSED_ROWS * n->width,
                                           p->g.transposed, u + (first + r) * n->width, u_element(all, n->width));
     }
 }
@@ -167,13 +176,13 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
         const int64_t panel = unit / steps, stop = cnn_min(end, (panel + 1) * steps);
         const cnn_panel n = cnn_panel_at(&panels, panel);
         pack_panel(c, p, cnn_data(e, w), &n, all, unit - panel * steps, stop - panel * steps,
-                   (float *)e->packed + u_panel(&panels, all, panel));
+                   (float *)e->packed + u_panel(&panels, p, all, panel));
         unit = stop;
     }
 }
 
 /* V of tiles first .. end - 1. */
-static void gather(const cnn_call *c, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
+static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
                    const float *x) {
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
@@ -181,24 +190,24 @@ static void gather(const cnn_call *c, const cnn_winograd_tiling *tiling, const s
         in.v = s->v + (t - first) * c->kernels->vector;
         in.element = s->v_block.element;
         in.plane = s->v_block.plane;
-        c->kernels->winograd->input(&in);
+        form(c, p)->input(&in);
         t += strip.tiles;
     }
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e + 1]
  * where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
-static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
+static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
                      const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
                   higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
     const int64_t element = u_element(planes * vl, n->width);
-    const int large = ELEMENTS * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
-    const int large_v = ELEMENTS * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
+    const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
+    const int large_v = elements(p) * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
-    for (int64_t e = 0; e < ELEMENTS; e++) {
-        const int64_t share = ELEMENTS / arrays, i = e / share;
+    for (int64_t e = 0; e < elements(p); e++) {
+        const int64_t share = elements(p) / arrays, i = e / share;
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
                                                  (const char *)(u + (e + 2) * element), parts * planes);
         else if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
@@ -223,7 +232,7 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t tiles, int64_t
 }
 
 /* The results of tiles first .. end - 1 and a panel's channels. */
-static void scatter(const cnn_call *c, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
+static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
                     const cnn_panel *n, cnn_winograd_result result) {
     const cnn_winograd_tiling *g = tiling;
     const float *added = result.added;
@@ -240,10 +249,10 @@ static void scatter(const cnn_call *c, const cnn_winograd_tiling *tiling, const 
         result.m = s->m + (t - first) * c->kernels->vector;
         result.y = y + at;
         result.added = added ? added + at : NULL;
-        result.rows = cnn_min(OUT, g->out_h - strip.y);
-        result.columns = cnn_min(OUT * strip.tiles, g->out_w - strip.x);
+        result.rows = cnn_min(p->out, g->out_h - strip.y);
+        result.columns = cnn_min(p->out * strip.tiles, g->out_w - strip.x);
         result.start = t == first;
-        c->kernels->winograd->output(&result);
+        form(c, p)->output(&result);
     }
 }
 
@@ -252,7 +261,7 @@ static int64_t list_pixels(const cnn_winograd_tiling *g, int64_t first, int64_t 
     int64_t count = 0;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip s = cnn_winograd_strip_at(g, t, end);
-        const int64_t rows = cnn_min(OUT, g->out_h - s.y), width = cnn_min(OUT * s.tiles, g->out_w - s.x);
+        const int64_t rows = cnn_min(g->out, g->out_h - s.y), width = cnn_min(g->out * s.tiles, g->out_w - s.x);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < width; j++)
                 at[count++] = ((s.image * g->out_h + s.y + i) * g->out_w + s.x + j) * g->out_channels;
@@ -267,7 +276,8 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
     int64_t pixels = 0;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip s = cnn_winograd_strip_at(tiling, t, end);
-        const int64_t rows = cnn_min(OUT, tiling->out_h - s.y), width = cnn_min(OUT * s.tiles, tiling->out_w - s.x);
+        const int64_t rows = cnn_min(p->out, tiling->out_h - s.y);
+        const int64_t width = cnn_min(p->out * s.tiles, tiling->out_w - s.x);
         for (int64_t q = 0; activate && q < rows * width; q++) {
             float *at = y + ((s.image * tiling->out_h + s.y + q / width) * tiling->out_w + s.x + q % width) *
                 tiling->out_channels + from;
@@ -283,7 +293,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const winograd_plan *p = (const winograd_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->out);
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     const float *w = cnn_data(e, o->w);
     float *y = cnn_data(e, o->y);
@@ -307,7 +317,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t block = p->own ? unit % p->blocks : unit / p->ranges;
         const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
         const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
-        if (block != filled) gather(c, &tiling, &s, first, last, x);
+        if (block != filled) gather(c, p, &tiling, &s, first, last, x);
         if (block != filled && gradient) listed = list_pixels(&tiling, first, last, s.pixels);
         filled = block;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
@@ -316,7 +326,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
             if (p->own && packed != panel)
                 pack_panel(c, p, w, &n, rows, 0, cnn_ceil_div(rows, TRANSPOSED_ROWS), s.u);
             packed = panel;
-            const float *u = p->own ? s.u : (const float *)e->packed + u_panel(&panels, rows, panel);
+            const float *u = p->own ? s.u : (const float *)e->packed + u_panel(&panels, p, rows, panel);
             /* The memory of the results while the first panel is computed, the pixels of the next block with the
              * last. */
             const int64_t next = block + 1 < p->blocks ? tiles * (block + 2) / p->blocks : last;
@@ -329,10 +339,10 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 from[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, last);
                 to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
             }
-            multiply(c, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
+            multiply(c, p, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
             const cnn_winograd_moments sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
-            scatter(c, &tiling, &s, first, last, &n,
+            scatter(c, p, &tiling, &s, first, last, &n,
                     (cnn_winograd_result){.bias = bias ? bias + n.begin : NULL,
                                           .added = residual ? residual + n.begin : NULL,
                                           .y = y + n.begin,

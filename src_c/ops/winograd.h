@@ -1,5 +1,5 @@
 /* Convolution by Winograd's F(4x4, 3x3): for 3x3 kernels with stride 1, forward and backward to the input, four times
- * fewer multiply-adds.
+ * fewer multiply-adds; or by F(2x2, 3x3), 2.25 times fewer, where the map is too small for that.
  *
  * The output is cut into tiles of 4x4 pixels, tiles into blocks. For a block: transform the 6x6 input pixels of each
  * tile into 36 elements, V[36][tile][channel]; for each panel of output channels 36 matrix products M[e] = V[e] U[e]
@@ -11,7 +11,7 @@
 
 #include "indirect_gemm.h"
 
-/* Is it possible, and faster than the direct product? Decided by the shapes alone. */
+/* Is it possible, and faster than the direct product? 4 or 2, the form to take, or 0. Decided by the shapes alone. */
 int cnn_winograd_suits(const cnn_conv2d_geometry *g);
 
 /* As the functions of the same names in indirect_gemm.h. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    ELEMENTS = CNN_WINOGRAD_ELEMENTS,
+    OUT = 4, ELEMENTS = (OUT + 2) * (OUT + 2),
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
     BLOCK_TILES = 16, /* tiles that are transformed at once, so that their transforms stay in L2 beside the sums ... */
     WHOLE_TILES = 64, /* ... or all, if there are no more than these and but one group: many channels, few pixels */
@@ -36,15 +36,15 @@ typedef struct scratch {
 
 /* A row of pixels that a row of tiles reads outside the image. */
 static int64_t zeros_bytes(const winograd_gradient *p) {
-    return (cnn_round_up(p->g.out_w, CNN_WINOGRAD_OUT) + 2) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) *
+    return (cnn_round_up(p->g.out_w, OUT) + 2) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) *
         (int64_t)sizeof(float);
 }
 
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
     const int64_t channels = cnn_ceil_div(p->g.in_channels, p->ranges), width = panels.widest * panels.vl;
-    s->v_block = cnn_winograd_block_of(c->kernels, p->block, channels);
-    s->d_block = cnn_winograd_block_of(c->kernels, p->block, width);
+    s->v_block = cnn_winograd_block_of(c->kernels, OUT, p->block, channels);
+    s->d_block = cnn_winograd_block_of(c->kernels, OUT, p->block, width);
     s->element = s->v_block.planes * panels.vl * width + CNN_WINOGRAD_PAD;
     const int64_t sizes[] = {s->v_block.bytes, s->d_block.bytes, ELEMENTS * s->element * 4,
                              zeros_bytes(p), width * 4};
@@ -67,7 +67,7 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
                              .g = *g,
                              .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS)};
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
     p->groups = (int32_t)cnn_max(
         1, cnn_min(cnn_winograd_tiles(&tiling) / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
     const int64_t group = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
@@ -98,7 +98,7 @@ static void transform(const cnn_call *c, const cnn_winograd_tiling *tiling, cons
         in.v = s->v + (t - first) * c->kernels->vector;
         in.element = s->v_block.element;
         in.plane = s->v_block.plane;
-        c->kernels->winograd->input(&in);
+        c->kernels->winograd->form[1].input(&in);
         t += strip.tiles;
         if (has_grad_y) continue;
         cnn_winograd_source out = cnn_winograd_results(tiling, &strip, grad_y, n->begin, n->columns, s->zeros);
@@ -114,7 +114,7 @@ static void transform(const cnn_call *c, const cnn_winograd_tiling *tiling, cons
 static void accumulate(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t begin, int64_t end,
                        const float *x, int64_t channel, int64_t channels, const float *grad_y, const cnn_panel *n,
                        int has_grad_y, double *bias) {
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, OUT);
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
         if (bias) memset(s->bias, 0, (size_t)n->columns * sizeof *s->bias);
@@ -159,7 +159,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
     const int64_t tiles = cnn_winograd_tiles(&tiling), tap = (int64_t)g->in_channels * g->out_channels,
                   slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
     float *partial = (float *)e->workspace;

@@ -1,11 +1,10 @@
 #include "winograd_tiles.h"
 
-enum { OUT = CNN_WINOGRAD_OUT, IN = CNN_WINOGRAD_IN };
-
-cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g) {
-    return (cnn_winograd_tiling){.images = g->images,
-                                 .h = (int32_t)cnn_ceil_div(g->out_h, OUT),
-                                 .w = (int32_t)cnn_ceil_div(g->out_w, OUT),
+cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int32_t out) {
+    return (cnn_winograd_tiling){.out = out,
+                                 .images = g->images,
+                                 .h = (int32_t)cnn_ceil_div(g->out_h, out),
+                                 .w = (int32_t)cnn_ceil_div(g->out_w, out),
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
@@ -21,8 +20,8 @@ cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t f
     return (cnn_winograd_strip){.first = first,
                                 .tiles = cnn_min(t->w - column, end - first),
                                 .image = first / t->w / t->h,
-                                .y = row * OUT,
-                                .x = column * OUT};
+                                .y = row * t->out,
+                                .x = column * t->out};
 }
 
 /* `rows` rows of pixels from (y, x) of an image of h x w pixels with `all` channels. */
@@ -36,24 +35,24 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
 
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
                                         int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, IN, s->y - t->pad_top,
+    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->out + 2, s->y - t->pad_top,
                   s->x - t->pad_left, t->in_h, t->in_w, t->in_channels, channels, zeros);
 }
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
                                          int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, OUT, s->y, s->x, t->out_h,
+    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, t->out, s->y, s->x, t->out_h,
                   t->out_w, t->out_channels, channels, zeros);
 }
 
 int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end) {
     const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
-    const int64_t rows = cnn_min(t->in_h, last.y - t->pad_top + IN);
+    const int64_t rows = cnn_min(t->in_h, last.y - t->pad_top + t->out + 2);
     return (last.image * t->in_h + rows) * t->in_w * t->in_channels * (int64_t)sizeof(float);
 }
 
 int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end) {
     const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
-    const int64_t rows = cnn_min(t->out_h, last.y + OUT);
+    const int64_t rows = cnn_min(t->out_h, last.y + t->out);
     return (last.image * t->out_h + rows) * t->out_w * t->out_channels * (int64_t)sizeof(float);
 }
