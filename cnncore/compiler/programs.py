@@ -10,6 +10,7 @@ from ..layers.base import Lowering
 from .differentiate import differentiate
 from .executable import Arena, Executable
 from .fuse import fuse_backward, fuse_forward
+from .fuse_depthwise import fuse_depthwise
 from .ir import Value
 from .order import order, shorten_lives
 
@@ -243,4 +244,5 @@ class LossProgram:
                 )
         if PASSES["fuse"]:
             fuse_backward(graph)
+            fuse_depthwise(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

@@ -294,8 +294,16 @@ VINLINE void epilogue_rows(int from, int sums, ptrdiff_t rows, ptrdiff_t columns
     for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
         epilogue_vectors(from, sums, EPILOGUE_VECTORS, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
                          sum_gx + c);
-    for (; c + VL <= columns; c += VL)
+    if (c + 3 * VL <= columns) {
+        epilogue_vectors(from, sums, 3, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        c += 3 * VL;
+    } else if (c + 2 * VL <= columns) {
+        epilogue_vectors(from, sums, 2, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        c += 2 * VL;
+    } else if (c + VL <= columns) {
         epilogue_vectors(from, sums, 1, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        c += VL;
+    }
     if (c < columns)
         epilogue_vectors(from, sums, 1, columns - c, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
                          sum_gx + c);

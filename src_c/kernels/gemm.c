@@ -83,7 +83,7 @@ static void add_rows(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const f
     }
 }
 
-/* Four vectors of channels at a time, for the latency of additions. */
+/* Several vectors of channels at a time, for the latency of additions. */
 VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float *y, const ptrdiff_t *at, double *mean,
                         double *squares) {
     vf first[4], sum[4], square[4];
@@ -113,9 +113,12 @@ VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float
 static void moments(ptrdiff_t rows, ptrdiff_t columns, const float *y, const ptrdiff_t *at, double *mean,
                     double *squares) {
     ptrdiff_t n = 0;
-    for (; n + 4 * VL <= columns; n += 4 * VL) moments_of(rows, 4, VL, y + n, at, mean + n, squares + n);
-    for (; n < columns; n += VL) moments_of(rows, 1, columns - n < VL ? columns - n : VL, y + n, at, mean + n, squares
-                                            + n);
+    for (; columns - n > 3 * VL; n += 4 * VL)
+        moments_of(rows, 4, columns - n - 3 * VL < VL ? columns - n - 3 * VL : VL, y + n, at, mean + n, squares + n);
+    const ptrdiff_t rest = columns - n;
+    if (rest > 2 * VL) moments_of(rows, 3, rest - 2 * VL, y + n, at, mean + n, squares + n);
+    else if (rest > VL) moments_of(rows, 2, rest - VL, y + n, at, mean + n, squares + n);
+    else if (rest > 0) moments_of(rows, 1, rest, y + n, at, mean + n, squares + n);
 }
 
 static void combine_moments(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t columns, const double *counts,

@@ -8,6 +8,7 @@
 #include "augment.h"
 #include "batchnorm.h"
 #include "depthwise.h"
+#include "depthwise_backward.h"
 #include "elementwise.h"
 #include "image.h"
 #include "random.h"
@@ -36,6 +37,7 @@ typedef struct cnn_kernels {
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;
     const cnn_depthwise_kernels *depthwise;
+    const cnn_depthwise_backward_kernels *depthwise_backward;
     const cnn_augment_kernels *augment;
     const cnn_image_kernels *image;
     const cnn_preprocess_kernels *preprocess;

@@ -11,6 +11,7 @@
 #include "depthwise.h"
 #include "indirect_gemm.h"
 #include "panels.h"
+#include "row_window.h"
 
 enum { X, W_INNER, W, BIAS_INNER, BIAS };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE, INNER_ACTIVATION, INNER_ALPHA, INNER_MAX_VALUE };
@@ -123,35 +124,28 @@ static void expand(const cnn_call *c, const cnn_exec *e, int64_t pixels, const f
     if (!epilogue.in_tile) c->kernels->elementwise->activate(act, pixels * out, t, t);
 }
 
-/* The rows of t that are in the buffer. */
-typedef struct window { int64_t image, begin, end; } window;
-
 /* Makes rows begin..end of the image's t present, in the order of memory. */
-static void provide(const cnn_call *c, const cnn_exec *e, window *have, int64_t image, int64_t begin, int64_t end,
-                    const float *x, float *buffer) {
-    const plan_memory *p = (const plan_memory *)c->plan;
-    const cnn_depthwise *g = &p->g;
-    const int64_t row = row_floats(g), in = c->in[X]->dims[3];
-    if (have->image != image || begin < have->begin || begin > have->end)
-        *have = (window){.image = image, .begin = begin, .end = begin};
-    if (end > have->begin + p->rows) {                               /* what is still needed moves to the front */
-        memmove(buffer, buffer + (begin - have->begin) * row, (size_t)((have->end - begin) * row) * sizeof *buffer);
-        have->begin = begin;
-    }
-    const int64_t wanted = (end - have->end) * g->w;
+static void provide(const cnn_call *c, const cnn_exec *e, cnn_row_window *t, int64_t image, int64_t begin, int64_t end,
+                    const float *x) {
+    const cnn_depthwise *g = &((const plan_memory *)c->plan)->g;
+    const int64_t in = c->in[X]->dims[3];
+    float *to;
+    const int64_t rows = cnn_row_window_move(t, image, begin, end, &to), wanted = rows * g->w;
     for (int64_t pixel = 0; pixel < wanted; pixel += CHUNK_PIXELS)
-        expand(c, e, cnn_min(CHUNK_PIXELS, wanted - pixel), x + ((image * g->h + have->end) * g->w + pixel) * in,
-               buffer + (have->end - have->begin) * row + pixel * g->c);
-    have->end = cnn_max(have->end, end);
+        expand(c, e, cnn_min(CHUNK_PIXELS, wanted - pixel), x + ((image * g->h + t->end) * g->w + pixel) * in,
+               to + pixel * g->c);
+    t->end += rows;
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
-    const cnn_depthwise *g = &((const plan_memory *)c->plan)->g;
+    const plan_memory *plan = (const plan_memory *)c->plan;
+    const cnn_depthwise *g = &plan->g;
     const cnn_act act = {
         .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]), *bias = cnn_data(e, input(c, BIAS));
-    float *y = cnn_data(e, c->out[0]), *buffer = (float *)e->thread_workspace;
-    window have = {.image = -1};
+    float *y = cnn_data(e, c->out[0]);
+    cnn_row_window inner = {
+        .capacity = plan->rows, .row = row_floats(g), .image = -1, .buffer = (float *)e->thread_workspace};
     cnn_work work = cnn_share_work(e, g->n * g->bands);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t image = unit / g->bands, band = unit % g->bands;
@@ -159,13 +153,13 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         cnn_depthwise_row row;
         for (int64_t p = g->out_h * band / g->bands; p < end_row; p += row.outputs) {
             int64_t first, last, top = cnn_depthwise_rows(c, g, p, &first, &last);
-            const float *t = buffer;
+            const float *t = inner.buffer;
             row = cnn_depthwise_row_of(c, g, last - first);
             cnn_depthwise_pair(c, g, p, end_row, &row);
             if (row.taps_h > 0) {
                 const int64_t lines = (row.taps_h - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1;
-                provide(c, e, &have, image, top, top + lines + (row.outputs - 1) * row.stride, x, buffer);
-                t += (top - have.begin) * row_floats(g);
+                provide(c, e, &inner, image, top, top + lines + (row.outputs - 1) * row.stride, x);
+                t = cnn_row_window_at(&inner, top);
             }
             c->kernels->depthwise->row(&row, t, w + first * row.w_row, bias, act,
                                        y + (image * g->out_h + p) * g->out_w * g->c);

@@ -199,6 +199,9 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     scratch s;
     scratch_layout(&s, e->thread_workspace, p, &panels);
 
+    /* grad_y is read where it lies if the kernels can: whole vectors, aligned, on a pitch that is good for the caches. */
+    const int in_place = !grad_bias && group_out % panels.vl == 0 && g->out_channels % BAD_PITCH != 0
+        && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && !p->merged;
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
@@ -219,7 +222,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
             if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
             int64_t call = 0;
-            for (int64_t panel = u.first_panel; panel < u.end_panel; panel++) {
+            for (int64_t panel = u.first_panel; panel < u.end_panel && !in_place; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                 const int64_t column = column_of(&panels, group_out, panel);
                 float *packed = s.panels + (panel - u.first_panel) * panel_floats;
@@ -252,8 +255,10 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         }
                         in = s.x;
                     }
-                    const float *packed = s.panels + (panel - u.first_panel) * panel_floats;
-                    for (int64_t i = 0; i < used; i++) s.grad_y[i] = packed + pixel[i] * width;
+                    const float *rows_of_y = in_place ? grad_y + q0 * g->out_channels + column_of(&panels, group_out, panel)
+                        : s.panels + (panel - u.first_panel) * panel_floats;
+                    const int64_t y_pitch = in_place ? g->out_channels : width;
+                    for (int64_t i = 0; i < used; i++) s.grad_y[i] = rows_of_y + pixel[i] * y_pitch;
                     /* What this loop prefetches of the next block: its share of the pixels, of x and of grad_y. */
                     const int64_t loop = (tile1 - tile0) * (u.end_panel - u.first_panel);
                     int64_t at = (tile1 - tile0) * (panel - u.first_panel);
