@@ -154,6 +154,41 @@ def _pointwise_depthwise(inputs, attributes, outputs):
     return [through_activation(z, reduction(np.prod(w.shape[:2]), magnitude) + carried, act_attributes)]
 
 
+def normalised(x, scale, shift, attributes):
+    """t = act(x scale + shift) and its error: three roundings of its terms."""
+    own, geometry = split_activation(attributes)
+    x, scale, shift = (ref.window.f64(v) for v in (x, scale, shift))
+    error = through_activation(x * scale + shift, 3 * U * (np.abs(x * scale) + np.abs(shift)), own)
+    return act.activate(x * scale + shift, **own), error, geometry
+
+
+@bound("batchnorm_depthwise_conv2d")
+def _batchnorm_depthwise(inputs, attributes, outputs):
+    x, w, scale, shift = inputs
+    t, error, geometry = normalised(x, scale, shift, attributes)
+    z, magnitude, carried = (
+        ref.depthwise_conv2d(*values, **geometry)[0] for values in ((t, w), absolute([t, w]), (error, np.abs(w)))
+    )
+    error = reduction(np.prod(w.shape[:2]), magnitude) + carried
+    return [error, *moments_bound(z, error)]
+
+
+@bound("batchnorm_depthwise_conv2d_backward")
+def _batchnorm_depthwise_backward(inputs, attributes, outputs):
+    """grad_x and its sums as those of depthwise_conv2d_backward_input; grad_w from t, which is off by `error`."""
+    grad_y, x, w, mean, scale, shift = inputs
+    t, error, geometry = normalised(x, scale, shift, attributes)
+    size = {"in_h": x.shape[1], "in_w": x.shape[2]}
+    grad_x, *sums = BOUNDS["depthwise_conv2d_backward_input"](
+        [grad_y, w, None, x, mean, scale, shift], {**attributes, **size}, [outputs[0], *outputs[2:]]
+    )
+    magnitude, carried = (
+        ref.depthwise_conv2d_backward_weight(values, np.abs(grad_y), multiplier=1, **geometry)[0]
+        for values in (np.abs(t), error)
+    )
+    return [grad_x, reduction(grad_y.size // grad_y.shape[3], magnitude) + carried, *sums]
+
+
 @bound("conv2d_transpose")
 def _transpose(inputs, attributes, outputs):
     kh, kw, _, i = inputs[1].shape
@@ -336,6 +371,14 @@ def _batchnorm(inputs, attributes, outputs):
     magnitude = ref.norm.normalise(terms[0], -terms[1], var, *terms[2:], **others)
     constants = ref.batchnorm(terms[0], -terms[1], var, *terms[2:5], **others)[1:]
     return [through_activation(z, 10 * U * magnitude, act_attributes), *(4 * U * m for m in constants)]
+
+
+@bound("batchnorm_constants")
+def _batchnorm_constants(inputs, attributes, outputs):
+    """Computed in double and rounded, with the terms' absolute values."""
+    mean, var, gamma, beta = inputs
+    terms = absolute([mean, gamma, beta])
+    return [4 * U * m for m in ref.batchnorm_constants(-terms[0], var, *terms[1:], **attributes)]
 
 
 @bound("batchnorm_backward")

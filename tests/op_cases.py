@@ -299,6 +299,43 @@ def _pointwise_depthwise(rng, op):
     return inputs, {**attributes, **activation_attributes(rng), **inner}
 
 
+def batchnorm_depthwise(rng, values=normal):
+    """(x, w, scale, shift), the gradient of the result and the attributes: 3x3 taps, stride 1 or 2. x scale + shift is
+    exact and never 0, as in gradient_epilogue.
+    """
+    n, c, stride = int(rng.integers(1, 4)), channels(rng), int(rng.integers(1, 3))
+    pads = [int(pad) for pad in rng.integers(0, 3, 4)]
+    h, w = (int(rng.integers(max(1, 3 - pads[i] - pads[i + 2]), 15)) for i in (0, 1))
+    sides = dict(zip(("top", "left", "bottom", "right"), pads))
+    attributes = dict(kernel_h=3, kernel_w=3, stride_h=stride, stride_w=stride)
+    attributes |= {f"pad_{side}": pad for side, pad in sides.items()}
+    x = np.round(4 * values(rng, n, h, w, c)) / np.float32(4)
+    scale, shift = np.float32(rng.choice([-2, -1, 0.5, 1], c)), np.round(normal(rng, c)) + np.float32(1 / 16)
+    inputs = [x, weights(rng, values, 9, 3, 3, c, 1), scale, shift]
+    return inputs, values(rng, n, *out_size(h, w, attributes), c), attributes
+
+
+@generator("batchnorm_depthwise_conv2d")
+def _batchnorm_depthwise(rng, op):
+    moments = bool(rng.random() < 0.6)
+    if rng.random() < 0.5:
+        inputs, _, attributes = batchnorm_depthwise(rng)
+    else:  # any geometry
+        a = depthwise(rng)
+        c = a["x"].shape[3]
+        inputs, attributes = [a["x"], a["w"][..., :1], normal(rng, c), normal(rng, c)], a["attributes"]
+    return inputs, {**attributes, **activation_attributes(rng)}, (True, moments, moments)
+
+
+@generator("batchnorm_depthwise_conv2d_backward")
+def _batchnorm_depthwise_backward(rng, op):
+    (x, w, scale, shift), grad_y, attributes = batchnorm_depthwise(rng)
+    act = relu_family(rng) if rng.random() < 0.8 else {}
+    sums = bool(rng.random() < 0.8)
+    inputs = [grad_y, x, w, normal(rng, x.shape[3]), scale, shift]
+    return inputs, {**attributes, **act}, (True, bool(rng.random() < 0.8), sums, sums)
+
+
 @generator("depthwise_conv2d_backward_input")
 def _depthwise_backward_input(rng, op):
     a = depthwise(rng)
@@ -504,6 +541,13 @@ def _batchnorm_backward(rng, op):
         )
     inputs = [grad_y, x, y, mean, var, gamma, scale, shift, sum_g, sum_gx]
     return inputs, {"epsilon": 1e-3, **act, "training": training}, outputs
+
+
+@generator("batchnorm_constants")
+def _batchnorm_constants(rng, op):
+    c = channels(rng)
+    inputs = [*_statistics(rng, c), maybe(rng, normal(rng, c)), maybe(rng, normal(rng, c))]
+    return inputs, {"epsilon": 1e-3}, (True, True)
 
 
 @generator("batchnorm_fold")

@@ -232,6 +232,44 @@ def test_fusion_leaves_no_elementwise_pass_in_a_residual_network():
     assert not {"activation", "activation_backward", "add", "batchnorm_moments"} & set(names)
 
 
+def _inverted_bottleneck(strides, shortcut):
+    """Expanding convolution, normalisation, ReLU6, depthwise convolution; `shortcut`: something else reads it too."""
+    cc.utils.set_random_seed(1)
+    inputs = cc.Input((9, 8, 5))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(18, 1, use_bias=False)(inputs))
+    t = layers.ReLU(6.0)(x)
+    x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name="depthwise")(t)
+    x = layers.BatchNormalization()(x)
+    if shortcut:
+        x = layers.Concatenate()([layers.GlobalAveragePooling2D()(v) for v in (x, t)])
+    else:
+        x = layers.GlobalAveragePooling2D()(x)
+    model = cc.Model(inputs, layers.Dense(3)(x))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(strides):
+    x, y = np.random.default_rng(3).normal(size=(4, 9, 8, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fuse in (True, False):
+        with passes(fuse=fuse):
+            model = _inverted_bottleneck(strides, shortcut=False)
+            loss = model.train_on_batch(x, y)
+            results[fuse] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+            fused = {"batchnorm_depthwise_conv2d", "batchnorm_depthwise_conv2d_backward"}
+            assert fused <= {name for name, _ in _names(model)} if fuse else True
+            assert not fuse or not any("depthwise_conv2d_backward_weight" == name for name, _ in _names(model))
+    for a, b in zip(results[True], results[False], strict=True):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
+
+
+def test_a_normalisation_that_others_read_is_written():
+    names = {name for name, _ in _names(_inverted_bottleneck(1, shortcut=True))}
+    assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names
+
+
 def test_softmax_and_cross_entropy_are_computed_from_the_logits():
     assert ("softmax_cross_entropy", "head") in _names(_small())
     model = _small()

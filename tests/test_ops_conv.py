@@ -17,6 +17,8 @@ OPS = (
     "depthwise_conv2d_backward_input",
     "depthwise_conv2d_backward_weight",
     "pointwise_depthwise_conv2d",
+    "batchnorm_depthwise_conv2d",
+    "batchnorm_depthwise_conv2d_backward",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",

@@ -16,6 +16,7 @@ from op_cases import Case
         "batchnorm",
         "batchnorm_backward",
         "batchnorm_fold",
+        "batchnorm_constants",
         "moving_average",
         "standardize",
         "standardize_backward",

@@ -53,6 +53,10 @@ def conv_cases():
     yield Case("depthwise_conv2d_backward_input", 0, [x, depthwise], {**CONV, **size})
     inner = normal(RNG, 1, 1, CHANNELS, CHANNELS, scale=0.1)
     yield Case("pointwise_depthwise_conv2d", 0, [x, inner, depthwise, vector()], {**CONV, "inner_activation": 1})
+    norm = [positive(), vector()]
+    yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], {**CONV, "activation": 1}, (True, True, True))
+    backward = [large(), x, depthwise, vector(), *norm]
+    yield Case("batchnorm_depthwise_conv2d_backward", 0, backward, {**CONV, "activation": 1}, (True,) * 4)
     yield Case("depthwise_conv2d_backward_weight", 0, [x, large()], {**CONV, "multiplier": 1}, (True, True))
     yield Case("dense", 0, [normal(RNG, 301, 1000), normal(RNG, 1000, 129, scale=0.03), vector(129), None])
     yield Case("dense_backward_input", 0, [normal(RNG, 301, 129), normal(RNG, 1000, 129, scale=0.03), None])
@@ -122,7 +126,15 @@ def other_cases():
 
 
 CASES = [*conv_cases(), *other_cases()]
-SMALL_ONLY = {"reshape", "batchnorm_fold", "moving_average", "clip_scale", "dropout", "gaussian_noise"}
+SMALL_ONLY = {
+    "reshape",
+    "batchnorm_fold",
+    "batchnorm_constants",
+    "moving_average",
+    "clip_scale",
+    "dropout",
+    "gaussian_noise",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.op)

@@ -9,6 +9,8 @@ import numpy as np
 
 from .activations import activation, activation_backward, softmax, softmax_backward
 from .conv import (
+    batchnorm_depthwise_conv2d,
+    batchnorm_depthwise_conv2d_backward,
     conv2d,
     conv2d_backward_input,
     conv2d_backward_weight,
@@ -55,7 +57,7 @@ from .loss import (
     weighted_mean,
     weighted_mean_backward,
 )
-from .norm import batchnorm, batchnorm_backward, batchnorm_fold, batchnorm_moments, moving_average
+from .norm import batchnorm, batchnorm_backward, batchnorm_constants, batchnorm_fold, batchnorm_moments, moving_average
 from .optimizer import adam, sgd
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .preprocess import arctan, arctan_backward, log, log_backward, replace_nan, standardize, standardize_backward
@@ -72,6 +74,9 @@ OPS = {
         depthwise_conv2d_backward_input,
         depthwise_conv2d_backward_weight,
         pointwise_depthwise_conv2d,
+        batchnorm_depthwise_conv2d,
+        batchnorm_depthwise_conv2d_backward,
+        batchnorm_constants,
         dense,
         dense_backward_input,
         dense_backward_weight,

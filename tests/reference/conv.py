@@ -159,6 +159,29 @@ def depthwise_conv2d_backward_input(
     return gradient_epilogue(window.crop(padded).copy(), y, x, mean, scale, shift, **act)
 
 
+def batchnorm_depthwise_conv2d(x, w, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y = depthwise conv(act(x scale + shift), w), with its biased moments."""
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return depthwise_conv2d(activate(f64(x) * f64(scale) + f64(shift), **act), w, **geometry)
+
+
+def batchnorm_depthwise_conv2d_backward(
+    grad_y, x, w, mean, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry
+):
+    """Gradients in t = act(x scale + shift), through act, with its sums (`gradient_epilogue`), and in w.
+
+    Returns (grad_x, grad_w, sum_g, sum_gx).
+    """
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    size = {"in_h": x.shape[1], "in_w": x.shape[2]}
+    grad_x, sum_g, sum_gx = depthwise_conv2d_backward_input(
+        grad_y, w, None, x, mean, scale, shift, **size, **act, **geometry
+    )
+    t = activate(f64(x) * f64(scale) + f64(shift), **act)
+    grad_w = depthwise_conv2d_backward_weight(t, grad_y, multiplier=1, **geometry)[0]
+    return grad_x, grad_w, sum_g, sum_gx
+
+
 def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):
     """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y.
 

@@ -30,10 +30,15 @@ def normalise(
     return activate(y, activation=activation, alpha=alpha, max_value=max_value)
 
 
+def batchnorm_constants(mean, var, gamma=None, beta=None, *, epsilon):
+    """(scale, shift) with what a normalisation is x scale + shift."""
+    scale = (1.0 if gamma is None else f64(gamma)) / np.sqrt(f64(var) + epsilon)
+    return scale, (0.0 if beta is None else f64(beta)) - f64(mean) * scale
+
+
 def batchnorm(x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, **act):
     """(y, scale, shift): `normalise`, and with what y = act(x scale + shift + residual)."""
-    scale = (1.0 if gamma is None else f64(gamma)) / np.sqrt(f64(var) + epsilon)
-    shift = (0.0 if beta is None else f64(beta)) - f64(mean) * scale
+    scale, shift = batchnorm_constants(mean, var, gamma, beta, epsilon=epsilon)
     return normalise(x, mean, var, gamma, beta, residual, epsilon=epsilon, **act), scale, shift
 
 
