@@ -1,9 +1,9 @@
 """Training: batch normalisation and its activation into the depthwise convolution that reads them.
 
-The widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an expanding
-convolution and the depthwise one. What the normalisation makes of them is read by the depthwise convolution alone, so
-it need not be written: the convolution normalises rows as it needs them, and both of its gradients are computed in one
-reading of what the normalisation read.
+The widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an
+expanding convolution and the depthwise one. What the normalisation makes of them is read by the depthwise convolution
+alone, so it need not be written: the convolution normalises rows as it needs them, and both of its gradients are
+computed in one reading of what the normalisation read.
 """
 
 from .. import _core

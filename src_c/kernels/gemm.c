@@ -87,16 +87,19 @@ static void add_rows(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const f
 VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float *y, const ptrdiff_t *at, double *mean,
                         double *squares) {
     vf first[4], sum[4], square[4];
+#pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
         first[v] = v < vectors - 1 ? vload(y + at[0] + v * VL) : load_last(y + at[0] + v * VL, last);
         sum[v] = square[v] = vzero();
     }
     for (ptrdiff_t r = 1; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
             vf d = (v < vectors - 1 ? vload(y + at[r] + v * VL) : load_last(y + at[r] + v * VL, last)) - first[v];
             sum[v] += d;
             square[v] = vfma(d, d, square[v]);
         }
+#pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
         float f[VL], s[VL], q[VL];
         vstore(f, first[v]);

@@ -24,6 +24,7 @@
 #define CNN_KERNELS_WINOGRAD_H
 
 #include <stddef.h>
+#include "batchnorm.h"
 
 enum { CNN_WINOGRAD_IN = 6 /* of the larger form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
 
@@ -58,6 +59,9 @@ typedef struct cnn_winograd_result {
     float low, high;
     const cnn_winograd_moments *moments;      /* NULL, or added to */
     int start;                        /* set `moments` up: the first result becomes the shift, the sums are zero */
+    /* NULL, or the results are gradients that go through this; its x and y are those of the first tile's first pixel, its
+     * sums are added to. Not with moments or clamp. */
+    const cnn_gradient_epilogue *gradient;
 } cnn_winograd_result;
 
 /* M[e] = V[e] U[e] of `groups` x ROWS adjacent tiles and a panel of VECTORS vectors of output channels. */

@@ -56,10 +56,11 @@ VINLINE void FORM(output_columns)(const float *m, ptrdiff_t element, vf half[OUT
     }
 }
 
-/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists) and moments choose
- * the body. */
+/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments and
+ * gradient choose the body. */
 VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, const float *m, int whole,
-                          int clamp, int moments) {
+                                int clamp, int moments, int gradient) {
+    output_gradient g = gradient ? output_gradient_of(r->gradient, c, n) : (output_gradient){.y = NULL};
     const vf start = r->bias ? vload_upto(r->bias + c, n) : vzero(), low = vset(r->low), high = vset(r->high);
     vf shift = vzero(), sum = vzero(), square = vzero();
     if (moments && !r->start) {
@@ -85,6 +86,7 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
                 y[j] += start;
                 if (r->added) y[j] += vload_upto(r->added + to, n);
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
+                if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
                 vstore_upto(r->y + to, y[j], n);
                 if (moments) {
                     const vf deviation = y[j] - shift;
@@ -98,6 +100,7 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
             }
         }
     }
+    if (gradient) add_output_sums(&g, r->gradient, c, n);
     if (!moments) return;
     vstore_upto(r->moments->shift + c, shift, n);
     vstore_upto(r->moments->sum + c, sum, n);
@@ -110,10 +113,12 @@ static void FORM(output)(const cnn_winograd_result *r) {
     const float *m = r->m;
     for (ptrdiff_t c = 0; c < r->channels; c += VL, m += r->plane) {
         const ptrdiff_t n = r->channels - c;
-        if (n < VL) FORM(output_plane)(r, c, n, m, 0, 1, r->moments != NULL);
-        else if (!whole || (r->moments && r->clamp)) FORM(output_plane)(r, c, VL, m, 0, r->clamp, r->moments != NULL);
-        else if (r->moments) FORM(output_plane)(r, c, VL, m, 1, 0, 1);
-        else if (r->clamp) FORM(output_plane)(r, c, VL, m, 1, 1, 0);
-        else FORM(output_plane)(r, c, VL, m, 1, 0, 0);
+        if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, m, 1, 0, 0, 1);
+        else if (r->gradient) FORM(output_plane)(r, c, n < VL ? n : VL, m, 0, 0, 0, 1);
+        else if (n < VL) FORM(output_plane)(r, c, n, m, 0, 1, r->moments != NULL, 0);
+        else if (!whole || (r->moments && r->clamp)) FORM(output_plane)(r, c, VL, m, 0, r->clamp, r->moments != NULL, 0);
+        else if (r->moments) FORM(output_plane)(r, c, VL, m, 1, 0, 1, 0);
+        else if (r->clamp) FORM(output_plane)(r, c, VL, m, 1, 1, 0, 0);
+        else FORM(output_plane)(r, c, VL, m, 1, 0, 0, 0);
     }
 }

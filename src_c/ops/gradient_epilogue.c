@@ -1,5 +1,7 @@
 #include "gradient_epilogue.h"
 
+#include <string.h>
+
 static const cnn_tensor *input(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 /* NULL also while shapes are inferred. */
 static const cnn_tensor *output(const cnn_call *c, int i) { return c->out && i < c->n_out ? c->out[i] : NULL; }
@@ -61,21 +63,29 @@ int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int
 }
 
 /* The slots: [piece][g, gx][channel]. */
-void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
-                                 int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
-                                 int64_t columns, float *grad, const ptrdiff_t *at) {
+cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
+                                                         int64_t channels, int64_t piece, int64_t from, int64_t columns) {
     const float *y = cnn_data(e, o->y), *x = cnn_data(e, o->x), *mean = cnn_data(e, o->mean),
                 *scale = cnn_data(e, o->scale), *shift = cnn_data(e, o->shift);
     const int masked = !cnn_mask_is_one(mask_of(o)), sums = cnn_gradient_epilogue_sums(o);
     double *slot = (double *)e->workspace + piece * 2 * channels + from;
-    const cnn_gradient_epilogue g = {.mask = mask_of(o),
-                                     .y = masked && y ? y + origin + from : NULL,
-                                     .x = x ? x + origin + from : NULL,
-                                     .mean = mean ? mean + from : NULL,
-                                     .scale = masked && scale ? scale + from : NULL,
-                                     .shift = masked && shift ? shift + from : NULL,
-                                     .sum_g = sums ? slot : NULL,
-                                     .sum_gx = sums ? slot + channels : NULL};
+    for (int i = 0; i < 2 && sums; i++) memset(slot + i * channels, 0, (size_t)columns * sizeof *slot);
+    return (cnn_gradient_epilogue){.mask = mask_of(o),
+                                   .y = masked && y ? y + from : NULL,
+                                   .x = x ? x + from : NULL,
+                                   .mean = mean ? mean + from : NULL,
+                                   .scale = masked && scale ? scale + from : NULL,
+                                   .shift = masked && shift ? shift + from : NULL,
+                                   .sum_g = sums ? slot : NULL,
+                                   .sum_gx = sums ? slot + channels : NULL};
+}
+
+void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
+                                 int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
+                                 int64_t columns, float *grad, const ptrdiff_t *at) {
+    cnn_gradient_epilogue g = cnn_gradient_epilogue_in_registers(e, o, channels, piece, from, 0);
+    if (g.y) g.y += origin;
+    if (g.x) g.x += origin;
     c->kernels->batchnorm->gradient_epilogue(pixels, columns, at, &g, grad + origin + from);
 }
 

@@ -47,6 +47,11 @@ void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
                                  int64_t columns, float *grad, const ptrdiff_t *at);
 
+/* The same for a kernel that has the gradient in registers: what it needs for channels from `from` on of a piece, whose
+ * sums, of `columns` channels, are set to zero. x and y are those of the first pixel of the tensor. */
+cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
+                                                         int64_t channels, int64_t piece, int64_t from, int64_t columns);
+
 /* What apply() will read of these pixels' channels, asked for while the operation still computes: it comes from memory,
  * as it was written in the forward pass. */
 typedef struct cnn_gradient_ahead { const float *y, *x; int64_t columns; } cnn_gradient_ahead;

@@ -66,7 +66,6 @@ typedef struct scratch {
     float *v, *m, *zeros;             /* blocks of all input channels, of a panel; what lies in the padding */
     cnn_winograd_block v_block, m_block;
     cnn_winograd_moments moments;     /* [out_channels] */
-    ptrdiff_t *pixels;                /* [block][16], where the block's results are; for the epilogue of gradients */
     float *u;                         /* one panel, where p->own */
 } scratch;
 
@@ -84,16 +83,15 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->out, p->block, panels.widest * panels.vl);
     const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
     const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
-                             p->block * p->out * p->out * (int64_t)sizeof(ptrdiff_t), p->own ? panel_bytes(&panels, p) : 0};
-    char *part[8];
+                             p->own ? panel_bytes(&panels, p) : 0};
+    char *part[7];
     int64_t at = 0;
-    for (int i = 0; i < 8; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
+    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
     s->v = (float *)part[0];
     s->m = (float *)part[in_place ? 0 : 1];
     s->zeros = (float *)part[2];
     s->moments = (cnn_winograd_moments){(float *)part[3], (float *)part[4], (float *)part[5]};
-    s->pixels = (ptrdiff_t *)part[6];
-    s->u = (float *)part[7];
+    s->u = (float *)part[6];
     return at;
 }
 
@@ -236,6 +234,8 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
                     const cnn_panel *n, cnn_winograd_result result) {
     const cnn_winograd_tiling *g = tiling;
     const float *added = result.added;
+    const cnn_gradient_epilogue *whole = result.gradient;
+    cnn_gradient_epilogue gradient;
     float *y = result.y;
     result.channels = n->columns;
     result.element = s->m_block.element;
@@ -249,25 +249,17 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
         result.m = s->m + (t - first) * c->kernels->vector;
         result.y = y + at;
         result.added = added ? added + at : NULL;
+        if (whole) {
+            gradient = *whole;
+            if (gradient.y) gradient.y += at;
+            if (gradient.x) gradient.x += at;
+            result.gradient = &gradient;
+        }
         result.rows = cnn_min(p->out, g->out_h - strip.y);
         result.columns = cnn_min(p->out * strip.tiles, g->out_w - strip.x);
         result.start = t == first;
         form(c, p)->output(&result);
     }
-}
-
-/* Where the pixels of tiles first .. end - 1 are in the result. Returns how many there are. */
-static int64_t list_pixels(const cnn_winograd_tiling *g, int64_t first, int64_t end, ptrdiff_t *at) {
-    int64_t count = 0;
-    for (int64_t t = first; t < end;) {
-        const cnn_winograd_strip s = cnn_winograd_strip_at(g, t, end);
-        const int64_t rows = cnn_min(g->out, g->out_h - s.y), width = cnn_min(g->out * s.tiles, g->out_w - s.x);
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < width; j++)
-                at[count++] = ((s.image * g->out_h + s.y + i) * g->out_w + s.x + j) * g->out_channels;
-        t += s.tiles;
-    }
-    return count;
 }
 
 /* The activation of what scatter() has left linear, and the number of pixels. */
@@ -310,7 +302,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     scratch_layout(c, &s, e->thread_workspace, p);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
-    int64_t filled = -1, packed = -1, listed = 0;
+    int64_t filled = -1, packed = -1;
     cnn_work work = cnn_share_work(e, (int64_t)p->ranges * p->blocks); /* parallel over ranges of panels, blocks of tiles */
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         /* One after the other what shares the panel that the thread packed, else what shares V. */
@@ -318,7 +310,6 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
         const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
         if (block != filled) gather(c, p, &tiling, &s, first, last, x);
-        if (block != filled && gradient) listed = list_pixels(&tiling, first, last, s.pixels);
         filled = block;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
@@ -342,6 +333,9 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
             multiply(c, p, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
             const cnn_winograd_moments sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
+            cnn_gradient_epilogue through;
+            if (gradient)
+                through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, block, n.begin, n.columns);
             scatter(c, p, &tiling, &s, first, last, &n,
                     (cnn_winograd_result){.bias = bias ? bias + n.begin : NULL,
                                           .added = residual ? residual + n.begin : NULL,
@@ -349,10 +343,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                                           .clamp = epilogue.low > -INFINITY || epilogue.high < INFINITY,
                                           .low = epilogue.low,
                                           .high = epilogue.high,
-                                          .moments = moments ? &sums : NULL});
-            if (gradient)
-                cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, block, listed, 0, n.begin, n.columns,
-                                            y, s.pixels);
+                                          .moments = moments ? &sums : NULL,
+                                          .gradient = gradient ? &through : NULL});
         }
         if (!moments && epilogue.in_tile) continue;
         const int64_t from = cnn_panel_at(&panels, panels.count * range / p->ranges).begin;
