@@ -73,6 +73,14 @@ static void moments(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const fl
     }
 }
 
+static void moments_of_sums(ptrdiff_t count, ptrdiff_t channels, const cnn_moment_sums *sums, double *mean, double *m2) {
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        const double offset = sums->sum[c] / (double)count;
+        mean[c] = sums->shift[c] + offset;
+        m2[c] = sums->square[c] - sums->sum[c] * offset;
+    }
+}
+
 /* Chan, Golub and LeVeque 1983: m2 = sum_b m2_b + n_b (mean_b - mean)^2. */
 static void combine_moments(ptrdiff_t channels, ptrdiff_t rows, ptrdiff_t rows_per_block, const double *slots,
                             ptrdiff_t stride, ptrdiff_t m2_offset, float *mean, float *var) {
@@ -398,6 +406,6 @@ static void moving_average(ptrdiff_t n, double momentum, float *state, const flo
 
 extern const cnn_batchnorm_kernels KERNEL(cnn_batchnorm);
 const cnn_batchnorm_kernels KERNEL(cnn_batchnorm) = {
-    moments,      combine_moments,    constants, apply,          gradient_sums, gradient_epilogue,
+    moments,      moments_of_sums,    combine_moments,    constants, apply,          gradient_sums, gradient_epilogue,
     combine_sums, gradient_constants, gradient,  moving_average,
 };

@@ -31,10 +31,17 @@ typedef struct cnn_gradient_epilogue {
     double *sum_g, *sum_gx;
 } cnn_gradient_epilogue;
 
+/* Sums over what a kernel has just computed: of deviations from `shift`, any of the values, and of their squares,
+ * [channels] each. */
+typedef struct cnn_moment_sums { float *shift, *sum, *square; } cnn_moment_sums;
+
 typedef struct cnn_batchnorm_kernels {
     /* mean[c] and m2[c] = sum (x - mean)^2 of the rows. scratch: 3 * fold * channels floats. */
     void (*moments)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, float *scratch, double *mean,
                     double *m2);
+
+    /* mean[c] and m2[c] from sums over `count` values. */
+    void (*moments_of_sums)(ptrdiff_t count, ptrdiff_t channels, const cnn_moment_sums *sums, double *mean, double *m2);
 
     /* Moments of `rows` rows from those of blocks of rows_per_block rows (the last may be shorter). Block b's means are
      * at slots + b * stride, its m2 at slots + b * stride + m2_offset. var = sum m2 / rows, biased. */

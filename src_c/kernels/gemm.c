@@ -9,6 +9,7 @@
 #define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
 #define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
 
+/* For the last vector of a panel, in which n channels exist. */
 VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void store_last(float *p, vf v, ptrdiff_t n) {
     if (n == VL) vstore(p, v);
@@ -94,7 +95,7 @@ VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float
     }
     for (ptrdiff_t r = 1; r < rows; r++)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) {
+        for (int v = 0; v < vectors; v++) {
             vf d = (v < vectors - 1 ? vload(y + at[r] + v * VL) : load_last(y + at[r] + v * VL, last)) - first[v];
             sum[v] += d;
             square[v] = vfma(d, d, square[v]);
@@ -161,6 +162,7 @@ static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const floa
 extern const cnn_gemm_kernels KERNEL(cnn_gemm);
 const cnn_gemm_kernels KERNEL(cnn_gemm) = {
     .pack = pack, .pack_transposed = pack_transposed, .add_rows = add_rows,
+    .streams = VL * sizeof(float) == 64, .stream_end = vstream_end,
     .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
 #if VREGISTERS >= 32
     .vectors = 4,

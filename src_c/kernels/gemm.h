@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "batchnorm.h"
 
 enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any instruction set, in either direction */
 
@@ -39,6 +40,11 @@ typedef struct cnn_gemm_tile {
     /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
     ptrdiff_t last;
     float low, high;                  /* the result is clamped to low..high; NaN stays NaN */
+    const cnn_moment_sums *moments;   /* NULL, or added to */
+    int start;                        /* set `moments` up: the first row becomes the shift, the sums are zero */
+    /* the result is too large to be in a cache when it is read: whole lines are written past them all; end with
+     * stream_end */
+    int stream;
 } cnn_gemm_tile;
 
 typedef struct cnn_gemm_outer {
@@ -59,6 +65,9 @@ typedef struct cnn_gemm_kernels {
     int rows[CNN_GEMM_VECTORS + 1];                                     /* most rows beside so many vectors */
     const cnn_gemm_tile_function *tile[CNN_GEMM_VECTORS + 1];           /* [vectors][rows] */
     const cnn_gemm_outer_function *outer[CNN_GEMM_VECTORS + 1];
+    /* Can tiles be streamed? Then whole vectors are lines of the cache, and results must be aligned to one. */
+    int streams;
+    void (*stream_end)(void);                                           /* before other threads read what was streamed */
 
     /* panel[r][0..width) = source[r][0..columns), then zeros; width is a multiple of VL. */
     void (*pack)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,

@@ -16,7 +16,7 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
-            __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
+            if (!t->stream) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
             if (t->added) __builtin_prefetch(t->added + t->at[r] + v * VL, 0, 3);
         }
     uintptr_t ahead = (uintptr_t)t->ahead, ahead_x = (uintptr_t)t->ahead_x;
@@ -28,7 +28,7 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) x[r] = t->x[run * ROWS + r] + t->channel;
         ptrdiff_t c = 0;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
         for (; c + STEP <= channels; c += STEP) {
             vf column[STEP][VECTORS];
 #pragma GCC unroll 4
@@ -58,17 +58,51 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
                     * VL), sum[r][v]);
             }
     }
-    const vf low = vset(t->low), high = vset(t->high);
+    if (t->added)
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const float *added = t->added + t->at[r] + v * VL;
+                sum[r][v] += v < VECTORS - 1 ? vload(added) : load_last(added, t->last);
+            }
+    if (t->moments) {                            /* of the linear result */
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            float *const at[3] = {t->moments->shift + v * VL, t->moments->sum + v * VL, t->moments->square + v * VL};
+            const vf shift = t->start ? sum[0][v] : vload(at[0]);
+            vf total = t->start ? vzero() : vload(at[1]), square = t->start ? vzero() : vload(at[2]);
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) {
+                const vf deviation = sum[r][v] - shift;
+                total += deviation;
+                square = vfma(deviation, deviation, square);
+            }
+            vstore(at[0], shift);
+            vstore(at[1], total);
+            vstore(at[2], square);
+        }
+    } else if (t->low > -__builtin_inff() || t->high < __builtin_inff()) {
+        const vf low = vset(t->low), high = vset(t->high);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) sum[r][v] = vmin(high, vmax(low, sum[r][v]));
+    }
+    if (t->stream) {
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) vstream(t->y + t->at[r] + v * VL, sum[r][v]);
+        return;
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) {
         float *y = t->y + t->at[r];
-        const float *added = t->added ? t->added + t->at[r] : NULL;
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
-            if (added) sum[r][v] += v < VECTORS - 1 ? vload(added + v * VL) : load_last(added + v * VL, t->last);
-            vf value = vmin(high, vmax(low, sum[r][v]));
-            if (v < VECTORS - 1) vstore(y + v * VL, value);
-            else store_last(y + v * VL, value, t->last);
+            if (v < VECTORS - 1) vstore(y + v * VL, sum[r][v]);
+            else store_last(y + v * VL, sum[r][v], t->last);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* Leaves of Winograd's convolution; the contract and the matrices are in winograd.h. */
 #include "kernels.h"
+#include "output_gradient.h"
 #include "register_tiles.h"
-#include "relu.h"
 #include "vec.h"
 
 /* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
@@ -13,43 +13,6 @@ static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, 
             const int inside = column >= 0 && column < s->columns;
             vstore(copy + (i * rows + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
         }
-}
-
-/* A gradient's epilogue in registers, for a vector of channels. Which of y and x are there is the same for all results. */
-typedef struct output_gradient {
-    const float *y, *x;
-    vf mean, scale, shift, sum_g, sum_gx;
-    relu_slopes slopes;
-    int scaled;
-} output_gradient;
-
-VINLINE output_gradient output_gradient_of(const cnn_gradient_epilogue *e, ptrdiff_t c, ptrdiff_t n) {
-    return (output_gradient){.y = e->y,
-                             .x = e->x,
-                             .mean = e->mean ? vload_upto(e->mean + c, n) : vzero(),
-                             .scale = e->scale ? vload_upto(e->scale + c, n) : vzero(),
-                             .shift = e->scale ? vload_upto(e->shift + c, n) : vzero(),
-                             .slopes = relu_slopes_of(e->mask),
-                             .scaled = e->scale != NULL};
-}
-
-/* g at `at` from the first pixel, masked and counted. */
-VINLINE vf through_output_gradient(output_gradient *e, vf g, ptrdiff_t at, ptrdiff_t n) {
-    const vf x = e->x ? vload_upto(e->x + at, n) : vzero();
-    if (e->y) g = relu_masked(g, vload_upto(e->y + at, n), e->slopes);
-    else if (e->scaled) g = relu_masked(g, vfma(x, e->scale, e->shift), e->slopes);
-    e->sum_g += g;
-    e->sum_gx = vfma(g, x - e->mean, e->sum_gx);
-    return g;
-}
-
-VINLINE void add_output_sums(const output_gradient *e, const cnn_gradient_epilogue *to, ptrdiff_t c, ptrdiff_t n) {
-    float g[VL], gx[VL];
-    if (!to->sum_g) return;
-    vstore(g, e->sum_g);
-    vstore(gx, e->sum_gx);
-    for (ptrdiff_t i = 0; i < n; i++) to->sum_g[c + i] += g[i];
-    for (ptrdiff_t i = 0; i < n; i++) to->sum_gx[c + i] += gx[i];
 }
 
 /* ---- F(2x2, 3x3): the points 0, 1, -1 and infinity ---- */
@@ -236,15 +199,6 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
     }
 }
 
-static void moments(ptrdiff_t count, ptrdiff_t channels, const cnn_winograd_moments *m, double *mean,
-                    double *squares) {
-    for (ptrdiff_t c = 0; c < channels; c++) {
-        const double offset = m->sum[c] / (double)count;
-        mean[c] = m->shift[c] + offset;
-        squares[c] = m->square[c] - m->sum[c] * offset;
-    }
-}
-
 VINLINE vf gradient_tile(const float *const row[OUT], ptrdiff_t step, float *v, ptrdiff_t element, int sum) {
     vf half[IN][OUT], out[IN], total = vzero();
 #pragma GCC unroll 4
@@ -309,7 +263,6 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
     .form = {{2, input_2, weights_2, output_2}, {4, input_4, weights_4, output_4}},
-    .moments = moments,
     .gradient = gradient, .weight_gradient = weight_gradient,
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},

@@ -43,9 +43,6 @@ typedef struct cnn_winograd_source {
     ptrdiff_t element, plane;
 } cnn_winograd_source;
 
-/* Sums over results: of deviations from `shift` and of their squares, [channels] each. */
-typedef struct cnn_winograd_moments { float *shift, *sum, *square; } cnn_winograd_moments;
-
 /* Neighbouring tiles whose results go to an image. */
 typedef struct cnn_winograd_result {
     ptrdiff_t tiles, channels;
@@ -57,7 +54,7 @@ typedef struct cnn_winograd_result {
     ptrdiff_t rows, columns;          /* rows of pixels that exist, from 1; columns */
     int clamp;                        /* clamp to low..high; NaN stays NaN */
     float low, high;
-    const cnn_winograd_moments *moments;      /* NULL, or added to */
+    const cnn_moment_sums *moments;   /* NULL, or added to */
     int start;                        /* set `moments` up: the first result becomes the shift, the sums are zero */
     /* NULL, or the results are gradients that go through this; its x and y are those of the first tile's first pixel, its
      * sums are added to. Not with moments or clamp. */
@@ -103,9 +100,6 @@ typedef struct cnn_winograd_form {
 
 typedef struct cnn_winograd_kernels {
     cnn_winograd_form form[2];        /* F(2x2, 3x3), F(4x4, 3x3) */
-    /* Mean and sum of squared deviations from it, over `count` results. */
-    void (*moments)(ptrdiff_t count, ptrdiff_t channels, const cnn_winograd_moments *moments, double *mean,
-                    double *squares);
     /* The two transforms of F(4x4, 3x3)'s weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G:
      * element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are read; if `sum`, sum[n]
      * += the sum of the pixels of column n. */

@@ -12,6 +12,7 @@ enum {
     /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
      * it has weights of its own and reads all pixels */
     MANY_PIXELS = 128,
+    STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -90,6 +91,7 @@ typedef struct table {
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
     float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
+    cnn_moment_sums moments;          /* [widest panel] */
 } table;
 
 static int64_t tile_begin(const table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
@@ -100,16 +102,18 @@ static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels,
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
+    enum { PARTS = 10, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
     int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0;
     int64_t at = 0;
-    char *part[7];
-    const int64_t bytes[7] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
+    char *part[PARTS];
+    const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
         pixels * taps * (int64_t)sizeof(float *),
-                              zeros_of(p) * 4, copy * 4};
-    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
+                                  zeros_of(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES};
+    for (int i = 0; i < PARTS; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
     *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
         .length = (int32_t *)part[3],
-                 .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6]};
+                 .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
+                 .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}};
     return at;
 }
 
@@ -352,11 +356,14 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
                      int64_t first_channel, const cnn_panel *n,
                      const float *w, cnn_gemm_tile tile, const cnn_gradient_ahead *ahead) {
     const float low = tile.low, high = tile.high;
+    const cnn_moment_sums *moments = tile.moments;
     for (int64_t first = 0; first < channels; first += p->block) {
         tile.channels = cnn_min(p->block, channels - first);
         tile.channel = first_channel + first;
-        tile.low = first + tile.channels == channels ? low : -INFINITY;
-        tile.high = first + tile.channels == channels ? high : INFINITY;
+        const int final = first + tile.channels == channels;       /* what comes after the sums is for the whole */
+        tile.low = final ? low : -INFINITY;
+        tile.high = final ? high : INFINITY;
+        tile.moments = final ? moments : NULL;
         tile.w = w + first * taps * n->width;
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
         const int64_t floats = tile.channels * taps * n->width;
@@ -369,12 +376,13 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
             tile.at = t->at + begin;
+            tile.start = i == 0;
             if (p->linear) {                           /* rows * channels floats follow, for so many channels terms */
                 tile.ahead_x = tile.x[0] + rows * p->g.in_channels;
                 tile.ahead_x_step = rows;
             }
             kernels->gemm->tile[n->vectors][rows](&tile);
-            if (ahead->columns && first + tile.channels == channels) cnn_gradient_ahead_pixels(ahead, tile.at, rows);
+            if (ahead->columns && final) cnn_gradient_ahead_pixels(ahead, tile.at, rows);
         }
         tile.bias = NULL;
         tile.added = tile.y;
@@ -400,6 +408,8 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const int32_t phases_w = cnn_conv2d_phases_w(g), phases = cnn_conv2d_phases_h(g) * phases_w;
     const phase cut = phase_of(p, &panels, 0, 0);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, cut.chunks);  /* of one phase */
+    const int stream = c->kernels->gemm->streams && epilogue.in_tile && !gradient && cnn_bytes(o->y) >= STREAM_BYTES
+        && channels <= p->block && g->out_channels % panels.vl == 0 && (uintptr_t)y % 64 == 0 && residual != y;
     int64_t filled = -1;
     table t = {.pixels = 0};
 
@@ -432,12 +442,18 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                                          .y = y + column,
                                          .last = n.last,
                                          .low = epilogue.low,
-                                         .high = epilogue.high},
+                                         .high = epilogue.high,
+                                         .moments = moments ? &t.moments : NULL,
+                                         .stream = stream && n.last == panels.vl},
                          &ahead);
                 if (gradient)
                     cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0,
                                                 column, n.columns, y, t.at);
-                if (moments) cnn_moments_add(c, &slots, index, panel == 0, t.pixels, column, n.columns, y, t.at);
+                if (!moments) continue;
+                if (panel == 0) slots.counts[index] = (double)t.pixels;
+                c->kernels->batchnorm->moments_of_sums(t.pixels, n.columns, &t.moments,
+                                                       slots.mean + index * slots.channels + column,
+                                                       slots.squares + index * slots.channels + column);
             }
             if (!epilogue.in_tile) {      /* while the chunk is hot */
                 const int64_t from = column_of(&panels, group_out, first_panel),
@@ -448,6 +464,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
         }
     }
+    if (stream) c->kernels->gemm->stream_end();
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
     if (cnn_gradient_epilogue_sums(&o->gradient))
         cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, phases * cut.chunks);

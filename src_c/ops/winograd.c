@@ -65,7 +65,7 @@ static int64_t panel_bytes(const cnn_panels *panels, const winograd_plan *p) {
 typedef struct scratch {
     float *v, *m, *zeros;             /* blocks of all input channels, of a panel; what lies in the padding */
     cnn_winograd_block v_block, m_block;
-    cnn_winograd_moments moments;     /* [out_channels] */
+    cnn_moment_sums moments;     /* [out_channels] */
     float *u;                         /* one panel, where p->own */
 } scratch;
 
@@ -90,7 +90,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->v = (float *)part[0];
     s->m = (float *)part[in_place ? 0 : 1];
     s->zeros = (float *)part[2];
-    s->moments = (cnn_winograd_moments){(float *)part[3], (float *)part[4], (float *)part[5]};
+    s->moments = (cnn_moment_sums){(float *)part[3], (float *)part[4], (float *)part[5]};
     s->u = (float *)part[6];
     return at;
 }
@@ -331,7 +331,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
             }
             multiply(c, p, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
-            const cnn_winograd_moments sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
+            const cnn_moment_sums sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
             cnn_gradient_epilogue through;
             if (gradient)
@@ -352,9 +352,9 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t columns = final.begin + final.columns - from,
                       pixels = finish(c, p, &tiling, first, last, from, columns, y, !epilogue.in_tile);
         if (!moments) continue;
-        const cnn_winograd_moments sums = {s.moments.shift + from, s.moments.sum + from, s.moments.square + from};
+        const cnn_moment_sums sums = {s.moments.shift + from, s.moments.sum + from, s.moments.square + from};
         slots.counts[block] = (double)pixels;
-        c->kernels->winograd->moments(pixels, columns, &sums, slots.mean + block * slots.channels + from,
+        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums, slots.mean + block * slots.channels + from,
                                       slots.squares + block * slots.channels + from);
     }
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
