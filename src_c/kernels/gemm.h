@@ -55,6 +55,10 @@ typedef struct cnn_gemm_outer {
     float *w;                         /* row c is at w + c * stride */
     ptrdiff_t stride, last;           /* last: as above */
     int accumulate;                   /* add to w; otherwise w is written */
+    /* What is needed soon comes to the second cache: `lines` lines for each pixel p, from ahead + p * ahead_step on. Never
+     * read, so it may be NULL or lie beyond the array. */
+    const float *ahead;
+    ptrdiff_t ahead_step, lines;
 } cnn_gemm_outer;
 
 typedef void (*cnn_gemm_tile_function)(const cnn_gemm_tile *tile);

@@ -107,10 +107,12 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     }
 }
 
-static void TILE(outer)(const cnn_gemm_outer *t) {
+/* `fetch`, a constant: is there something to fetch ahead? */
+VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
     vf sum[ROWS][VECTORS];
     const float *const *x = t->x, *const *grad_y = t->grad_y;
-    const ptrdiff_t channel = t->channel;
+    const ptrdiff_t channel = t->channel, lines = t->lines, ahead_step = t->ahead_step * (ptrdiff_t)sizeof(float);
+    uintptr_t ahead = (uintptr_t)t->ahead;
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
@@ -119,6 +121,10 @@ static void TILE(outer)(const cnn_gemm_outer *t) {
     for (ptrdiff_t p = 0; p < t->pixels; p++) {
         const float *row = x[p] + channel, *g = grad_y[p];
         vf column[VECTORS];
+        if (fetch) {
+            for (ptrdiff_t line = 0; line < lines; line++) __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
+            ahead += ahead_step;
+        }
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
 #pragma GCC unroll 16
@@ -138,4 +144,9 @@ static void TILE(outer)(const cnn_gemm_outer *t) {
             else store_last(w + v * VL, sum[r][v], t->last);
         }
     }
+}
+
+static void TILE(outer)(const cnn_gemm_outer *t) {
+    if (t->lines) TILE(outer_of)(t, 1);
+    else TILE(outer_of)(t, 0);
 }

@@ -204,6 +204,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
         && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && !p->merged;
+    const int one_row = g->in_h == 1 && g->out_h == 1 && g->stride_w == 1 && g->groups == 1;   /* pixels in memory's order */
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
@@ -215,6 +216,12 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
         const int64_t column0 = column_of(&panels, group_out, u.first_panel);
         const int64_t columns = column_of(&panels, group_out, u.end_panel) - column0;
         const int64_t calls = (u.end_tile - u.first_tile) * (u.end_panel - u.first_panel);
+        /* Where the next block is one piece of memory, of grad_y or of x, and the calls are so few that each would have to
+         * fetch much of it at once, the kernels fetch it while they compute. */
+        const int few = panels.widest > 1 && calls * LINE < 2 * cnn_max(g->in_channels, g->out_channels);
+        const int y_streams = few && columns == g->out_channels && g->out_channels >= g->in_channels;
+        const int x_streams = few && ahead && one_row && u.first_tile == 0 && u.end_tile == tiles && !y_streams;
+        const int64_t stream_floats = x_streams ? g->in_channels : y_streams ? g->out_channels : 0;    /* of a pixel */
         for (int64_t block = u.first_block; block < u.end_block; block++) {
             const int64_t q0 = pixels * block / p->blocks, q1 = pixels * (block + 1) / p->blocks;
             const int64_t q2 = block + 1 < u.end_block ? pixels * (block + 2) / p->blocks : q1;
@@ -265,15 +272,19 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                     for (int64_t tile = tile0; tile < tile1; tile++, at++, call++) {
                         const int64_t first = channels * tile / tap_tiles;
                         const int64_t rows = channels * (tile + 1) / tap_tiles - first;
+                        const int64_t coming_floats = (q2 - q1) * stream_floats;
+                        const int64_t step = used ? cnn_ceil_div(coming_floats, calls * used) : 0;
                         kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
+                            .ahead = (x_streams ? x : grad_y) + q1 * stream_floats + coming_floats * call / calls,
+                            .ahead_step = step, .lines = cnn_ceil_div(step, LINE),
                             .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + (p->copied ? 0 : channel0),
                             .w = target + (tap * channels + first) * g->out_channels
                                 + column_of(&panels, group_out, panel),
                             .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block});
                         if (q2 == q1) continue;
-                        for (int64_t q = (q2 - q1) * call / calls; q < (q2 - q1) * (call + 1) / calls; q++)
+                        for (int64_t q = (q2 - q1) * call / calls; !y_streams && q < (q2 - q1) * (call + 1) / calls; q++)
                             prefetch(grad_y + (q1 + q) * g->out_channels + column0, columns);
-                        if (!ahead) continue;
+                        if (!ahead || x_streams) continue;
                         const int64_t coming = next->count[tap];
                         for (int64_t q = coming * at / loop; q < coming * (at + 1) / loop; q++)
                             prefetch(next->x[tap * p->block_pixels + q] + channel0 + from, to - from);
