@@ -154,7 +154,7 @@ VINLINE void sliding_border(int outputs, int below, int taps_h, int stride, cons
 VINLINE void sliding_strip(int outputs, int below, int taps_h, int stride, const cnn_depthwise_row *g, range inside,
                            const float *x, const float *w, vf bias, relu_constants act, float *y) {
     const ptrdiff_t x_row = g->x_row, x_pixel = g->x_pixel, y_row = g->y_row, y_pixel = g->y_pixel;
-    const int lines = (outputs - 1) * below + taps_h;
+    const int lines = (outputs - 1) * below + taps_h, fetch = g->in_memory;
     vf weight[3][3], seen[5][3];
     ptrdiff_t q = 0;
     for (int i = 0; i < taps_h; i++)
@@ -171,7 +171,7 @@ VINLINE void sliding_strip(int outputs, int below, int taps_h, int stride, const
                 for (int i = 0; i < lines; i++) seen[i][j] = vload(from + i * x_row);
                 /* the rows that the next output rows read first */
 #pragma GCC unroll 4
-                for (int i = 0; i < outputs * below; i++) __builtin_prefetch(from + (lines + i) * x_row, 0, 2);
+                for (int i = 0; fetch && i < outputs * below; i++) __builtin_prefetch(from + (lines + i) * x_row, 0, 2);
             }
 #pragma GCC unroll 2
             for (int r = 0; r < outputs; r++) __builtin_prefetch(y + r * y_row + (q + 8) * y_pixel, 1, 3);

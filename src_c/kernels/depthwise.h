@@ -19,6 +19,7 @@ typedef struct cnn_depthwise_row {
     /* 1, or 2 rows of outputs, the second `stride` tap rows below the first and at y + y_row: where the kernels have
      * two_rows, both have 3 x 3 taps with step 1, and the stride is 1 or 2 */
     ptrdiff_t outputs, y_row;
+    int in_memory;                             /* x is not in a cache: the rows below are fetched ahead */
 } cnn_depthwise_row;
 
 typedef struct cnn_depthwise_kernels {

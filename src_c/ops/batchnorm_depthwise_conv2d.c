@@ -83,6 +83,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             int64_t first, last, top = cnn_depthwise_rows(c, g, p, &first, &last);
             const float *from = t.buffer;
             row = cnn_depthwise_row_of(c, g, last - first);
+            row.in_memory = 0;
             cnn_depthwise_pair(c, g, p, mean || var ? cnn_depthwise_part_end(g, &u, p) : u.end, &row);
             if (row.taps_h > 0) {
                 const int64_t lines = (row.taps_h - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1;

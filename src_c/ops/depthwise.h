@@ -176,7 +176,8 @@ static inline cnn_depthwise_row cnn_depthwise_row_of(const cnn_call *k, const cn
                                .w_row = kernel_w * g->channels,
                                .w_tap = g->channels,
                                .y_pixel = g->channels,
-                               .outputs = 1};
+                               .outputs = 1,
+                               .in_memory = 1};
 }
 
 /* Makes `row`, output row p, also the next one where that comes before `end` and the kernels can do both at once. */

@@ -98,7 +98,8 @@ static void input_row(const cnn_call *c, const cnn_depthwise *g, int64_t y, int6
                                  .w_row = rows.period * kernel_w * g->channels,
                                  .w_tap = columns.period * g->channels,
                                  .y_pixel = stride_w * g->channels,
-                                 .outputs = 1};
+                                 .outputs = 1,
+                                 .in_memory = 1};
         const float *from = none ? grad_y : grad_y + rows.output * g->out_w * g->channels;
         const float *taps = none ? w : w + (rows.first * kernel_w + columns.first) * g->channels;
         c->kernels->depthwise->row(&row, from, taps, NULL, linear, grad_x + x * g->channels);
