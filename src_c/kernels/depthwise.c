@@ -169,9 +169,9 @@ VINLINE void sliding_strip(int outputs, int below, int taps_h, int stride, const
             for (int j = 3 - stride; j < 3; j++, from += x_pixel) {
 #pragma GCC unroll 5
                 for (int i = 0; i < lines; i++) seen[i][j] = vload(from + i * x_row);
-                /* the rows that the next output rows read first */
+                if (fetch) /* the rows that the next output rows read first */
 #pragma GCC unroll 4
-                for (int i = 0; fetch && i < outputs * below; i++) __builtin_prefetch(from + (lines + i) * x_row, 0, 2);
+                    for (int i = 0; i < outputs * below; i++) __builtin_prefetch(from + (lines + i) * x_row, 0, 2);
             }
 #pragma GCC unroll 2
             for (int r = 0; r < outputs; r++) __builtin_prefetch(y + r * y_row + (q + 8) * y_pixel, 1, 3);

@@ -120,6 +120,11 @@ static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t 
 /* The position of an output pixel within a phase. */
 typedef struct cursor { int32_t n, i, j; } cursor;
 
+/* `rows` pointers, `step` floats apart, from `first` on. */
+static void point(const float **to, int64_t rows, const float *first, ptrdiff_t step) {
+    for (int64_t r = 0; r < rows; r++) to[r] = first + r * step;
+}
+
 static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows, const float *x) {
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_conv2d_axis *h = &f->h, *w = &f->w;
@@ -129,11 +134,16 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
     /* taps of a row are adjacent in x as they are in w */
     const int adjacent = w->offset_step == 1 && s.pixel == p->block;
     const int64_t in_map = k->begin % f->map;
+    /* In a tile that is even, pixels are equal steps apart: those of one row, or the same pixel of several images. */
+    const ptrdiff_t step_x = p->images_first ? s.image : w->multiplier * s.pixel;
+    const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
+    const int32_t step_column = p->images_first ? 0 : w->multiplier;
     cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count),
         .j = (int32_t)(in_map % w->count)};
     for (int64_t tile = 0; tile < t->tiles; tile++) {
         const int64_t begin = tile_begin(t, tile), m = tile_begin(t, tile + 1) - begin;
-        int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];
+        const int even = p->images_first || q.j + m <= w->count;
+        int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];       /* of all pixels where the tile is not even */
         ptrdiff_t pixel[CNN_GEMM_ROWS];
         int32_t row_min, row_max, column_min, column_max;
         ptrdiff_t *at = t->at + begin;
@@ -142,18 +152,9 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
         pixel[0] = cnn_conv2d_source_image(&s, q.n) + row[0] * s.row + column[0] * s.pixel;
         at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
             * g->out_channels;
-        /* the same pixel of several images, or pixels of one row: equal steps */
-        if (p->images_first || q.j + m <= w->count) {
-            const ptrdiff_t step_x = p->images_first ? s.image : w->multiplier * s.pixel;
-            const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
-            const int32_t step_column = p->images_first ? 0 : w->multiplier;
-            for (int64_t r = 1; r < m; r++) {
-                at[r] = at[0] + r * step_y;
-                pixel[r] = pixel[0] + r * step_x;
-                row[r] = row[0];
-                column[r] = column[0] + (int32_t)r * step_column;
-            }
-            column_max = column[m - 1];
+        if (even) {
+            for (int64_t r = 1; r < m; r++) at[r] = at[0] + r * step_y;
+            column_max = column[0] + (int32_t)(m - 1) * step_column;
             q.j += p->images_first ? 1 : (int32_t)m;
         } else {
             for (int64_t r = 0; r < m; r++) {
@@ -184,13 +185,15 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                 if (rows_inside && column_min + dw >= 0 && column_max + dw < w->size) {
                     if (tap_number == next) { length[runs - 1]++; next++; continue; }
                     if (adjacent) next = tap_number + 1;
-                    for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
+                    if (even) point(out, m, s.x + (pixel[0] + delta), step_x);
+                    else for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
                 } else {
                     int used = 0;
                     for (int64_t r = 0; r < m; r++) {
-                        int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size
-                            && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
-                        out[r] = inside ? s.x + (pixel[r] + delta) : t->zeros;
+                        const int32_t y = (even ? row[0] : row[r]) + dh;
+                        const int32_t at_x = (even ? column[0] + (int32_t)r * step_column : column[r]) + dw;
+                        const int inside = (uint32_t)y < (uint32_t)h->size && (uint32_t)at_x < (uint32_t)w->size;
+                        out[r] = inside ? s.x + ((even ? pixel[0] + r * step_x : pixel[r]) + delta) : t->zeros;
                         used |= inside;
                     }
                     if (!used) continue;

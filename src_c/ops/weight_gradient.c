@@ -228,6 +228,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
             if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
             if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
+            const float *listed = NULL;       /* whose rows s.grad_y holds, all of the block's */
             int64_t call = 0;
             for (int64_t panel = u.first_panel; panel < u.end_panel && !in_place; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -265,7 +266,11 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                     const float *rows_of_y = in_place ? grad_y + q0 * g->out_channels + column_of(&panels, group_out, panel)
                         : s.panels + (panel - u.first_panel) * panel_floats;
                     const int64_t y_pitch = in_place ? g->out_channels : width;
-                    for (int64_t i = 0; i < used; i++) s.grad_y[i] = rows_of_y + pixel[i] * y_pitch;
+                    /* The same pointers as the tap before, where the block has one panel and no pixel is left out. */
+                    const int whole = used == q1 - q0;
+                    if (!whole || rows_of_y != listed)
+                        for (int64_t i = 0; i < used; i++) s.grad_y[i] = rows_of_y + pixel[i] * y_pitch;
+                    listed = whole ? rows_of_y : NULL;
                     /* What this loop prefetches of the next block: its share of the pixels, of x and of grad_y. */
                     const int64_t loop = (tile1 - tile0) * (u.end_panel - u.first_panel);
                     int64_t at = (tile1 - tile0) * (panel - u.first_panel);
