@@ -21,6 +21,6 @@ compile() {    # compile COMPILER TARGET-MACRO "ISA flags" ...
     echo "$compiler: $(ls src_c/runtime/*.c src_c/ops/*.c | wc -l) files and $(ls src_c/kernels/*.c | wc -l) kernel files for each of: $*"
 }
 
-x86=(GENERIC "AVX2 -mavx2 -mfma" "AVX512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512")
+x86=(GENERIC "AVX2 -mavx2 -mfma" "AVX512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprfchw -mprefer-vector-width=512")
 for compiler in gcc clang; do compile "$compiler" -DCNN_BUILD_X86 "${x86[@]}"; done
 compile aarch64-linux-gnu-gcc -DCNN_BUILD_NEON GENERIC NEON
