@@ -157,6 +157,18 @@ def test_draws_do_not_depend_on_threads(op, threads):
     assert same_bits(one, many)
 
 
+@pytest.mark.parametrize(
+    "op", ["conv2d", "conv2d_backward_weight", "depthwise_conv2d", "max_pool2d", "batchnorm_backward"]
+)
+def test_every_piece_of_work_is_done_once_however_threads_get_along(op):
+    """More threads than processors are held up at random: the others take their work, and must not take it twice."""
+    case = next(case for case in CASES if case.op == op)
+    expected = engine(case, None, 1)
+    for _ in range(25):
+        for one, many in zip(expected, engine(case, None, 9)):
+            assert one is None or same_bits(one, many)
+
+
 def test_repeated_runs_give_the_same_bits():
     case = op_cases.case("conv2d_backward_weight", 3)
     first = engine(case, None, 3)
