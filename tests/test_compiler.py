@@ -8,7 +8,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import _core, layers
-from cnncore.compiler import fuse
+from cnncore.compiler import fuse, recompute
 from cnncore.compiler.programs import ProgramCache, passes
 from conftest import TEST_SCALE
 from random_graphs import Reference, compiled, gradients, random_data, random_model
@@ -102,6 +102,27 @@ def test_order_and_memory_do_not_change_a_bit(seed, switch):
     with passes(**{switch: False}):
         for a, b in zip(outputs, model.predict_on_batch(x)):
             assert a.tobytes() == b.tobytes(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
+    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
+    again, kept = _train_step(seed), _train_step(seed, recompute=False)
+    assert again[0] == kept[0]
+    for a, b in zip(again[1] + again[2], kept[1] + kept[2]):
+        assert a.tobytes() == b.tobytes(), f"seed {seed}"
+
+
+def test_training_keeps_less_where_normalisations_are_computed_again():
+    def arena(**switches):
+        with passes(**switches):
+            model = cc.models.ResNet20()
+            model.compile("sgd", "sparse_categorical_crossentropy")
+            operations = model._program_for(128, True).operations
+            return model.memory(128, training=True)["arena"], sum(o["op"] == "batchnorm" for o in operations)
+
+    (less, passes_again), (more, passes_kept) = arena(), arena(recompute=False)
+    assert less < 0.8 * more and passes_again > passes_kept
 
 
 def test_unknown_pass_is_refused():

@@ -13,16 +13,17 @@ from .fuse import fuse_backward, fuse_forward
 from .fuse_depthwise import fuse_depthwise
 from .ir import Value
 from .order import order, shorten_lives
+from .recompute import recompute
 
-PASSES = {"fuse": True, "shorten_lives": True, "reuse_memory": True}
+PASSES = {"fuse": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
 
 @contextlib.contextmanager
 def passes(**switches):
     """Turn compiler passes off (or on) for the programs that are compiled within a with block: ``passes(fuse=False)``.
 
-    fuse: operations that can share a pass over memory become one. shorten_lives: operations are moved so that less
-    memory is alive.
+    fuse: operations that can share a pass over memory become one. recompute: what a normalisation gives is computed
+    again for the backward pass instead of kept. shorten_lives: operations are moved so that less memory is alive.
     reuse_memory: values that never live at the same time share memory. Without them programs are slower or larger, and
     compute the same.
     """
@@ -245,4 +246,6 @@ class LossProgram:
         if PASSES["fuse"]:
             fuse_backward(graph)
             fuse_depthwise(graph)
+        if PASSES["recompute"]:
+            recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])
