@@ -2,12 +2,13 @@
 cnncore's.
 
 The scripts are in tests/keras_scripts. Random numbers differ between the two, so results agree as two seeds of one
-library do.
+library do; --seeds runs the scripts with more of them, and tells mean and standard deviation.
 """
 
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ def add_arguments(parser):
     parser.add_argument("--side", choices=SIDES, action="append", help="only this side (default: both)")
     parser.add_argument("--epochs", type=int, help="default: the script's own")
     parser.add_argument("--images", type=int, help="training images, default: the script's own")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run with seeds 1 to N (default: 1)")
     parser.add_argument("--verbose", action="store_true", help="show what the scripts print")
 
 
@@ -44,7 +46,7 @@ def for_cnncore(source):
     return source
 
 
-def run_script(name, side, epochs=None, images=None, threads=None, backend="torch"):
+def run_script(name, side, epochs=None, images=None, threads=None, backend="torch", seed=1):
     """Run a script of tests/keras_scripts in a process of its own.
 
     Parameters
@@ -57,6 +59,8 @@ def run_script(name, side, epochs=None, images=None, threads=None, backend="torc
         Number of threads; default: the library's own.
     backend : str
         KERAS_BACKEND, for Keras.
+    seed : int
+        In place of the script's own, 1.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def run_script(name, side, epochs=None, images=None, threads=None, backend="torc
     RuntimeError
         If the script fails, with all it printed, or prints no result.
     """
-    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8").replace("random_seed(1)", f"random_seed({seed})")
     if side == "cnncore":
         source = for_cnncore(source)
     environment = {
@@ -110,17 +114,26 @@ def run(args):
     failed = False
     for name in args.names:
         for side in args.side or SIDES:
-            try:
-                output, results, seconds = run_script(name, side, args.epochs, args.images, args.threads)
-            except RuntimeError as error:
-                print(error)
-                failed = True
-                continue
-            if args.verbose:
-                print(output)
-            print(
-                f"{name:<17} {side:<8} test loss {results['loss']:.4f}  test accuracy {results['accuracy']:.4f}  "
-                f"{seconds:.1f} s",
-                flush=True,
-            )
+            accuracies = []
+            for seed in range(1, args.seeds + 1):
+                try:
+                    output, results, seconds = run_script(name, side, args.epochs, args.images, args.threads, seed=seed)
+                except RuntimeError as error:
+                    print(error)
+                    failed = True
+                    continue
+                if args.verbose:
+                    print(output)
+                accuracies.append(results["accuracy"])
+                print(
+                    f"{name:<17} {side:<8} test loss {results['loss']:.4f}  test accuracy {results['accuracy']:.4f}  "
+                    f"{seconds:.1f} s",
+                    flush=True,
+                )
+            if len(accuracies) > 1:
+                print(
+                    f"{name:<17} {side:<8} {len(accuracies)} seeds: test accuracy {statistics.mean(accuracies):.4f} "
+                    f"+- {statistics.stdev(accuracies):.4f}",
+                    flush=True,
+                )
     return 1 if failed else 0
