@@ -14,8 +14,8 @@
  *
  * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
  *
- * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over channels is a matrix
- * product for each e.
+ * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over
+ * channels is a matrix product for each e.
  *
  * A BLOCK of transformed tiles is an array [element][vector of channels][tile][VL]: channel c of tile t in element e
  * is at e * element + (c / VL) * plane + t * VL + c % VL. What a product reads for a few tiles and VL channels is then

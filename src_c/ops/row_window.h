@@ -12,16 +12,18 @@ typedef struct cnn_row_window {
     float *buffer;
 } cnn_row_window;
 
-/* Moves the window so that it can hold rows begin..end of the image, at most `capacity`, of which begin is not before that of
- * the last call for the image, or the window starts anew. Returns how many rows are missing; they are to be written to
+/* Moves the window so that it can hold rows begin..end of the image, at most `capacity`; it starts anew where `begin` is
+ * before that of the last call, or beyond its end. Returns how many rows are missing; they are to be written to
  * *missing, the first of them being row window->end, and then window->end is to be moved. */
-static inline int64_t cnn_row_window_move(cnn_row_window *w, int64_t image, int64_t begin, int64_t end, float **missing) {
+static inline int64_t cnn_row_window_move(cnn_row_window *w, int64_t image, int64_t begin, int64_t end,
+                                          float **missing) {
     if (w->image != image || begin < w->begin || begin > w->end) {
         w->image = image;
         w->begin = w->end = begin;
     }
     if (end > w->begin + w->capacity) {                              /* what is still needed moves to the front */
-        memmove(w->buffer, w->buffer + (begin - w->begin) * w->row, (size_t)((w->end - begin) * w->row) * sizeof *w->buffer);
+        memmove(w->buffer, w->buffer + (begin - w->begin) * w->row,
+                (size_t)((w->end - begin) * w->row) * sizeof *w->buffer);
         w->begin = begin;
     }
     *missing = w->buffer + (w->end - w->begin) * w->row;

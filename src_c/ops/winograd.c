@@ -125,8 +125,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (!p->own)
         choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
             panel_bytes(&panels, p);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d, %dx%d, %d-tile blocks", p->out, p->out, panels.rows, panels.widest * panels.vl,
-             p->block);
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d, %dx%d, %d-tile blocks", p->out, p->out, panels.rows,
+             panels.widest * panels.vl, p->block);
     choice->kernel = p->text;
     return 0;
 }
@@ -180,8 +180,8 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
 }
 
 /* V of tiles first .. end - 1. */
-static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
-                   const float *x) {
+static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
+                   int64_t first, int64_t end, const float *x) {
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, 0, tiling->in_channels, s->zeros);
@@ -195,8 +195,8 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e + 1]
  * where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
-static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels, const cnn_panel *n,
-                     const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
+static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels,
+                     const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
                   higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
     cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
@@ -230,8 +230,8 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
 }
 
 /* The results of tiles first .. end - 1 and a panel's channels. */
-static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first, int64_t end,
-                    const cnn_panel *n, cnn_winograd_result result) {
+static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
+                    int64_t first, int64_t end, const cnn_panel *n, cnn_winograd_result result) {
     const cnn_winograd_tiling *g = tiling;
     const float *added = result.added;
     const cnn_gradient_epilogue *whole = result.gradient;
