@@ -8,7 +8,7 @@ computed in one reading of what the normalisation read.
 
 from .. import _core
 from .gradients import LINEAR
-from .ir import Operation, Value
+from .ir import Operation
 
 # Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
 GRAD_Y, W, Y, X, MEAN, SCALE, SHIFT = range(7)
@@ -26,17 +26,17 @@ def fuse_depthwise(graph):
 def _suits(backward):
     """Is it a gradient through the mask of a normalisation, computed again from its input, of a geometry there are
     kernels for?"""
-    w, (kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w) = (
-        backward.inputs[W],
-        (backward.attribute(f"{name}_{axis}") for name in ("kernel", "stride", "dilation") for axis in "hw"),
+    kernel, stride, dilation = (
+        (backward.attribute(f"{name}_h"), backward.attribute(f"{name}_w")) for name in ("kernel", "stride", "dilation")
     )
     return (
         backward.input(SCALE) is not None
         and backward.input(MEAN) is not None
         and len(backward.outputs) == 3
-        and w.shape[3] == 1
-        and (kernel_h, kernel_w, dilation_h, dilation_w) == (3, 3, 1, 1)
-        and stride_h == stride_w <= 2
+        and backward.inputs[W].shape[3] == 1
+        and kernel == (3, 3)
+        and stride in ((1, 1), (2, 2))
+        and dilation == (1, 1)
     )
 
 
@@ -83,7 +83,7 @@ def _fuse(graph, backward, readers):
     forward.attributes = {**geometry, **activation}
     forward.layer = f"{norm.layer} + {forward.layer}"
 
-    grad_w: Value = weight.outputs[0]
+    grad_w = weight.outputs[0]
     backward.definition = _core.OPERATIONS["batchnorm_depthwise_conv2d_backward"]
     backward.inputs = [backward.inputs[i] for i in (GRAD_Y, X, W, MEAN, SCALE, SHIFT)]
     backward.outputs = [backward.outputs[0], grad_w, *backward.outputs[1:]]

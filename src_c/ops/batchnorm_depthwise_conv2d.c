@@ -14,6 +14,7 @@ typedef struct plan_memory {
     cnn_depthwise g;
     int64_t rows;                     /* of the buffer */
 } plan_memory;
+_Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
 
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
 
@@ -47,9 +48,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise_cut(c, g, g->out_h);
     g->block = g->channels;
     g->blocks = 1;
-    const int64_t reach = (cnn_int(c, CNN_DW_KERNEL_H) - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1    /* of two rows */
-                          + cnn_int(c, CNN_DW_STRIDE_H);
-    p->rows = cnn_min(g->h, cnn_max(reach, BUFFER_BYTES / (row_floats(g) * 4)));
+    p->rows = cnn_depthwise_buffer_rows(c, g, BUFFER_BYTES);
     choice->kernel = "normalised rows in L2";
     choice->thread_workspace_bytes = cnn_depthwise_part_bytes(g, g->out_w) + p->rows * row_floats(g) * 4;
     if (result(c, 1) || result(c, 2)) choice->workspace_bytes = cnn_moments_slots_bytes(g->c, cnn_depthwise_parts(g));

@@ -68,9 +68,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
         return cnn_fail(error, "w_inner must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
     const cnn_panels panels = cnn_panels_of(c->kernels, g->c);
-    const int64_t reach = (cnn_int(c, CNN_DW_KERNEL_H) - 1) * cnn_int(c, CNN_DW_DILATION_H) + 1    /* of two rows */
-                          + cnn_int(c, CNN_DW_STRIDE_H);
-    p->rows = cnn_min(g->h, cnn_max(reach, BUFFER_BYTES / (row_floats(g) * 4)));
+    p->rows = cnn_depthwise_buffer_rows(c, g, BUFFER_BYTES);
     g->bands = cnn_min(g->out_h, cnn_ceil_div(UNITS, g->n));
     choice->kernel = "rows of the inner tensor in L2";
     choice->thread_workspace_bytes = p->rows * row_floats(g) * 4;
