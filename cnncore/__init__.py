@@ -21,7 +21,13 @@ Train and run CNNs with the names of Keras 3; results are the same bits for any 
 
 import importlib
 
-from . import _core
+try:
+    from . import _core
+except ImportError as error:
+    raise ImportError(
+        f"cnncore: the extension in {__path__[0]} must be built before it is imported, or was not built for this "
+        "Python; run `pip install -e .` beside that folder, or, where cnncore is installed, start Python elsewhere"
+    ) from error
 
 __version__ = _core.VERSION
 
