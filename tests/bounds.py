@@ -337,8 +337,8 @@ def _correct(inputs, attributes, outputs):
 
 @bound("max_pool2d_backward")
 def _max_pool_backward(inputs, attributes, outputs):
-    x, y, grad_y = inputs
-    magnitude = ref.max_pool2d_backward(x, y, np.abs(grad_y), **attributes)
+    x, y, grad_y, *place = inputs
+    magnitude = ref.max_pool2d_backward(x, y, np.abs(grad_y), *place, **attributes)
     return [reduction(attributes["pool_h"] * attributes["pool_w"], magnitude)]
 
 

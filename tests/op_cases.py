@@ -419,7 +419,11 @@ def _max_pool_backward(rng, op):
     if act:
         x = reference.activation(x, **act).astype(np.float32)
     y = reference.max_pool2d(x, **attributes).astype(np.float32)
-    return [x, y, normal(rng, *y.shape)], {**attributes, **act}
+    grad_y = normal(rng, *y.shape)
+    if rng.random() < 0.5:
+        place = reference.max_pool2d_places(x, **attributes).astype(np.uint8)
+        return [None, y, grad_y, place], {**attributes, **act, "in_h": x.shape[1], "in_w": x.shape[2]}
+    return [x, y, grad_y], {**attributes, **act}
 
 
 @generator("avg_pool2d")

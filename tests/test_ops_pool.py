@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import op_cases
+import reference
+from cnncore import _core
 from harness import check, count, on_every_path
 from op_cases import Case
 
@@ -32,6 +34,40 @@ def image(*values):
 def test_special_values(values, expected):
     for isa, (y,) in on_every_path(Case("max_pool2d", 0, [image(*values)], {"pool_h": 1, "pool_w": 2})):
         assert np.array_equal(y, image(*expected), equal_nan=True), f"{isa}: {y[0, 0, :, 0]}"
+
+
+def test_places_of_the_maxima():
+    for index in range(count(100)):
+        case = op_cases.case("max_pool2d", index)
+        case.inputs[0] = np.round(case.inputs[0])  # many ties: the first maximum counts
+        case.inputs[0][case.inputs[0] == 2] = np.nan if index % 2 else -np.inf
+        case.outputs = (True, True)
+        y = reference.max_pool2d(*case.inputs, **case.attributes)
+        place = reference.max_pool2d_places(*case.inputs, **case.attributes)
+        for isa, results in on_every_path(case):
+            assert results[1].dtype == np.uint8, isa
+            assert np.array_equal(results[0], y, equal_nan=True) and np.array_equal(results[1], place), f"{case} {isa}"
+
+
+@pytest.mark.parametrize(
+    "inputs, attributes, message",
+    [
+        ("xyg", {}, "either x or place must be given, got neither"),
+        ("xygp", {}, "either x or place must be given, got both"),
+        ("ygp", {"in_h": 4}, "in_h and in_w must be given where x is not"),
+        ("ygp", {"in_h": 6, "in_w": 4}, "must have the shape of the pooled image"),
+        ("ygp", {"in_h": 4, "in_w": 4, "pool_h": 300, "pad_top": 299}, "at most 256 pixels, got 600; give x instead"),
+    ],
+)
+def test_the_gradient_needs_either_pixels_or_places(inputs, attributes, message):
+    x, y = np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 2, 2, 3), np.float32)
+    given = {"x": x, "y": y, "g": y, "p": y.astype(np.uint8)}
+    operands = [given[key] if key in inputs else None for key in "xygp"]
+    if inputs == "xyg":
+        operands[0] = None
+    geometry = {"pool_h": 2, "pool_w": 2, "stride_h": 2, "stride_w": 2, **attributes}
+    with pytest.raises(ValueError, match=message):
+        _core.run_op("max_pool2d_backward", operands, geometry)
 
 
 def test_padding_counts_as_minus_infinity():

@@ -44,15 +44,20 @@ def test_unknown_operation_is_refused():
         _core.run_op("no_such_operation", [], {})
 
 
+def with_first_input(op):
+    """A case of the operation whose first input is there."""
+    return next(case for case in (op_cases.case(op, i) for i in range(20)) if case.inputs[0] is not None)
+
+
 @pytest.mark.parametrize("op", [op for op in reference.OPS if op != "fill"])
 def test_missing_first_input_is_refused(op):
-    case = op_cases.case(op, 0)
+    case = with_first_input(op)
     refuse(op, [None, *case.inputs[1:]], case.attributes, case.outputs)
 
 
 @pytest.mark.parametrize("op", [op for op in reference.OPS if op != "fill"])
 def test_float64_is_refused(op):
-    case = op_cases.case(op, 0)
+    case = with_first_input(op)
     refuse(op, [case.inputs[0].astype(np.float64), *case.inputs[1:]], case.attributes, case.outputs, "float64")
 
 
@@ -61,7 +66,7 @@ MOVES_ANY_TYPE = ("reshape", "concat", "slice", "pad2d", "crop2d")
 
 @pytest.mark.parametrize("op", [op for op in reference.OPS if op not in ("fill", "affine", *MOVES_ANY_TYPE)])
 def test_integers_where_floats_belong_are_refused(op):
-    case = op_cases.case(op, 0)
+    case = with_first_input(op)
     refuse(op, [np.ones(case.inputs[0].shape, np.int32), *case.inputs[1:]], case.attributes, case.outputs)
 
 

@@ -65,11 +65,14 @@ def conv_cases():
 
 def other_cases():
     x, y = large(), large()
-    yield Case("max_pool2d", 0, [x], POOL)
+    yield Case("max_pool2d", 0, [x], POOL, (True, True))
     pooled = reference.max_pool2d(x, **POOL).astype(np.float32)
+    place = reference.max_pool2d_places(x, **POOL).astype(np.uint8)
+    size = {"in_h": SHAPE[1], "in_w": SHAPE[2]}
     yield Case("max_pool2d_backward", 0, [x, pooled, normal(RNG, *pooled.shape)], POOL)
+    yield Case("max_pool2d_backward", 0, [None, pooled, normal(RNG, *pooled.shape), place], {**POOL, **size})
     yield Case("avg_pool2d", 0, [x], POOL)
-    yield Case("avg_pool2d_backward", 0, [normal(RNG, *pooled.shape)], {**POOL, "in_h": SHAPE[1], "in_w": SHAPE[2]})
+    yield Case("avg_pool2d_backward", 0, [normal(RNG, *pooled.shape)], {**POOL, **size})
     yield Case("batchnorm_moments", 0, [x], {}, (True, True))
     yield Case("batchnorm", 0, [x, vector(), positive(), vector(), vector(), y], {"epsilon": 1e-3, "activation": 1})
     attributes = {"epsilon": 1e-3, "activation": 1, "training": 1}

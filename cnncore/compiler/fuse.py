@@ -318,6 +318,11 @@ def _mask(producer, reader):
     reader.attributes = {k: v for k, v in reader.attributes.items() if k not in ("activation", "alpha", "max_value")}
 
 
+def _pooled(backward):
+    """What the forward operation of a max_pool2d_backward pooled."""
+    return backward.inputs[1].producer.inputs[0]
+
+
 def _activation_into_gradient(fuser, backward):
     producer = _gradient_producer(fuser, backward)
     reference = backward.inputs[1]
@@ -331,7 +336,7 @@ def _activation_into_gradient(fuser, backward):
     first = GRADIENT_EPILOGUE[producer.name]
     if first is not None:
         fuser.attach(producer, first, reference, instead_of=backward)
-    elif producer.inputs[0] is not reference:  # a pooling: what it pooled must be the activation's result
+    elif _pooled(producer) is not reference:  # a pooling: what it pooled must be the activation's result
         return
     _mask(producer, backward)
     fuser.take_over(producer, backward)
@@ -344,7 +349,7 @@ def _normalisation_into_gradient(fuser, backward):
     if y is not None and fuser.only_reader(gradient) is not backward:
         producer = None
     first = GRADIENT_EPILOGUE[producer.name] if producer is not None else None
-    if producer is not None and first is None and (y is None or producer.inputs[0] is not y):
+    if producer is not None and first is None and (y is None or _pooled(producer) is not y):
         producer = None  # a pooling knows the mask of what it pooled, and no sums
     if first is not None or producer is None:
         _mask_from_input(backward)

@@ -5,6 +5,8 @@ inputs need one; it returns the gradients of the inputs, None where there is non
 differentiated.
 """
 
+from .ir import Value
+
 (
     LINEAR,
     RELU,
@@ -140,10 +142,24 @@ def dense(graph, op, grads, needed):
     return [dx, dw, db, g][: len(op.inputs)]
 
 
+PLACES = 256  # the most pixels of a window whose maximum's place fits into a byte
+
+
 @rule("max_pool2d")
 def max_pool2d(graph, op, grads, needed):
+    """The forward operation writes down where the maxima were, so that what was pooled need not be kept."""
+    x, y = op.inputs[0], op.outputs[0]
+    if op.attribute("pool_h") * op.attribute("pool_w") > PLACES:
+        return [graph.add("max_pool2d_backward", [x, y, grads[0]], layer=op.layer, **_some(op, POOLING))]
+    op.outputs = [y, Value("uint8", y.shape, producer=op)]
     return [
-        graph.add("max_pool2d_backward", [op.inputs[0], op.outputs[0], grads[0]], layer=op.layer, **_some(op, POOLING))
+        graph.add(
+            "max_pool2d_backward",
+            [None, y, grads[0], op.outputs[1]],
+            layer=op.layer,
+            **_some(op, POOLING),
+            **_image_size(x),
+        )
     ]
 
 

@@ -43,18 +43,49 @@ VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows
     for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, best[v], n);
 }
 
-static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y) {
+/* The same with places: a later pixel takes over where it is larger, or the first NaN. */
+VINLINE void max_window_places(ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
+                               ptrdiff_t step, float *y, uint8_t *place) {
+    vf best = vload_upto(x, n);
+    vi at = viset(0), number = viset(0);
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++, number += 1) {
+            vf value = vload_upto(x + i * row_step + j * step, n);
+            vi larger = (value > best) | ((value != value) & (best == best));
+            best = vselect(larger, value, best);
+            at = (vi)vselect(larger, (vf)number, (vf)at);
+        }
+    vstore_upto(y, best, n);
+    vstore_u8_upto(place, at, n);
+}
+
+/* Channels c_begin..c_end of one window. */
+VINLINE void max_channels(ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, ptrdiff_t rows, ptrdiff_t columns,
+                          ptrdiff_t row_step, ptrdiff_t step, float *y, uint8_t *place) {
+    ptrdiff_t c = c_begin;
+    if (place) {
+        for (; c + VL <= c_end; c += VL)
+            max_window_places(VL, x + c, rows, columns, row_step, step, y + c, place + c);
+        if (c < c_end) max_window_places(c_end - c, x + c, rows, columns, row_step, step, y + c, place + c);
+        return;
+    }
+    for (; c + GROUP * VL <= c_end; c += GROUP * VL)
+        max_window(GROUP, VL, x + c, rows, columns, row_step, step, y + c);
+    for (; c + VL <= c_end; c += VL) max_window(1, VL, x + c, rows, columns, row_step, step, y + c);
+    if (c < c_end) max_window(1, c_end - c, x + c, rows, columns, row_step, step, y + c);
+}
+
+static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y,
+                    uint8_t *place) {
     range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
     ptrdiff_t rows = r.end - r.begin, row_step = g->w * g->c;
     for (ptrdiff_t q = 0; q < g->out_w; q++) {
         range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
-        ptrdiff_t columns = s.end - s.begin, c = c_begin;
+        ptrdiff_t columns = s.end - s.begin, to = (p * g->out_w + q) * g->c;
         const float *from = x + (r.begin * g->w + s.begin) * g->c;
-        float *to = y + (p * g->out_w + q) * g->c;
-        for (; c + GROUP * VL <= c_end; c += GROUP * VL)
-            max_window(GROUP, VL, from + c, rows, columns, row_step, g->c, to + c);
-        for (; c + VL <= c_end; c += VL) max_window(1, VL, from + c, rows, columns, row_step, g->c, to + c);
-        if (c < c_end) max_window(1, c_end - c, from + c, rows, columns, row_step, g->c, to + c);
+        uint8_t *places = place ? place + to : NULL;
+        if (rows == 2 && columns == 2) max_channels(c_begin, c_end, from, 2, 2, row_step, g->c, y + to, places);
+        else max_channels(c_begin, c_end, from, rows, columns, row_step, g->c, y + to, places);
     }
 }
 
@@ -92,37 +123,40 @@ static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdi
 
 /* ---- backward ---- */
 
-/* Gives the gradient of one window of one vector of channels to the first of its pixels that equals y, through the
- * activation that made x; rows of the window before write_from are not written (they belong to other calls). alone: no
- * other window holds these pixels, so they are written; else they are added to. */
-VINLINE void max_backward_window(int alone, ptrdiff_t n, const float *x, const float *y, const float *grad_y,
-                                 relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
-                                 ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+/* Gives the gradient of one window of one vector of channels to the place of its maximum, through the activation that
+ * made x; where place is NULL, to the first pixel of x that equals y. Rows of the window before write_from are not written
+ * (they belong to other calls). alone: no other window holds these pixels, so they are written; else they are added
+ * to. */
+VINLINE void max_backward_window(int alone, ptrdiff_t n, const float *x, const uint8_t *place, const float *y,
+                                 const float *grad_y, relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows,
+                                 ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
     vf best = vload_upto(y, n), grad = relu_masked(vload_upto(grad_y, n), best, slopes);
-    vi pending = viset(-1);
+    vi pending = viset(-1), places = place ? vload_u8_upto(place, n) : pending, number = viset(0);
     for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++) {
+        for (ptrdiff_t j = 0; j < columns; j++, number += 1) {
             ptrdiff_t at = i * row_step + j * step;
-            vf value = vload_upto(x + at, n);
-            vi chosen = pending &
-                        ((value == best) | (value != value)); /* a window with a NaN has y = NaN, any other has none */
+            vi chosen = places == number;
+            if (!place) { /* a window with a NaN has y = NaN, any other has none */
+                vf value = vload_upto(x + at, n);
+                chosen = pending & ((value == best) | (value != value));
+                pending &= ~chosen;
+            }
             vf given = vselect(chosen, grad, vzero());
-            pending &= ~chosen;
             if (i >= write_from) vstore_upto(grad_x + at, alone ? given : vload_upto(grad_x + at, n) + given, n);
         }
 }
 
 /* The same for all channels of the call. */
-VINLINE void max_backward_channels(int alone, ptrdiff_t channels, const float *x, const float *y, const float *grad_y,
-                                   relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows, ptrdiff_t columns,
-                                   ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
+VINLINE void max_backward_channels(int alone, ptrdiff_t channels, const float *x, const uint8_t *place, const float *y,
+                                   const float *grad_y, relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows,
+                                   ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
     ptrdiff_t c = 0;
     for (; c + VL <= channels; c += VL)
-        max_backward_window(alone, VL, x + c, y + c, grad_y + c, slopes, write_from, rows, columns, row_step, step,
-                            grad_x + c);
+        max_backward_window(alone, VL, x ? x + c : NULL, place ? place + c : NULL, y + c, grad_y + c, slopes, write_from,
+                            rows, columns, row_step, step, grad_x + c);
     if (c < channels)
-        max_backward_window(alone, channels - c, x + c, y + c, grad_y + c, slopes, write_from, rows, columns, row_step,
-                            step, grad_x + c);
+        max_backward_window(alone, channels - c, x ? x + c : NULL, place ? place + c : NULL, y + c, grad_y + c, slopes,
+                            write_from, rows, columns, row_step, step, grad_x + c);
 }
 
 static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c_begin, ptrdiff_t c_end,
@@ -136,8 +170,9 @@ static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdif
 /* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out.
  * Where windows neither overlap nor leave a gap every pixel is written once; else rows are cleared just before the first
  * window that writes them, while they come into the cache. */
-static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
-                              const float *x, const float *y, const float *grad_y, cnn_relu_mask mask, float *grad_x) {
+VINLINE void max_backward(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
+                          const float *x, const uint8_t *place, const float *y, const float *grad_y, cnn_relu_mask mask,
+                          float *grad_x) {
     range windows = windows_at(h_begin, h_end, g->stride_h, g->pad_top, g->pool_h, g->out_h);
     ptrdiff_t cleared = h_begin, row_step = g->w * g->c;
     int alone = g->stride_h == g->pool_h && g->stride_w == g->pool_w && g->out_w * g->stride_w - g->pad_left >= g->w;
@@ -154,18 +189,27 @@ static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_
             range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
             ptrdiff_t columns = s.end - s.begin, from = (r.begin * g->w + s.begin) * g->c + c_begin,
                       to = (p * g->out_w + q) * g->c + c_begin;
+            const float *pixels = place ? NULL : x + from;
+            const uint8_t *places = place ? place + to : NULL;
             if (alone && rows == 2 && columns == 2 && write_from <= 0)
-                max_backward_channels(1, c_end - c_begin, x + from, y + to, grad_y + to, slopes, 0, 2, 2, row_step,
+                max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, 0, 2, 2, row_step,
                                       g->c, grad_x + from);
             else if (alone)
-                max_backward_channels(1, c_end - c_begin, x + from, y + to, grad_y + to, slopes, write_from, rows,
+                max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, write_from, rows,
                                       columns, row_step, g->c, grad_x + from);
             else
-                max_backward_channels(0, c_end - c_begin, x + from, y + to, grad_y + to, slopes, write_from, rows,
+                max_backward_channels(0, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, write_from, rows,
                                       columns, row_step, g->c, grad_x + from);
         }
     }
     clear_rows(g, cleared, h_end, c_begin, c_end, grad_x);
+}
+
+static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
+                              const float *x, const uint8_t *place, const float *y, const float *grad_y,
+                              cnn_relu_mask mask, float *grad_x) {
+    if (place) max_backward(g, h_begin, h_end, c_begin, c_end, NULL, place, y, grad_y, mask, grad_x);
+    else max_backward(g, h_begin, h_end, c_begin, c_end, x, NULL, y, grad_y, mask, grad_x);
 }
 
 VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y,

@@ -4,6 +4,7 @@
 #define CNN_KERNELS_POOL_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "elementwise.h"
 
 /* Window (p, q) covers the rows p * stride_h - pad_top onwards, pool_h of them, and columns alike; every window holds a
@@ -13,18 +14,23 @@ typedef struct cnn_pool {
     ptrdiff_t count_include_pad;      /* averages: divide by the window's size, not by its pixels inside the image */
 } cnn_pool;
 
-/* Writes row p of y. */
-typedef void (*cnn_pool_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x,
-                             float *y);
+/* The place of a window's maximum is the number of its first pixel, in row-major order among the pixels of the window
+ * that lie inside the image, that equals the maximum (that is NaN, where that is). */
+#define CNN_POOL_PLACES 256           /* a byte each: no window with more pixels has places */
 
 typedef struct cnn_pool_kernels {
-    cnn_pool_row max_row;             /* the maximum of each window, NaN where it holds a NaN */
-    cnn_pool_row average_row;         /* the mean of each window */
+    /* Row p of y: the maximum of each window, NaN where it holds a NaN; and its place, unless place is NULL. */
+    void (*max_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y,
+                    uint8_t *place);
 
-    /* Rows h_begin..h_end of grad_x: each grad_y goes to the first pixel in row-major order that equals y (that is NaN,
-     * where y is), masked by y. */
+    /* Row p of y: the mean of each window. */
+    void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
+
+    /* Rows h_begin..h_end of grad_x: each grad_y, masked by y, goes to the place of the window's maximum; where place is
+     * NULL it is found by comparing x with y, else x is not read. */
     void (*max_backward_rows)(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
-                              const float *x, const float *y, const float *grad_y, cnn_relu_mask mask, float *grad_x);
+                              const float *x, const uint8_t *place, const float *y, const float *grad_y,
+                              cnn_relu_mask mask, float *grad_x);
 
     /* Row h of grad_x: the sum over the windows that hold the pixel of grad_y / count. */
     void (*average_backward_row)(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,

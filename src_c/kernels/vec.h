@@ -172,6 +172,18 @@ VINLINE void vstore_rgb(uint8_t *p, vi v) {
  * < VL). */
 VINLINE vf vload_upto(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void vstore_upto(float *p, vf v, ptrdiff_t n) { if (n == VL) vstore(p, v); else vstore_n(p, v, n); }
+VINLINE vi vload_u8_upto(const uint8_t *p, ptrdiff_t n) {
+    uint8_t bytes[VL] = {0};
+    if (n == VL) return vload_u8(p);
+    memcpy(bytes, p, (size_t)n);
+    return vload_u8(bytes);
+}
+VINLINE void vstore_u8_upto(uint8_t *p, vi v, ptrdiff_t n) {
+    uint8_t bytes[VL];
+    if (n == VL) { vstore_u8(p, v); return; }
+    vstore_u8(bytes, v);
+    memcpy(p, bytes, (size_t)n);
+}
 
 /* Stores past the caches, for what is too large to be there when it is read: nothing is read before it is written over,
  * and nothing else is driven out. p is aligned to the vector. Before another thread reads it, vstream_end(). */

@@ -13,7 +13,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error) ||
         cnn_pool_geometry(c, cnn_int(c, IN_H), cnn_int(c, IN_W), grad_y->dims[3], &g, error))
         return -1;
-    if (cnn_pool_expect_output(grad_y, "grad_y", grad_y->dims[0], &g, error)) return -1;
+    if (cnn_pool_expect_output(grad_y, "grad_y", CNN_F32, grad_y->dims[0], &g, error)) return -1;
     cnn_set_shape(out, 4, grad_y->dims[0], g.h, g.w, g.c);
     return 0;
 }

@@ -53,11 +53,11 @@ static inline int cnn_pool_geometry(const cnn_call *call, int64_t h, int64_t w, 
     return g->out_w < 0 ? -1 : 0;
 }
 
-/* Fails unless `tensor` is float32 of shape (n, out_h, out_w, c). */
-static inline int cnn_pool_expect_output(const cnn_tensor *tensor, const char *what, int64_t n, const cnn_pool *g,
-                                         cnn_error *error) {
+/* Fails unless `tensor` has this dtype and the shape (n, out_h, out_w, c). */
+static inline int cnn_pool_expect_output(const cnn_tensor *tensor, const char *what, int dtype, int64_t n,
+                                         const cnn_pool *g, cnn_error *error) {
     char shape[64];
-    if (cnn_expect(tensor, what, 4, CNN_F32, error)) return -1;
+    if (cnn_expect(tensor, what, 4, dtype, error)) return -1;
     if (tensor->dims[0] == n && tensor->dims[1] == g->out_h && tensor->dims[2] == g->out_w && tensor->dims[3] == g->c)
         return 0;
     return cnn_fail(error, "%s must have the shape of the pooled image, (%lld, %lld, %lld, %lld), got %s", what,

@@ -1,4 +1,5 @@
-/* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates.
+/* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima (kernels/pool.h)
+ * are what its gradient needs of x, in a byte each.
  * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
  * Parallel over images, rows of the output and, where these are few, blocks of channels. */
 #include "pool.h"
@@ -15,6 +16,13 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error))
         return -1;
     cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
+    if (c->n_out > 1) {
+        if (g.pool_h * g.pool_w > CNN_POOL_PLACES)
+            return cnn_fail(error, "a window must have at most %d pixels where the places of the maxima are wanted, got %lld",
+                            CNN_POOL_PLACES, (long long)(g.pool_h * g.pool_w));
+        cnn_like(&out[1], &out[0]);
+        out[1].dtype = CNN_U8;
+    }
     return 0;
 }
 
@@ -38,7 +46,22 @@ static double flops(const cnn_call *c) {
     return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]);
 }
 
-static void run(const cnn_call *c, const cnn_exec *e, cnn_pool_row pool_row) {
+static void run_max(const cnn_call *c, const cnn_exec *e) {
+    const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
+    const cnn_pool *g = &cut->g;
+    const float *x = cnn_data(e, c->in[0]);
+    float *y = cnn_data(e, c->out[0]);
+    uint8_t *place = c->n_out > 1 ? cnn_data(e, c->out[1]) : NULL;
+    cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
+    for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
+        cnn_pool_unit u = cnn_pool_unit_at(cut, i);
+        int64_t output = u.image * g->out_h * g->out_w * g->c;
+        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, y + output,
+                                  place ? place + output : NULL);
+    }
+}
+
+static void run_avg(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
     const cnn_pool *g = &cut->g;
     const float *x = cnn_data(e, c->in[0]);
@@ -46,18 +69,16 @@ static void run(const cnn_call *c, const cnn_exec *e, cnn_pool_row pool_row) {
     cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
-        pool_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
-                 y + u.image * g->out_h * g->out_w * g->c);
+        c->kernels->pool->average_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
+                                      y + u.image * g->out_h * g->out_w * g->c);
     }
 }
-static void run_max(const cnn_call *c, const cnn_exec *e) { run(c, e, c->kernels->pool->max_row); }
-static void run_avg(const cnn_call *c, const cnn_exec *e) { run(c, e, c->kernels->pool->average_row); }
 
 const cnn_op cnn_op_max_pool2d = {
     .name = "max_pool2d",
     .summary = "y = max of each window",
     .inputs = "x",
-    .outputs = "y",
+    .outputs = "y [place]",
     .attrs = max_attrs,
     .infer = infer,
     .plan = plan,

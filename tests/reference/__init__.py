@@ -59,7 +59,7 @@ from .loss import (
 )
 from .norm import batchnorm, batchnorm_backward, batchnorm_constants, batchnorm_fold, batchnorm_moments, moving_average
 from .optimizer import adam, sgd
-from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward, max_pool2d_places
 from .preprocess import arctan, arctan_backward, log, log_backward, replace_nan, standardize, standardize_backward
 from .shape import concat, crop2d, pad2d, slice, upsample2d, upsample2d_backward
 

@@ -16,23 +16,34 @@ def max_pool2d(x, **geometry):
     return y
 
 
-def max_pool2d_backward(x, y, grad_y, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """Each grad_y[n,p,q,c] act'(y) is added to grad_x at the first maximum of its window in row-major order."""
-    x, y, grad_y, window = f64(x), f64(y), f64(grad_y), pool_window(**geometry)
+def max_pool2d_places(x, **geometry):
+    """The number of each window's first maximum (or first NaN) among its pixels that lie inside the image, which are
+    counted in row-major order."""
+    x, y, window = f64(x), max_pool2d(x, **geometry), pool_window(**geometry)
+    place, number = np.full(y.shape, -1), np.zeros(y.shape, int)
+    real = window.taps(window.pad(np.ones_like(x)), *y.shape[1:3])
+    for (_, _, value), (_, _, inside) in zip(window.taps(window.pad(x, -np.inf), *y.shape[1:3]), real):
+        found = (inside > 0) & (place < 0) & ((value == y) | np.isnan(value))
+        place = np.where(found, number, place)
+        number = number + (inside > 0)
+    return place
+
+
+def max_pool2d_backward(
+    x, y, grad_y, place=None, *, activation=0, alpha=0.0, max_value=np.inf, in_h=0, in_w=0, **geometry
+):
+    """Each grad_y[n,p,q,c] act'(y) is added to grad_x at the place of its window's maximum (max_pool2d_places)."""
+    y, grad_y, window = f64(y), f64(grad_y), pool_window(**geometry)
+    place = max_pool2d_places(x, **geometry) if place is None else place.astype(int)
+    n, out_h, out_w, channels = y.shape
+    grad_x = np.zeros((n, in_h, in_w, channels) if x is None else x.shape)
     grad_y = grad_y * derivative_from_output(y, activation=activation, alpha=alpha, max_value=max_value)
-    out_h, out_w = y.shape[1:3]
-    padded_x = window.pad(x, -np.inf)
-    padded_grad = np.zeros_like(padded_x)
-    inside = window.pad(np.ones_like(x))  # padding never receives a gradient
-    pending = np.ones(y.shape, dtype=bool)
-    views = zip(
-        window.taps(padded_x, out_h, out_w), window.taps(padded_grad, out_h, out_w), window.taps(inside, out_h, out_w)
-    )
-    for (_, _, value), (_, _, grad), (_, _, real) in views:
-        chosen = pending & (value == y) & (real > 0)
-        grad += np.where(chosen, grad_y, 0.0)
-        pending &= ~chosen
-    return window.crop(padded_grad).copy()
+    padded, number = window.pad(grad_x), np.zeros(y.shape, int)
+    real = window.taps(window.pad(np.ones_like(grad_x)), out_h, out_w)
+    for (_, _, grad), (_, _, inside) in zip(window.taps(padded, out_h, out_w), real):
+        grad += np.where((inside > 0) & (place == number), grad_y, 0.0)
+        number = number + (inside > 0)
+    return window.crop(padded).copy()
 
 
 def _counts(window, h, w, count_include_pad):
