@@ -107,6 +107,7 @@ def test_order_and_memory_do_not_change_a_bit(seed, switch):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
     monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
+    monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 0)
     again, kept = _train_step(seed), _train_step(seed, recompute=False)
     assert again[0] == kept[0]
     for a, b in zip(again[1] + again[2], kept[1] + kept[2]):
@@ -123,6 +124,27 @@ def test_training_keeps_less_where_normalisations_are_computed_again():
 
     (less, passes_again), (more, passes_kept) = arena(), arena(recompute=False)
     assert less < 0.8 * more and passes_again > passes_kept
+
+
+@pytest.mark.parametrize("name", ["ResNet20", "ResNet50"])
+def test_results_with_residuals_are_computed_again_in_a_chain(name, monkeypatch):
+    """Each block's result from the one before it, the first of a stage from both of its normalisations."""
+    shape = {"ResNet20": (32, 32, 3), "ResNet50": (64, 64, 3)}[name]
+
+    def step(residuals):
+        monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
+        monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 0 if residuals else 1 << 40)
+        cc.utils.set_random_seed(1)
+        model = getattr(cc.models, name)(input_shape=shape, classes=10)
+        model.compile(cc.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+        x, y = np.random.default_rng(1).random((4, *shape), np.float32), np.arange(4)
+        loss = model.train_on_batch(x, y)
+        return loss, model.get_weights(), model.memory(4, training=True)["arena"]
+
+    again, kept = step(True), step(False)
+    assert again[0] == kept[0] and again[2] < kept[2]
+    for a, b in zip(again[1], kept[1]):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_unknown_pass_is_refused():

@@ -1,37 +1,74 @@
 """Training with less memory: what a normalisation gives is computed again where the backward pass needs it.
 
 Between the forward and the backward pass a network keeps what its gradients are made of. Of a batch normalisation with
-its activation that is its input, for its own gradient, and its result, for the gradient of the weights that read it.
-The result follows from the input in one pass over memory (Chen et al. 2016, arXiv:1604.06174), so it need not be kept.
+its activation that is its input, for its own gradient, and its result, for the gradients of what reads it. The result
+follows from the input in one pass over memory (Chen et al. 2016, arXiv:1604.06174), so it need not be kept.
 """
 
+from .fuse import RESIDUAL
 from .ir import Operation, Value
 
-SMALLEST_BYTES = 1 << 20  # smaller results are not worth another operation
+# Results from which another operation is worth the memory. With a residual it moves half as much again, and what comes
+# in by the shortcut has to be there as well: the large ones are those of a network's first stages.
+SMALLEST_BYTES = 1 << 20
+SMALLEST_RESIDUAL_BYTES = 24 << 20
+
+
+def _residual(norm):
+    return norm.input(RESIDUAL["batchnorm"])
+
+
+def _backward_readers(readers, y):
+    return [reader for reader in readers.get(y, ()) if "backward" in reader.name]
+
+
+def _choose(graph, readers):
+    """The normalisations that are computed again, in order: those of large results that gradients are made of, and
+    those that give the residual of one of them and would not be there any more."""
+    chosen = {}
+    for norm in graph.operations:
+        if norm.name != "batchnorm":
+            continue
+        y, residual = norm.outputs[0], _residual(norm)
+        backward = _backward_readers(readers, y)
+        if (
+            y.storage is not None
+            or y in graph.results
+            or y.bytes < (SMALLEST_BYTES if residual is None else SMALLEST_RESIDUAL_BYTES)
+            or not backward
+            or len(backward) == len(readers[y])
+        ):
+            continue
+        if residual is None:
+            if len(backward) > 1 or not backward[0].name.endswith("_backward_weight"):
+                continue
+        elif residual.producer not in chosen and not _backward_readers(readers, residual):
+            before = residual.producer
+            if before is None or before.name != "batchnorm" or _residual(before) is not None:
+                continue
+            chosen[before] = None
+        chosen[norm] = None
+    return list(chosen)
 
 
 def recompute(graph):
-    """Give every weight gradient that reads a normalisation's result one of its own, made just before it: the same
-    operation on the same inputs, with the same bits. Where others read the result in the backward pass as well, or a
-    residual went into it, it is kept."""
+    """Let the backward pass read results of its own: the same operations on the same inputs, with the same bits, each
+    just before its first reader there."""
     readers = graph.uses()
-    again = {}
-    for norm in graph.operations:
-        if norm.name != "batchnorm" or norm.input(5) is not None:
-            continue
+    position = {operation: i for i, operation in enumerate(graph.operations)}
+    copies, at = {}, {}  # result -> the one that is computed again; where that is done
+    for norm in reversed(_choose(graph, readers)):
         y = norm.outputs[0]
-        backward = [reader for reader in readers.get(y, ()) if "backward" in reader.name]
-        if (
-            y.bytes < SMALLEST_BYTES
-            or y.storage is not None
-            or y in graph.results
-            or len(backward) != 1
-            or len(readers[y]) == 1
-            or not backward[0].name.endswith("_backward_weight")
-        ):
-            continue
+        backward = _backward_readers(readers, y)
         copy = Operation(norm.definition, list(norm.inputs), [], dict(norm.attributes), norm.layer, norm.section)
         copy.outputs = [Value(y.dtype, y.shape, producer=copy, name=y.name)]
-        backward[0].inputs = [copy.outputs[0] if value is y else value for value in backward[0].inputs]
-        again.setdefault(backward[0], []).append(copy)
-    graph.operations = [each for operation in graph.operations for each in (*again.get(operation, ()), operation)]
+        later = [at[other] for other in copies if _residual(other.producer) is y]
+        copies[y], at[y] = copy.outputs[0], min([position[reader] for reader in backward] + later)
+        for reader in backward + [copies[other].producer for other in copies if _residual(other.producer) is y]:
+            reader.inputs = [copies[y] if value is y else value for value in reader.inputs]
+    before = {}
+    for y in reversed(copies):  # residuals before what reads them
+        before.setdefault(at[y], []).append(copies[y].producer)
+    graph.operations = [
+        each for i, operation in enumerate(graph.operations) for each in (*before.get(i, ()), operation)
+    ]
