@@ -450,7 +450,8 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
             results.append(arrays[position] if present else None)
         elif want and inferred[i] is not None:
             dtype, shape = inferred[i]
-            results.append(np.zeros(shape, dtype))
+            # Large ones are aligned, as all results in the arena are: only those can be written past the caches.
+            results.append((aligned_zeros if np.prod(shape) >= 1 << 20 else np.zeros)(shape, dtype))
             storage = FIRST_FREE + len(arrays) + i
             targets.append(program.tensor(storage, dtype, shape))
             bases[storage] = results[i].ctypes.data

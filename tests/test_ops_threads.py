@@ -128,7 +128,21 @@ def other_cases():
     yield Case("adam", 0, [x, y, large(), np.abs(large()), hyper, None, None], attributes, (True, True, True, False))
 
 
-CASES = [*conv_cases(), *other_cases()]
+def streamed_cases():
+    """Results beyond the caches, more than 16 MiB, which are written past them; whole vectors of channels."""
+    n, h, w, c = shape = (5, 97, 91, 96)
+    x, weight, grad_y = normal(RNG, n, h, w, 5), normal(RNG, 1, 1, 5, c), normal(RNG, n, h, w, 5)
+    yield Case("conv2d", 0, [x, weight], dict(kernel_h=1, kernel_w=1), (True, True, True))
+    size, backward = dict(kernel_h=1, kernel_w=1, in_h=h, in_w=w), normal(RNG, 1, 1, c, 5)
+    y, x, residual = normal(RNG, *shape), normal(RNG, *shape), normal(RNG, *shape)
+    masked, mean = {**size, "activation": 1}, vector(c)
+    yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y, x, mean], masked, (True, True, True))
+    inputs = [grad_y, backward, None, None, x, mean, positive(c), vector(c)]
+    yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
+    yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
+
+
+CASES = [*conv_cases(), *other_cases(), *streamed_cases()]
 SMALL_ONLY = {
     "reshape",
     "batchnorm_fold",

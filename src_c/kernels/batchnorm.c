@@ -258,15 +258,16 @@ static void gradient_sums(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, co
     fold_sums(channels, fold, product, sum_gx);
 }
 
-/* Vectors of channels > rows: the sums stay in registers. */
-VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrdiff_t rows, const ptrdiff_t *at,
-                              mask_source m, const float *mean, float *g, double *sum_g, double *sum_gx) {
-    vf s[EPILOGUE_VECTORS], p[EPILOGUE_VECTORS], middle[EPILOGUE_VECTORS], scale[EPILOGUE_VECTORS],
+/* Vectors of channels > rows: the sums stay in registers. moved: the gradient comes from elsewhere. */
+VINLINE void epilogue_vectors(int from, int sums, int moved, int vectors, ptrdiff_t n, ptrdiff_t rows,
+                              const ptrdiff_t *at, const cnn_gradient_epilogue *p, ptrdiff_t c, float *g) {
+    const mask_source m = mask_at(mask_of(p->mask, p->y, p->x, p->scale, p->shift, g), c, c);
+    vf s[EPILOGUE_VECTORS], q[EPILOGUE_VECTORS], middle[EPILOGUE_VECTORS], scale[EPILOGUE_VECTORS],
         shift[EPILOGUE_VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-        s[v] = p[v] = vzero();
-        middle[v] = sums ? vload_upto(mean + v * VL, n) : vzero();
+        s[v] = q[v] = vzero();
+        middle[v] = sums ? vload_upto(p->mean + c + v * VL, n) : vzero();
         scale[v] = from == FROM_X ? vload_upto(m.scale + v * VL, n) : vzero();
         shift[v] = from == FROM_X ? vload_upto(m.shift + v * VL, n) : vzero();
     }
@@ -278,58 +279,61 @@ VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrd
             if (sums || from == FROM_X) __builtin_prefetch(m.x + next);
             if (from == FROM_Y) __builtin_prefetch(m.y + next);
             vf x = sums || from == FROM_X ? vload_upto(m.x + i, n) : vzero();
-            vf value = masked(from, n, vload_upto(g + i, n), m.y + i, x, scale[v], shift[v], m.slopes);
-            if (from != UNMASKED) vstore_upto(g + i, value, n);
+            vf value = moved ? vload(p->from + r * p->from_step + c + v * VL) : vload_upto(g + c + i, n);
+            if (moved && p->added) value += vload(p->added + c + i);
+            value = masked(from, n, value, m.y + i, x, scale[v], shift[v], m.slopes);
+            if (moved) vstream(g + c + i, value);
+            else if (from != UNMASKED) vstore_upto(g + c + i, value, n);
             if (!sums) continue;
             s[v] += value;
-            p[v] = vfma(value, x - middle[v], p[v]);
+            q[v] = vfma(value, x - middle[v], q[v]);
         }
 #pragma GCC unroll 4
     for (int v = 0; v < vectors && sums; v++) {
         float sum[VL], product[VL];
         vstore(sum, s[v]);
-        vstore(product, p[v]);
+        vstore(product, q[v]);
         for (ptrdiff_t i = 0; i < n; i++) {
-            sum_g[v * VL + i] = sum[i];
-            sum_gx[v * VL + i] = product[i];
+            p->sum_g[c + v * VL + i] = sum[i];
+            p->sum_gx[c + v * VL + i] = product[i];
         }
     }
 }
 
-VINLINE void epilogue_rows(int from, int sums, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, mask_source m,
-                           const float *mean, float *g, double *sum_g, double *sum_gx) {
+VINLINE void epilogue_rows(int from, int sums, int moved, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at,
+                           const cnn_gradient_epilogue *p, float *g) {
     ptrdiff_t c = 0;
     for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
-        epilogue_vectors(from, sums, EPILOGUE_VECTORS, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
-                         sum_gx + c);
+        epilogue_vectors(from, sums, moved, EPILOGUE_VECTORS, VL, rows, at, p, c, g);
     if (c + 3 * VL <= columns) {
-        epilogue_vectors(from, sums, 3, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        epilogue_vectors(from, sums, moved, 3, VL, rows, at, p, c, g);
         c += 3 * VL;
     } else if (c + 2 * VL <= columns) {
-        epilogue_vectors(from, sums, 2, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        epilogue_vectors(from, sums, moved, 2, VL, rows, at, p, c, g);
         c += 2 * VL;
     } else if (c + VL <= columns) {
-        epilogue_vectors(from, sums, 1, VL, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c, sum_gx + c);
+        epilogue_vectors(from, sums, moved, 1, VL, rows, at, p, c, g);
         c += VL;
     }
-    if (c < columns)
-        epilogue_vectors(from, sums, 1, columns - c, rows, at, mask_at(m, c, c), mean + c, g + c, sum_g + c,
-                         sum_gx + c);
+    if (!moved && c < columns) epilogue_vectors(from, sums, 0, 1, columns - c, rows, at, p, c, g);
+}
+
+VINLINE void epilogue_of(int moved, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at,
+                         const cnn_gradient_epilogue *p, float *g) {
+    switch (2 * (p->y ? FROM_Y : p->scale ? FROM_X : UNMASKED) + (p->sum_g != NULL)) {
+    case 2 * UNMASKED: if (moved) epilogue_rows(UNMASKED, 0, moved, rows, columns, at, p, g); break;
+    case 2 * UNMASKED + 1: epilogue_rows(UNMASKED, 1, moved, rows, columns, at, p, g); break;
+    case 2 * FROM_Y: epilogue_rows(FROM_Y, 0, moved, rows, columns, at, p, g); break;
+    case 2 * FROM_Y + 1: epilogue_rows(FROM_Y, 1, moved, rows, columns, at, p, g); break;
+    case 2 * FROM_X: epilogue_rows(FROM_X, 0, moved, rows, columns, at, p, g); break;
+    default: epilogue_rows(FROM_X, 1, moved, rows, columns, at, p, g);
+    }
 }
 
 static void gradient_epilogue(ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, const cnn_gradient_epilogue *p,
                               float *g) {
-    mask_source m = mask_of(p->mask, p->y, p->x, p->scale, p->shift, g);
-    const float *mean = p->mean ? p->mean : g;
-    double none[1], *sum_g = p->sum_g ? p->sum_g : none, *sum_gx = p->sum_gx ? p->sum_gx : none;
-    switch (2 * (p->y ? FROM_Y : p->scale ? FROM_X : UNMASKED) + (p->sum_g != NULL)) {
-    case 2 * UNMASKED: break;
-    case 2 * UNMASKED + 1: epilogue_rows(UNMASKED, 1, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
-    case 2 * FROM_Y: epilogue_rows(FROM_Y, 0, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
-    case 2 * FROM_Y + 1: epilogue_rows(FROM_Y, 1, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
-    case 2 * FROM_X: epilogue_rows(FROM_X, 0, rows, columns, at, m, mean, g, sum_g, sum_gx); break;
-    default: epilogue_rows(FROM_X, 1, rows, columns, at, m, mean, g, sum_g, sum_gx);
-    }
+    if (p->from) epilogue_of(1, rows, columns, at, p, g);
+    else epilogue_of(0, rows, columns, at, p, g);
 }
 
 static void combine_sums(ptrdiff_t channels, ptrdiff_t blocks, const double *restrict slots, ptrdiff_t stride,

@@ -27,11 +27,11 @@ typedef struct cnn_gemm_tile {
     /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
     const int32_t *tap, *length;
     const float *w;                   /* [...][channels][width], aligned to a vector */
-    /* What is wanted in the second cache by the time the sum is done, the weights after these, and in the first, the
-     * pixels of the next tile: one line each is fetched at ahead + i * ahead_step for the i-th term. Never read, so both
-     * may be NULL or lie beyond the array. */
-    const float *ahead, *ahead_x;
-    ptrdiff_t ahead_step, ahead_x_step;
+    /* What is asked for while the sum is computed, a line each for the i-th term: at near + i * near_step, into the first
+     * cache, and at far + i * far_step, into the second, which a processor that is busy may leave. Never read, so both may
+     * be NULL or lie beyond the array. */
+    const float *near, *far;
+    ptrdiff_t near_step, far_step;
     const float *bias;                /* [width - VL + last], or NULL */
     /* NULL, or what is added, laid out as y: a residual, y itself to continue its sum. May overlap y exactly. */
     const float *added;

@@ -19,9 +19,9 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
             if (!t->stream) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
             if (t->added) __builtin_prefetch(t->added + t->at[r] + v * VL, 0, 3);
         }
-    uintptr_t ahead = (uintptr_t)t->ahead, ahead_x = (uintptr_t)t->ahead_x;
-    const uintptr_t ahead_step = (uintptr_t)t->ahead_step * sizeof(float);
-    const uintptr_t ahead_x_step = (uintptr_t)t->ahead_x_step * sizeof(float);
+    uintptr_t near = (uintptr_t)t->near, far = (uintptr_t)t->far;
+    const uintptr_t near_step = (uintptr_t)t->near_step * sizeof(float);
+    const uintptr_t far_step = (uintptr_t)t->far_step * sizeof(float);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
@@ -32,9 +32,9 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
         for (; c + STEP <= channels; c += STEP) {
             vf column[STEP][VECTORS];
 #pragma GCC unroll 4
-            for (int k = 0; k < STEP; k++, ahead += ahead_step, ahead_x += ahead_x_step) {
-                __builtin_prefetch((const void *)ahead, 0, 2);
-                __builtin_prefetch((const void *)ahead_x, 0, 3);
+            for (int k = 0; k < STEP; k++, far += far_step, near += near_step) {
+                __builtin_prefetch((const void *)far, 0, 2);
+                __builtin_prefetch((const void *)near, 0, 3);
             }
 #pragma GCC unroll 4
             for (int k = 0; k < STEP; k++)

@@ -41,11 +41,16 @@ int cnn_gradient_epilogue_sums(const cnn_gradient_epilogue_operands *o);
 /* Of the workspace, for the slots of so many pieces; 0 without sums. */
 int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int64_t channels, int64_t pieces);
 
+/* Where a gradient too large for the caches comes from, whose epilogue writes it past them: pixel r of a piece at from +
+ * r * step; what is added, NULL or laid out as the gradient. */
+typedef struct cnn_gradient_moved { const float *from, *added; int64_t step; } cnn_gradient_moved;
+
 /* Channels from..from + columns of the pixels origin + at[0..pixels) of the gradient, those of a piece. Once for each of
- * them. */
+ * them. moved: NULL where they are computed in place. */
 void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
-                                 int64_t columns, float *grad, const ptrdiff_t *at);
+                                 int64_t columns, float *grad, const ptrdiff_t *at,
+                                 const cnn_gradient_moved *moved);
 
 /* The same for a kernel that has the gradient in registers: what it needs for channels from `from` on of a piece, whose
  * sums, of `columns` channels, are set to zero. x and y are those of the first pixel of the tensor. */

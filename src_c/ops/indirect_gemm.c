@@ -13,6 +13,7 @@ enum {
      * it has weights of its own and reads all pixels */
     MANY_PIXELS = 128,
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
+    KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -24,6 +25,7 @@ typedef struct gemm_plan {
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are read once and in the order of memory */
+    int32_t moves;                    /* a gradient too large for the caches, which its epilogue writes past them */
     char text[108];
 } gemm_plan;
 _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -91,6 +93,9 @@ typedef struct table {
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
     float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
+    /* what a panel gives before its epilogue moves it to y, [pixels][widest panel]; where its rows are */
+    float *panel;
+    ptrdiff_t *panel_at;
     cnn_moment_sums moments;          /* [widest panel] */
 } table;
 
@@ -102,18 +107,20 @@ static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels,
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
-    enum { PARTS = 10, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
-    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0;
+    enum { PARTS = 12, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
+    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0, moved = p->moves ? pixels : 0;
     int64_t at = 0;
     char *part[PARTS];
     const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
         pixels * taps * (int64_t)sizeof(float *),
-                                  zeros_of(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES};
+                                  zeros_of(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES,
+                                  moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t)};
     for (int i = 0; i < PARTS; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
     *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
         .length = (int32_t *)part[3],
                  .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
-                 .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}};
+                 .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}, .panel = (float *)part[10],
+                 .panel_at = (ptrdiff_t *)part[11]};
     return at;
 }
 
@@ -292,6 +299,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
+    p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&t->gradient)
+        && cnn_bytes(t->y) >= STREAM_BYTES && channels <= p->block && g->out_channels % panels.vl == 0;
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
             choice->thread_workspace_bytes = cnn_max(
@@ -354,10 +363,42 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 
 /* ---- run ---- */
 
-/* All of one chunk for one panel: blocks of channels outside, tiles inside. */
+/* What the next chunk will touch besides the pixels of x: as many floats of each tensor. They come from memory, so they
+ * are asked for evenly while this chunk is computed: a processor has only so many requests under way, and waits where
+ * more come at once. */
+typedef struct coming {
+    const float *tensor[4];
+    int tensors;
+    int64_t floats, tile, tiles;      /* tile: number of the panel's first, of so many tiles of the chunk */
+} coming;
+
+/* Nothing where a thread does not go on with the next pixels, or where the weights are so many that they have to be asked
+ * for. after: where the next pixels' results begin. */
+static coming coming_of(const gemm_plan *p, const cnn_exec *e, const cnn_indirect_gemm_operands *o, int ranges,
+                        int64_t weights, int64_t after, int64_t pixels, int written) {
+    const float *tensor[] = {cnn_data(e, o->residual), cnn_data(e, o->gradient.x), cnn_data(e, o->gradient.y),
+                             written ? cnn_data(e, o->y) : NULL};
+    coming next = {.floats = pixels * p->g.out_channels};
+    if (!p->linear || ranges > 1 || p->block < p->g.in_channels || weights > KEPT_WEIGHTS) return next;
+    for (int i = 0; i < 4; i++)
+        if (tensor[i]) next.tensor[next.tensors++] = tensor[i] + after;
+    return next;
+}
+
+/* What tile number i of the panel asks for: its share of that; the pixels of x are in the second cache sooner. */
+static void ask_for(const coming *next, int64_t i, cnn_gemm_tile *tile) {
+    const int64_t all = next->tensors * next->floats, begin = all * (next->tile + i) / next->tiles;
+    tile->far = tile->near;
+    tile->far_step = tile->near_step;
+    tile->near = next->tensor[begin / next->floats] + begin % next->floats;
+    tile->near_step = cnn_ceil_div(all, next->tiles * tile->channels);
+}
+
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from tile.y
+ * on. */
 static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
-                     int64_t first_channel, const cnn_panel *n,
-                     const float *w, cnn_gemm_tile tile, const cnn_gradient_ahead *ahead) {
+                     int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile, const ptrdiff_t *at,
+                     const coming *next, const cnn_gradient_ahead *ahead) {
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
     for (int64_t first = 0; first < channels; first += p->block) {
@@ -370,22 +411,23 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         tile.w = w + first * taps * n->width;
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
         const int64_t floats = tile.channels * taps * n->width;
-        tile.ahead_step = cnn_ceil_div(n->width, cnn_max(1, t->tiles));
         for (int64_t i = 0; i < t->tiles; i++) {
             const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
-            tile.ahead = tile.w + floats + floats * i / t->tiles;
             tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;
             tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
-            tile.at = t->at + begin;
+            tile.at = at + begin;
             tile.start = i == 0;
+            tile.far = tile.w + floats + floats * i / t->tiles;
+            tile.far_step = cnn_ceil_div(n->width, t->tiles);
             if (p->linear) {                           /* rows * channels floats follow, for so many channels terms */
-                tile.ahead_x = tile.x[0] + rows * p->g.in_channels;
-                tile.ahead_x_step = rows;
+                tile.near = tile.x[0] + rows * p->g.in_channels;
+                tile.near_step = rows;
             }
+            if (next->tensors) ask_for(next, i, &tile);
             kernels->gemm->tile[n->vectors][rows](&tile);
-            if (ahead->columns && final) cnn_gradient_ahead_pixels(ahead, tile.at, rows);
+            if (ahead->columns && final && !next->tensors) cnn_gradient_ahead_pixels(ahead, t->at + begin, rows);
         }
         tile.bias = NULL;
         tile.added = tile.y;
@@ -411,6 +453,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const int32_t phases_w = cnn_conv2d_phases_w(g), phases = cnn_conv2d_phases_h(g) * phases_w;
     const phase cut = phase_of(p, &panels, 0, 0);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, cut.chunks);  /* of one phase */
+    const int moves = p->moves && (uintptr_t)y % 64 == 0;
     const int stream = c->kernels->gemm->streams && epilogue.in_tile && !gradient && cnn_bytes(o->y) >= STREAM_BYTES
         && channels <= p->block && g->out_channels % panels.vl == 0 && (uintptr_t)y % 64 == 0 && residual != y;
     int64_t filled = -1;
@@ -430,8 +473,12 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
                 table_fill(&t, p, &f, &k, panels.rows, x);
                 filled = index;
+                for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
+            coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
+                                    t.at[0] + t.pixels * g->out_channels, t.pixels, !stream && !moves);
+            next.tiles = all_panels * t.tiles;
             for (int64_t panel = first_panel; panel < end_panel; panel++) {
                 const int64_t group = panel / panels.count;
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -441,17 +488,20 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
                 multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
                          (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
-                                         .added = residual ? residual + column : NULL,
-                                         .y = y + column,
+                                         .added = residual && !moves ? residual + column : NULL,
+                                         .y = moves ? t.panel : y + column,
                                          .last = n.last,
                                          .low = epilogue.low,
                                          .high = epilogue.high,
                                          .moments = moments ? &t.moments : NULL,
                                          .stream = stream && n.last == panels.vl},
-                         &ahead);
+                         moves ? t.panel_at : t.at, &next, &ahead);
+                next.tile += t.tiles;
+                const cnn_gradient_moved moved = {.from = t.panel, .step = panels.widest * panels.vl,
+                                                  .added = residual ? residual + column : NULL};
                 if (gradient)
-                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0,
-                                                column, n.columns, y, t.at);
+                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0, column,
+                                                n.columns, y, t.at, moves ? &moved : NULL);
                 if (!moments) continue;
                 if (panel == 0) slots.counts[index] = (double)t.pixels;
                 c->kernels->batchnorm->moments_of_sums(t.pixels, n.columns, &t.moments,
@@ -467,7 +517,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
         }
     }
-    if (stream) c->kernels->gemm->stream_end();
+    if (stream || moves) c->kernels->gemm->stream_end();
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
     if (cnn_gradient_epilogue_sums(&o->gradient))
         cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, phases * cut.chunks);
