@@ -10,7 +10,7 @@ from ..layers.base import Lowering
 from .differentiate import differentiate
 from .executable import Arena, Executable
 from .fuse import fuse_backward, fuse_forward
-from .fuse_depthwise import fuse_depthwise
+from .normalise_on_load import normalise_on_load
 from .ir import Value
 from .order import order, shorten_lives
 from .recompute import recompute
@@ -245,7 +245,7 @@ class LossProgram:
                 )
         if PASSES["fuse"]:
             fuse_backward(graph)
-            fuse_depthwise(graph)
+            normalise_on_load(graph)
         if PASSES["recompute"]:
             recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

@@ -1,5 +1,5 @@
-/* What a convolution reads its pixels from: the tensor itself, in place; or, where a pixel has few channels (the
- * first layer), a zero-padded copy of the rows that a chunk of output pixels needs. In the copy the kernel_w *
+/* What a convolution reads its pixels from: the tensor itself, in place; or a normalised copy of a chunk's pixels; or,
+ * where a pixel has few channels (the first layer), a zero-padded copy of the rows that a chunk of output pixels needs. In the copy the kernel_w *
  * channels values under one row of the kernel are adjacent, so they are MERGED into one tap: the inner loop then
  * runs over kernel_w * channels terms instead of a handful. */
 #ifndef CNN_OPS_CONV2D_SOURCE_H
@@ -10,8 +10,9 @@
 typedef struct cnn_conv2d_source {
     const float *x;
     ptrdiff_t image, row, pixel;      /* pitches, in elements */
-    /* the copy begins with this row of this image, and with row 0 of the images after it */
-    int32_t first_image, first_row;
+    /* the copy begins with this row of this image, and with row 0 of the images after it; or, of one long row, with this
+     * pixel */
+    int32_t first_image, first_row, first_column;
 } cnn_conv2d_source;
 
 /* Does merging pay? */
@@ -33,7 +34,8 @@ static inline int32_t cnn_conv2d_source_channels(const cnn_conv2d_geometry *g, i
 
 /* Offset of an image's row 0 from source.x; for rows that the copy holds. */
 static inline ptrdiff_t cnn_conv2d_source_image(const cnn_conv2d_source *s, int32_t image) {
-    return (image - s->first_image) * s->image - (image == s->first_image ? s->first_row * s->row : 0);
+    return (image - s->first_image) * s->image - (image == s->first_image ? s->first_row * s->row : 0)
+        - s->first_column * s->pixel;
 }
 
 #endif

@@ -25,6 +25,7 @@ typedef struct gemm_plan {
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are read once and in the order of memory */
+    int32_t normalised;               /* pixels are normalised as they are read */
     int32_t moves;                    /* a gradient too large for the caches, which its epilogue writes past them */
     char text[108];
 } gemm_plan;
@@ -92,7 +93,7 @@ typedef struct table {
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
-    float *zeros, *copy;              /* what taps in the padding read; the copy of a merged source */
+    float *zeros, *copy;              /* what taps in the padding read; the copy of a merged or normalised source */
     /* what a panel gives before its epilogue moves it to y, [pixels][widest panel]; where its rows are */
     float *panel;
     ptrdiff_t *panel_at;
@@ -108,7 +109,8 @@ static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels,
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
     enum { PARTS = 12, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
-    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : 0, moved = p->moves ? pixels : 0;
+    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : p->normalised ? pixels * p->g.in_channels : 0;
+    int64_t moved = p->moves ? pixels : 0;
     int64_t at = 0;
     char *part[PARTS];
     const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
@@ -132,10 +134,18 @@ static void point(const float **to, int64_t rows, const float *first, ptrdiff_t 
     for (int64_t r = 0; r < rows; r++) to[r] = first + r * step;
 }
 
-static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows, const float *x) {
+/* The normalised pixels of a chunk, as a source of them. */
+static cnn_conv2d_source normalise(const cnn_call *c, const cnn_exec *e, const cnn_normalised *norm, const chunk *k,
+                                   int64_t channels, const float *x, float *copy) {
+    c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, norm->scale),
+                                 cnn_data(e, norm->shift), NULL, norm->act, 0, copy);
+    return (cnn_conv2d_source){.x = copy, .pixel = channels, .first_column = (int32_t)k->begin};
+}
+
+static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows,
+                       const cnn_conv2d_source s) {
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_conv2d_axis *h = &f->h, *w = &f->w;
-    const cnn_conv2d_source s = cnn_conv2d_source_of(g, p->merged, x, k->begin, k->begin + k->pixels, t->copy);
     t->pixels = k->pixels * k->images;
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
     /* taps of a row are adjacent in x as they are in w */
@@ -279,6 +289,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
     p->linear = g->in_h == 1 && g->kernel_h == 1 && g->kernel_w == 1 && g->stride_w == 1 && g->groups == 1;
+    p->normalised = t->norm.scale != NULL;
+    if (p->normalised && !p->linear) return cnn_fail(error, "only the pixels of a 1x1 convolution can be normalised");
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t channels = cnn_conv2d_source_channels(g, p->merged);
     p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
@@ -311,7 +323,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
              * panels.vl,
-             p->merged ? ", merged rows" : "", p->images_first ? " across images" : "", p->block, p->max_pixels);
+             p->merged ? ", merged rows" : p->normalised ? ", normalised" : "", p->images_first ? " across images" : "", p->block, p->max_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -363,35 +375,50 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 
 /* ---- run ---- */
 
-/* What the next chunk will touch besides the pixels of x: as many floats of each tensor. They come from memory, so they
- * are asked for evenly while this chunk is computed: a processor has only so many requests under way, and waits where
- * more come at once. */
+/* What the next chunk will touch of memory, besides pixels that tiles read in place. It comes from memory, so it is asked
+ * for evenly while this chunk is computed: a processor has only so many requests under way, and waits where more come at
+ * once. */
 typedef struct coming {
-    const float *tensor[4];
-    int tensors;
-    int64_t floats, tile, tiles;      /* tile: number of the panel's first, of so many tiles of the chunk */
+    struct { const float *from; int64_t floats; } piece[5];
+    int pieces;
+    int64_t floats, tile, tiles;      /* of all pieces; number of the panel's first tile, of so many of the chunk */
 } coming;
 
-/* Nothing where a thread does not go on with the next pixels, or where the weights are so many that they have to be asked
- * for. after: where the next pixels' results begin. */
+static void coming_add(coming *next, const float *tensor, int64_t first_pixel, int64_t pixels, int64_t channels) {
+    if (!tensor) return;
+    next->piece[next->pieces].from = tensor + first_pixel * channels;
+    next->piece[next->pieces++].floats = pixels * channels;
+    next->floats += pixels * channels;
+}
+
+/* Nothing where a thread does not go on with the next pixels; only what is normalised where the weights are so many that
+ * they have to be asked for as well. end: the pixel after the chunk's. */
 static coming coming_of(const gemm_plan *p, const cnn_exec *e, const cnn_indirect_gemm_operands *o, int ranges,
-                        int64_t weights, int64_t after, int64_t pixels, int written) {
-    const float *tensor[] = {cnn_data(e, o->residual), cnn_data(e, o->gradient.x), cnn_data(e, o->gradient.y),
-                             written ? cnn_data(e, o->y) : NULL};
-    coming next = {.floats = pixels * p->g.out_channels};
-    if (!p->linear || ranges > 1 || p->block < p->g.in_channels || weights > KEPT_WEIGHTS) return next;
-    for (int i = 0; i < 4; i++)
-        if (tensor[i]) next.tensor[next.tensors++] = tensor[i] + after;
+                        int64_t weights, int64_t end, int64_t pixels, int written) {
+    const cnn_conv2d_geometry *g = &p->g;
+    coming next = {.pieces = 0};
+    if (!p->linear || ranges > 1) return next;
+    if (p->normalised) coming_add(&next, cnn_data(e, o->x), end, pixels, g->in_channels);
+    if (p->block < g->in_channels || weights > KEPT_WEIGHTS) return next;
+    coming_add(&next, cnn_data(e, o->residual), end, pixels, g->out_channels);
+    coming_add(&next, cnn_data(e, o->gradient.x), end, pixels, g->out_channels);
+    coming_add(&next, cnn_data(e, o->gradient.y), end, pixels, g->out_channels);
+    if (written) coming_add(&next, cnn_data(e, o->y), end, pixels, g->out_channels);
     return next;
 }
 
-/* What tile number i of the panel asks for: its share of that; the pixels of x are in the second cache sooner. */
-static void ask_for(const coming *next, int64_t i, cnn_gemm_tile *tile) {
-    const int64_t all = next->tensors * next->floats, begin = all * (next->tile + i) / next->tiles;
-    tile->far = tile->near;
-    tile->far_step = tile->near_step;
-    tile->near = next->tensor[begin / next->floats] + begin % next->floats;
-    tile->near_step = cnn_ceil_div(all, next->tiles * tile->channels);
+/* What tile number i of the panel asks for: its share of that. Pixels that are read in place are in the second cache
+ * sooner. */
+static void ask_for(const coming *next, int64_t i, int in_place, cnn_gemm_tile *tile) {
+    int64_t begin = next->floats * (next->tile + i) / next->tiles;
+    int piece = 0;
+    while (begin >= next->piece[piece].floats) begin -= next->piece[piece++].floats;
+    if (in_place) {
+        tile->far = tile->near;
+        tile->far_step = tile->near_step;
+    }
+    tile->near = next->piece[piece].from + begin;
+    tile->near_step = cnn_ceil_div(next->floats, next->tiles * tile->channels);
 }
 
 /* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from tile.y
@@ -421,13 +448,13 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.start = i == 0;
             tile.far = tile.w + floats + floats * i / t->tiles;
             tile.far_step = cnn_ceil_div(n->width, t->tiles);
-            if (p->linear) {                           /* rows * channels floats follow, for so many channels terms */
+            if (p->linear && !p->normalised) {         /* rows * channels floats follow, for so many channels terms */
                 tile.near = tile.x[0] + rows * p->g.in_channels;
                 tile.near_step = rows;
             }
-            if (next->tensors) ask_for(next, i, &tile);
+            if (next->pieces) ask_for(next, i, !p->normalised, &tile);
             kernels->gemm->tile[n->vectors][rows](&tile);
-            if (ahead->columns && final && !next->tensors) cnn_gradient_ahead_pixels(ahead, t->at + begin, rows);
+            if (ahead->columns && final && !next->pieces) cnn_gradient_ahead_pixels(ahead, t->at + begin, rows);
         }
         tile.bias = NULL;
         tile.added = tile.y;
@@ -471,13 +498,15 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const chunk k = chunk_at(p, &f, index);
                 table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
-                table_fill(&t, p, &f, &k, panels.rows, x);
+                table_fill(&t, p, &f, &k, panels.rows, p->normalised
+                               ? normalise(c, e, &o->norm, &k, channels, x, t.copy)
+                               : cnn_conv2d_source_of(g, p->merged, x, k.begin, k.begin + k.pixels, t.copy));
                 filled = index;
                 for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
             coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
-                                    t.at[0] + t.pixels * g->out_channels, t.pixels, !stream && !moves);
+                                    t.at[0] / g->out_channels + t.pixels, t.pixels, !stream && !moves);
             next.tiles = all_panels * t.tiles;
             for (int64_t panel = first_panel; panel < end_panel; panel++) {
                 const int64_t group = panel / panels.count;

@@ -17,9 +17,14 @@
 #include "conv2d_source.h"
 #include "gradient_epilogue.h"
 
+/* x as a batch normalisation and its activation give it, act(x scale + shift), computed a piece at a time where it is
+ * read, and never written to memory. scale NULL: x itself. */
+typedef struct cnn_normalised { const cnn_tensor *scale, *shift; cnn_act act; } cnn_normalised;
+
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {
     const cnn_tensor *x, *w, *bias, *residual, *y;
+    cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order */
     const cnn_tensor *mean, *var;     /* biased moments of y over all pixels */
     cnn_gradient_epilogue_operands gradient;    /* where y is a gradient; all zero otherwise */
 } cnn_indirect_gemm_operands;

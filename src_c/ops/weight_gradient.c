@@ -18,7 +18,9 @@ typedef struct gradient_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t merged;                   /* see conv2d_source.h */
-    int32_t copied;                   /* pixels are copied: their pitch would put them all into a few cache sets */
+    /* pixels are copied: their pitch would put them all into a few cache sets, or they are normalised */
+    int32_t copied, normalised;
+    int32_t pitch_pad;                /* floats between the pixels of the copy */
     int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
     int32_t unit_tiles, unit_panels;  /* the most of a unit */
     char text[112];
@@ -37,7 +39,7 @@ typedef struct scratch {
     lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
     const float **x, **grad_y;        /* [block_pixels] what a kernel reads */
     float *panels;                    /* [unit_panels][block_pixels][widest panel] grad_y of the block */
-    float *copy;                      /* x of the block: merged rows, or [pixel][channels + PITCH_PAD] of one tap */
+    float *copy;                      /* x of the block: merged rows, or [pixel][channels + pitch_pad] of one tap */
 } scratch;
 
 static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
@@ -65,7 +67,7 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
     s->copy = take(&memory, &bytes, p->merged ? cnn_conv2d_copy_floats(&p->g, n)
-                   : p->copied ? n * (channels + PITCH_PAD) : 0, sizeof(float));
+                   : p->copied ? n * (channels + p->pitch_pad) : 0, sizeof(float));
     return bytes;
 }
 
@@ -115,7 +117,9 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry)};
     const cnn_conv2d_geometry *g = &p->g;
     p->merged = cnn_conv2d_merges(g);
-    p->copied = !p->merged && g->in_channels % BAD_PITCH == 0;
+    p->normalised = o->norm.scale != NULL;
+    p->copied = p->normalised || (!p->merged && g->in_channels % BAD_PITCH == 0);
+    p->pitch_pad = p->copied && g->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t rows = taps_of(p) * cnn_conv2d_source_channels(g, p->merged), tiles = taps_of(p)
@@ -177,6 +181,16 @@ static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t pa
 
 static void prefetch(const float *from, int64_t floats) {
     for (int64_t i = 0; i < floats; i += LINE) __builtin_prefetch(from + i, 0, 2);
+}
+
+/* Channels from..from + count of pixels that lie one after the other. */
+static void normalise(const cnn_call *c, const cnn_exec *e, const cnn_normalised *norm, int64_t pixels,
+                      const float *const *x, int64_t from, int64_t count, int64_t pitch, float *copy) {
+    const float *scale = cnn_data(e, norm->scale), *shift = cnn_data(e, norm->shift);
+    const int whole = pitch == count && (pixels < 2 || x[1] - x[0] == count);
+    for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
+        c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + from, scale + from, shift + from, NULL,
+                                     norm->act, 0, copy + i * pitch);
 }
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
@@ -246,7 +260,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                 const int64_t tile0 = cnn_max(u.first_tile, tap * tap_tiles) - tap * tap_tiles;
                 const int64_t tile1 = cnn_min(u.end_tile, (tap + 1) * tap_tiles) - tap * tap_tiles;
                 const int64_t from = channels * tile0 / tap_tiles, to = channels * tile1 / tap_tiles;
-                const int64_t used = now->count[tap], pitch = to - from + PITCH_PAD;
+                const int64_t used = now->count[tap], pitch = to - from + p->pitch_pad;
                 const int32_t *pixel = now->pixel + tap * p->block_pixels;
                 for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -255,11 +269,11 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                     if (p->copied) {
                         if (panel / panels.count != conv_group) {
                             conv_group = panel / panels.count;
-                            for (int64_t i = 0; i < used; i++) {
-                                memcpy(s.copy + i * pitch, in[i] + channel0 + from,
-                                       (size_t)(to - from) * sizeof *x);
-                                s.x[i] = s.copy + i * pitch - from;
-                            }
+                            if (p->normalised)
+                                normalise(c, e, &o->norm, used, in, from, to - from, pitch, s.copy);
+                            else for (int64_t i = 0; i < used; i++)
+                                memcpy(s.copy + i * pitch, in[i] + channel0 + from, (size_t)(to - from) * sizeof *x);
+                            for (int64_t i = 0; i < used; i++) s.x[i] = s.copy + i * pitch - from;
                         }
                         in = s.x;
                     }

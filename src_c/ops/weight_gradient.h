@@ -4,7 +4,8 @@
  * grad_y[q][o]
  *
  * Registers hold a few adjacent input channels x a panel of output channels while the sum runs over a block of
- * pixels; x is read in place through pointers (or from a copy of the block where its pitch is bad for the caches),
+ * pixels; x is read in place through pointers (or from a copy of the block where its pitch is bad for the caches, or it
+ * is to be normalised),
  * pixels whose tap is in the padding are left out, the block's panels of grad_y are copied once so that each is dense
  * in L1.
  *
@@ -17,8 +18,10 @@
 
 #include "indirect_gemm.h"
 
-typedef struct cnn_weight_gradient_operands { const cnn_tensor *x, *grad_y, *grad_w,
-    *grad_bias; } cnn_weight_gradient_operands;
+typedef struct cnn_weight_gradient_operands {
+    const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
+    cnn_normalised norm;              /* see indirect_gemm.h */
+} cnn_weight_gradient_operands;
 
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                              const cnn_weight_gradient_operands *o, cnn_error *error);

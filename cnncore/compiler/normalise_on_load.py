@@ -1,0 +1,150 @@
+"""Training: batch normalisation and its activation into the convolution that reads them.
+
+What a normalisation gives need not be written to memory where one convolution alone reads it: the convolution
+normalises what it needs when it needs it, in a cache, and so does the gradient of its weights. There are kernels for
+
+* depthwise convolutions of 3x3, whose gradients are both computed in one reading of what the normalisation read: the
+  widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an expanding
+  convolution and the depthwise one;
+* 1x1 convolutions, whose gradient in the input needs nothing of it but the mask, which follows from what the
+  normalisation read.
+"""
+
+from .. import _core
+from .fuse import RESIDUAL
+from .gradients import LINEAR
+from .ir import Operation, Value
+
+# Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
+GRAD_Y, W, Y, X, MEAN, SCALE, SHIFT = range(7)
+ACTIVATION = ("activation", "alpha", "max_value")
+SIDES = ("top", "left", "bottom", "right")
+
+
+def normalise_on_load(graph):
+    """Fuse all that can be, after `fuse_backward` has put the normalisations' masks and sums into the gradients."""
+    readers = graph.uses()
+    for norm in list(graph.operations):
+        if norm.name == "batchnorm":
+            _fuse(graph, norm, readers)
+
+
+def _fuse(graph, norm, readers):
+    y = norm.outputs[0]
+    found = {reader.name: reader for reader in readers.get(y, ())}
+    if (
+        norm.input(RESIDUAL["batchnorm"]) is not None
+        or len(readers.get(y, ())) != 2
+        or y.storage is not None
+        or y in graph.results
+    ):
+        return
+    for kind, suits, replace in (
+        ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),
+        ("conv2d", _suits_pointwise, _replace_pointwise),
+    ):
+        forward, weight = found.get(kind), found.get(f"{kind}_backward_weight")
+        if (
+            forward is not None
+            and weight is not None
+            and forward.inputs[0] is y
+            and forward.input(2) is None  # a bias, which the normalisation after it makes useless
+            and forward.input(3) is None
+            and forward.attribute("activation") == LINEAR
+            and not any(value is not None for value in weight.outputs[1:])
+            and suits(forward, weight, readers)
+        ):
+            _constants_for(graph, norm)
+            replace(graph, norm, forward, weight, readers)
+            forward.layer = f"{norm.layer} + {forward.layer}"
+
+
+def _constants_for(graph, norm):
+    """What the normalisation multiplies and adds, instead of its result."""
+    if len(norm.outputs) == 1:
+        norm.outputs += [Value("float32", norm.inputs[1].shape, producer=norm) for _ in range(2)]
+    constants = Operation(
+        _core.OPERATIONS["batchnorm_constants"],
+        [norm.input(i) for i in range(1, 5)],
+        norm.outputs[1:],
+        {"epsilon": norm.attribute("epsilon")},
+        norm.layer,
+        norm.section,
+    )
+    for value in constants.outputs:
+        value.producer = constants
+    graph.operations[graph.operations.index(norm)] = constants
+
+
+def _activation(norm):
+    return {name: norm.attributes[name] for name in ACTIVATION if name in norm.attributes}
+
+
+def _pairs(operation, *names):
+    return tuple((operation.attribute(f"{name}_h"), operation.attribute(f"{name}_w")) for name in names)
+
+
+# ---- depthwise ----
+
+
+def _input_gradient(weight, readers):
+    """The gradient in the input that goes with one in the weights, through the mask of a normalisation that is computed
+    again from its input; None where it is another."""
+    for backward in readers.get(weight.inputs[1], ()):
+        if (
+            backward.name == "depthwise_conv2d_backward_input"
+            and backward.inputs[GRAD_Y] is weight.inputs[1]
+            and backward.input(SCALE) is not None
+            and backward.input(MEAN) is not None
+            and len(backward.outputs) == 3
+        ):
+            return backward
+    return None
+
+
+def _suits_depthwise(forward, weight, readers):
+    kernel, stride, dilation = _pairs(forward, "kernel", "stride", "dilation")
+    backward = _input_gradient(weight, readers)
+    return (
+        backward is not None
+        and backward.inputs[SCALE].producer.outputs[0] is forward.inputs[0]
+        and forward.inputs[W].shape[3] == 1
+        and kernel == (3, 3)
+        and stride in ((1, 1), (2, 2))
+        and dilation == (1, 1)
+    )
+
+
+def _replace_depthwise(graph, norm, forward, weight, readers):
+    backward = _input_gradient(weight, readers)
+    geometry = {name: value for name, value in forward.attributes.items() if name not in ACTIVATION}
+
+    forward.definition = _core.OPERATIONS["batchnorm_depthwise_conv2d"]
+    forward.inputs = [norm.inputs[0], forward.inputs[W], *norm.outputs[1:]]
+    forward.attributes = {**geometry, **_activation(norm)}
+
+    grad_w = weight.outputs[0]
+    backward.definition = _core.OPERATIONS["batchnorm_depthwise_conv2d_backward"]
+    backward.inputs = [backward.inputs[i] for i in (GRAD_Y, X, W, MEAN, SCALE, SHIFT)]
+    backward.outputs = [backward.outputs[0], grad_w, *backward.outputs[1:]]
+    backward.attributes = {**geometry, **_activation(norm)}
+    grad_w.producer = backward
+    graph.operations.remove(weight)
+
+
+# ---- 1x1 ----
+
+
+def _suits_pointwise(forward, weight, readers):
+    return (
+        _pairs(forward, "kernel", "stride") == ((1, 1), (1, 1))
+        and forward.attribute("groups") == 1
+        and not any(forward.attribute(f"pad_{side}") for side in SIDES)
+    )
+
+
+def _replace_pointwise(graph, norm, forward, weight, readers):
+    for operation, name in ((forward, ""), (weight, "_backward_weight")):
+        operation.definition = _core.OPERATIONS["batchnorm_pointwise_conv2d" + name]
+        operation.inputs = [norm.inputs[0], operation.inputs[1], *norm.outputs[1:]]
+        operation.attributes = _activation(norm)
