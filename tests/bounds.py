@@ -189,6 +189,23 @@ def _batchnorm_depthwise_backward(inputs, attributes, outputs):
     return [grad_x, reduction(grad_y.size // grad_y.shape[3], magnitude) + carried, *sums]
 
 
+@bound("batchnorm_pointwise_conv2d")
+def _batchnorm_pointwise(inputs, attributes, outputs):
+    x, w, scale, shift = inputs
+    t, error, _ = normalised(x, scale, shift, attributes)
+    product = lambda t, w: ref.conv2d(t, w, **ref.conv.POINTWISE)[0]
+    error = reduction(x.shape[3], product(np.abs(t), np.abs(w))) + product(error, np.abs(w))
+    return [error, *moments_bound(product(t, w), error)]
+
+
+@bound("batchnorm_pointwise_conv2d_backward_weight")
+def _batchnorm_pointwise_backward_weight(inputs, attributes, outputs):
+    x, grad_y, scale, shift = inputs
+    t, error, _ = normalised(x, scale, shift, attributes)
+    product = lambda t: ref.conv2d_backward_weight(t, np.abs(grad_y), **ref.conv.POINTWISE)[0]
+    return [reduction(grad_y.size // grad_y.shape[3], product(np.abs(t))) + product(error)]
+
+
 @bound("conv2d_transpose")
 def _transpose(inputs, attributes, outputs):
     kh, kw, _, i = inputs[1].shape

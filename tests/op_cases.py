@@ -336,6 +336,26 @@ def _batchnorm_depthwise_backward(rng, op):
     return inputs, {**attributes, **act}, (True, bool(rng.random() < 0.8), sums, sums)
 
 
+def _normalised_pixels(rng):
+    """(x, scale, shift) and the attributes of the activation."""
+    c = channels(rng)
+    x = normal(rng, *(int(n) for n in rng.integers(1, 12, 3)), c)
+    return x, normal(rng, c), normal(rng, c), activation_attributes(rng)
+
+
+@generator("batchnorm_pointwise_conv2d")
+def _batchnorm_pointwise(rng, op):
+    x, scale, shift, act = _normalised_pixels(rng)
+    c, moments = x.shape[3], bool(rng.random() < 0.6)
+    return [x, weights(rng, normal, c, 1, 1, c, channels(rng)), scale, shift], act, (True, moments, moments)
+
+
+@generator("batchnorm_pointwise_conv2d_backward_weight")
+def _batchnorm_pointwise_backward_weight(rng, op):
+    x, scale, shift, act = _normalised_pixels(rng)
+    return [x, normal(rng, *x.shape[:3], channels(rng)), scale, shift], act
+
+
 @generator("depthwise_conv2d_backward_input")
 def _depthwise_backward_input(rng, op):
     a = depthwise(rng)

@@ -309,6 +309,33 @@ def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(
         assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
 
 
+def _pointwise_block(residual):
+    inputs = layers.Input((7, 6, 5))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(inputs)))
+    y = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False)(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.Add()([x, y]) if residual else y))
+    model = cc.Model(inputs, layers.Dense(3)(x))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_a_normalisation_is_done_within_the_1x1_convolution_that_reads_it():
+    x, y = np.random.default_rng(3).normal(size=(4, 7, 6, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        with passes(fuse=fused):
+            cc.utils.set_random_seed(1)
+            model = _pointwise_block(residual=False)
+            loss = model.train_on_batch(x, y)
+            results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+            names = {name for name, _ in _names(model)}
+        new = {"batchnorm_pointwise_conv2d", "batchnorm_pointwise_conv2d_backward_weight"}
+        assert new <= names if fused else not new & names
+    for a, b in zip(results[True], results[False], strict=True):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
+    assert not new & {name for name, _ in _names(_pointwise_block(residual=True))}
+
+
 def test_a_normalisation_that_others_read_is_written():
     names = {name for name, _ in _names(_inverted_bottleneck(1, shortcut=True))}
     assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names

@@ -19,6 +19,8 @@ OPS = (
     "pointwise_depthwise_conv2d",
     "batchnorm_depthwise_conv2d",
     "batchnorm_depthwise_conv2d_backward",
+    "batchnorm_pointwise_conv2d",
+    "batchnorm_pointwise_conv2d_backward_weight",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",

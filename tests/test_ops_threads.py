@@ -55,6 +55,9 @@ def conv_cases():
     yield Case("pointwise_depthwise_conv2d", 0, [x, inner, depthwise, vector()], {**CONV, "inner_activation": 1})
     norm = [positive(), vector()]
     yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], {**CONV, "activation": 1}, (True, True, True))
+    pointwise = [x, normal(RNG, 1, 1, CHANNELS, 17, scale=0.2), *norm]
+    yield Case("batchnorm_pointwise_conv2d", 0, pointwise, {"activation": 1}, (True, True, True))
+    yield Case("batchnorm_pointwise_conv2d_backward_weight", 0, [x, grad_y, *norm], {"activation": 1})
     backward = [large(), x, depthwise, vector(), *norm]
     yield Case("batchnorm_depthwise_conv2d_backward", 0, backward, {**CONV, "activation": 1}, (True,) * 4)
     yield Case("depthwise_conv2d_backward_weight", 0, [x, large()], {**CONV, "multiplier": 1}, (True, True))

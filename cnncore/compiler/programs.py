@@ -10,8 +10,8 @@ from ..layers.base import Lowering
 from .differentiate import differentiate
 from .executable import Arena, Executable
 from .fuse import fuse_backward, fuse_forward
-from .normalise_on_load import normalise_on_load
 from .ir import Value
+from .normalise_on_load import normalise_on_load
 from .order import order, shorten_lives
 from .recompute import recompute
 

@@ -50,7 +50,7 @@ def _operation_name(operation):
             parts.append(name.strip("[]"))
     more = any(tensor >= 0 for tensor in operation["outputs"][1:])
     backward = operation["op"].endswith(("_backward", "_backward_input"))
-    if operation["op"] in ("conv2d", "depthwise_conv2d") and more:
+    if operation["op"].endswith("conv2d") and more:
         parts.append("moments")
     if "activation" in operation["attributes"] and operation["op"] not in ("activation", "activation_backward"):
         kind = int(operation["attributes"]["activation"])

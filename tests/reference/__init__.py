@@ -11,6 +11,8 @@ from .activations import activation, activation_backward, softmax, softmax_backw
 from .conv import (
     batchnorm_depthwise_conv2d,
     batchnorm_depthwise_conv2d_backward,
+    batchnorm_pointwise_conv2d,
+    batchnorm_pointwise_conv2d_backward_weight,
     conv2d,
     conv2d_backward_input,
     conv2d_backward_weight,
@@ -76,6 +78,8 @@ OPS = {
         pointwise_depthwise_conv2d,
         batchnorm_depthwise_conv2d,
         batchnorm_depthwise_conv2d_backward,
+        batchnorm_pointwise_conv2d,
+        batchnorm_pointwise_conv2d_backward_weight,
         batchnorm_constants,
         dense,
         dense_backward_input,

@@ -182,6 +182,19 @@ def batchnorm_depthwise_conv2d_backward(
     return grad_x, grad_w, sum_g, sum_gx
 
 
+POINTWISE = {"kernel_h": 1, "kernel_w": 1}
+
+
+def batchnorm_pointwise_conv2d(x, w, scale, shift, **act):
+    """y = conv(act(x scale + shift), w) with w of 1x1, and its biased moments."""
+    return conv2d(activate(f64(x) * f64(scale) + f64(shift), **act), w, **POINTWISE)
+
+
+def batchnorm_pointwise_conv2d_backward_weight(x, grad_y, scale, shift, **act):
+    """The gradient of batchnorm_pointwise_conv2d in w."""
+    return conv2d_backward_weight(activate(f64(x) * f64(scale) + f64(shift), **act), grad_y, **POINTWISE)[0]
+
+
 def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):
     """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y.
 
