@@ -14,6 +14,10 @@ _SECTIONS = {
 }
 
 
+# Passes over memory that do little to each element; normalisation takes part of its gradient with it where it can.
+_ELEMENTWISE = {"activation", "activation_backward", "add", "affine", "batchnorm", "batchnorm_backward"}
+
+
 def si(value, unit=""):
     """1234567 -> "1.23 M"."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -103,14 +107,11 @@ def describe(model, executable):
     lines = _table(
         numbered, ("#", "operation", "layer", "shapes", "FLOP", "moves", "kernel", "packed"), right={0, 4, 5, 7}
     )
-    unfused = sum(
-        _core.OPERATIONS[o["op"]].name in ("activation", "activation_backward", "add", "affine")
-        for o in executable.operations
-    )
+    unfused = sum(operation["op"] in _ELEMENTWISE for operation in executable.operations)
     lines += [
         "",
         f"{count} operations, {si(totals['flops'], 'FLOP')}, {si(totals['bytes'], 'B')} moved; {unfused} "
-        "elementwise passes of their own",
+        "elementwise passes left over",
         f"memory planned: {si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
         f"{si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}",
     ]
