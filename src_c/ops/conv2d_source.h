@@ -1,41 +1,37 @@
-/* What a convolution reads its pixels from: the tensor itself, in place; or a normalised copy of a chunk's pixels; or,
- * where a pixel has few channels (the first layer), a zero-padded copy of the rows that a chunk of output pixels needs. In the copy the kernel_w *
- * channels values under one row of the kernel are adjacent, so they are MERGED into one tap: the inner loop then
- * runs over kernel_w * channels terms instead of a handful. */
+/* What a convolution reads its pixels from.
+ *
+ * In place, the tensor itself, through pointers. Or a copy of a chunk's pixels, made in a thread's workspace:
+ *
+ * - normalised, of 1x1 convolutions: see cnn_normalised in indirect_gemm.h.
+ * - gathered, where a pixel has few channels (the first layer): all that lies under the kernel, kernel_h * kernel_w *
+ *   channels values, one after the other for each output pixel, zeros for padding. The convolution then is a 1x1
+ *   convolution of pixels with so many channels: its inner loop runs over all of them instead of a handful, and
+ *   nothing is left of the borders. */
 #ifndef CNN_OPS_CONV2D_SOURCE_H
 #define CNN_OPS_CONV2D_SOURCE_H
 
 #include "conv2d_geometry.h"
 
-typedef struct cnn_conv2d_source {
-    const float *x;
-    ptrdiff_t image, row, pixel;      /* pitches, in elements */
-    /* the copy begins with this row of this image, and with row 0 of the images after it; or, of one long row, with this
-     * pixel */
-    int32_t first_image, first_row, first_column;
-} cnn_conv2d_source;
+typedef enum cnn_conv2d_source_kind { CNN_IN_PLACE, CNN_NORMALISED, CNN_GATHERED } cnn_conv2d_source_kind;
 
-/* Does merging pay? */
-int cnn_conv2d_merges(const cnn_conv2d_geometry *g);
-
-/* Floats of the copy for any `pixels` adjacent output pixels. */
-int64_t cnn_conv2d_copy_floats(const cnn_conv2d_geometry *g, int64_t pixels);
-
-/* The source for the output pixels begin .. end - 1, counted over all images. buffer: where the copy goes if
- * `merged`. */
-cnn_conv2d_source cnn_conv2d_source_of(const cnn_conv2d_geometry *g, int merged, const float *x, int64_t begin,
-                                       int64_t end, float *buffer);
-
-/* The axis along the width, and the channels of a tap, as the source shows them. */
-cnn_conv2d_axis cnn_conv2d_source_axis_w(const cnn_conv2d_geometry *g, int merged, int32_t phase);
-static inline int32_t cnn_conv2d_source_channels(const cnn_conv2d_geometry *g, int merged) {
-    return merged ? g->kernel_w * g->in_channels : g->in_channels / g->groups;
+/* A product over one long row of pixels where it is one: a convolution that reads every pixel once and in order; also
+ * after gathering. */
+cnn_conv2d_geometry cnn_conv2d_flattened(cnn_conv2d_geometry g);
+static inline int cnn_conv2d_is_flat(const cnn_conv2d_geometry *g) {
+    return g->in_h == 1 && g->out_h == 1 && g->kernel_h == 1 && g->kernel_w == 1 && g->stride_w == 1 && g->groups == 1
+        && g->in_w == g->out_w;
 }
 
-/* Offset of an image's row 0 from source.x; for rows that the copy holds. */
-static inline ptrdiff_t cnn_conv2d_source_image(const cnn_conv2d_source *s, int32_t image) {
-    return (image - s->first_image) * s->image - (image == s->first_image ? s->first_row * s->row : 0)
-        - s->first_column * s->pixel;
-}
+/* Does gathering pay, and what is left to compute then? */
+int cnn_conv2d_gathers(const cnn_conv2d_geometry *g);
+cnn_conv2d_geometry cnn_conv2d_gathered(const cnn_conv2d_geometry *g);
+
+/* Floats of memory for gathering any `pixels` adjacent output pixels, each `pitch` floats from the last. */
+int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch);
+
+/* Gathers for the output pixels begin .. end - 1, counted over all images, to the start of `memory`. pitch: at least what
+ * a pixel has. */
+void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const float *x, int64_t begin, int64_t end, int64_t pitch,
+                       float *memory);
 
 #endif

@@ -21,11 +21,11 @@ typedef struct gemm_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     cnn_act act;
-    int32_t merged, images_first;     /* see conv2d_source.h; tiles across images */
+    cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
+    int32_t source, images_first;     /* see conv2d_source.h; tiles across images */
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are read once and in the order of memory */
-    int32_t normalised;               /* pixels are normalised as they are read */
     int32_t moves;                    /* a gradient too large for the caches, which its epilogue writes past them */
     char text[108];
 } gemm_plan;
@@ -46,7 +46,7 @@ typedef struct phase {
 
 static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
     const cnn_conv2d_geometry *g = &p->g;
-    phase f = {.h = cnn_conv2d_axis_h(g, phase_h), .w = cnn_conv2d_source_axis_w(g, p->merged, phase_w)};
+    phase f = {.h = cnn_conv2d_axis_h(g, phase_h), .w = cnn_conv2d_axis_w(g, phase_w)};
     const int64_t all_panels = (int64_t)panels->count * g->groups;
     f.taps = (int64_t)f.h.taps * f.w.taps;
     f.map = (int64_t)f.h.count * f.w.count;
@@ -93,7 +93,7 @@ typedef struct table {
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
-    float *zeros, *copy;              /* what taps in the padding read; the copy of a merged or normalised source */
+    float *zeros, *copy;              /* what taps in the padding read; a source that is a copy */
     /* what a panel gives before its epilogue moves it to y, [pixels][widest panel]; where its rows are */
     float *panel;
     ptrdiff_t *panel_at;
@@ -103,13 +103,13 @@ typedef struct table {
 static int64_t tile_begin(const table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
 
 /* A tap in the padding reads as many zeros as a pixel has channels. */
-static int64_t zeros_of(const gemm_plan *p) { return cnn_max(p->g.in_channels,
-                                                             cnn_conv2d_source_channels(&p->g, p->merged)); }
+static int64_t zeros_of(const gemm_plan *p) { return p->g.in_channels; }
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
     enum { PARTS = 12, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
-    int64_t copy = p->merged ? cnn_conv2d_copy_floats(&p->g, pixels) : p->normalised ? pixels * p->g.in_channels : 0;
+    const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
+        : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
     int64_t moved = p->moves ? pixels : 0;
     int64_t at = 0;
     char *part[PARTS];
@@ -134,25 +134,44 @@ static void point(const float **to, int64_t rows, const float *first, ptrdiff_t 
     for (int64_t r = 0; r < rows; r++) to[r] = first + r * step;
 }
 
-/* The normalised pixels of a chunk, as a source of them. */
-static cnn_conv2d_source normalise(const cnn_call *c, const cnn_exec *e, const cnn_normalised *norm, const chunk *k,
-                                   int64_t channels, const float *x, float *copy) {
-    c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, norm->scale),
-                                 cnn_data(e, norm->shift), NULL, norm->act, 0, copy);
-    return (cnn_conv2d_source){.x = copy, .pixel = channels, .first_column = (int32_t)k->begin};
+/* Where the pixels of a chunk are read. Of one long row, number q is at x + (q - begin) * channels; begin is 0 but in
+ * copies. */
+typedef struct source { const float *x; int64_t begin; } source;
+
+static source source_of(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o, const chunk *k,
+                        float *copy) {
+    const gemm_plan *p = (const gemm_plan *)c->plan;
+    const float *x = cnn_data(e, o->x);
+    const int64_t channels = p->g.in_channels;
+    if (p->source == CNN_IN_PLACE) return (source){x, 0};
+    if (p->source == CNN_GATHERED) cnn_conv2d_gather(&p->window, x, k->begin, k->begin + k->pixels, channels, copy);
+    else c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, o->norm.scale),
+                                      cnn_data(e, o->norm.shift), NULL, o->norm.act, 0, copy);
+    return (source){copy, k->begin};
 }
 
-static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows,
-                       const cnn_conv2d_source s) {
+/* Of one long row of pixels: a tile is so many of them, with one tap. */
+static void table_fill_linear(table *t, const gemm_plan *p, const chunk *k, int64_t rows, const source s) {
+    const ptrdiff_t in = p->g.in_channels, out = p->g.out_channels;
+    t->pixels = k->pixels;
+    t->tiles = cnn_ceil_div(t->pixels, rows);
+    for (int64_t q = 0; q < t->pixels; q++) t->at[q] = (k->begin + q) * out;
+    for (int64_t q = 0; q < t->pixels; q++) t->x[q] = s.x + (k->begin - s.begin + q) * in;
+    for (int64_t i = 0; i < t->tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
+}
+
+static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows, const source s) {
+    if (p->linear) { table_fill_linear(t, p, k, rows, s); return; }
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_conv2d_axis *h = &f->h, *w = &f->w;
     t->pixels = k->pixels * k->images;
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
     /* taps of a row are adjacent in x as they are in w */
-    const int adjacent = w->offset_step == 1 && s.pixel == p->block;
+    const ptrdiff_t x_pixel = g->in_channels, x_row = g->in_w * x_pixel, x_image = g->in_h * x_row;
+    const int adjacent = w->offset_step == 1 && x_pixel == p->block;
     const int64_t in_map = k->begin % f->map;
     /* In a tile that is even, pixels are equal steps apart: those of one row, or the same pixel of several images. */
-    const ptrdiff_t step_x = p->images_first ? s.image : w->multiplier * s.pixel;
+    const ptrdiff_t step_x = p->images_first ? x_image : w->multiplier * x_pixel;
     const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
     const int32_t step_column = p->images_first ? 0 : w->multiplier;
     cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count),
@@ -166,7 +185,7 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
         ptrdiff_t *at = t->at + begin;
         row[0] = row_min = row_max = q.i * h->multiplier + h->offset;
         column[0] = column_min = column_max = q.j * w->multiplier + w->offset;
-        pixel[0] = cnn_conv2d_source_image(&s, q.n) + row[0] * s.row + column[0] * s.pixel;
+        pixel[0] = q.n * x_image + row[0] * x_row + column[0] * x_pixel;
         at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
             * g->out_channels;
         if (even) {
@@ -177,7 +196,7 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
             for (int64_t r = 0; r < m; r++) {
                 row[r] = q.i * h->multiplier + h->offset;
                 column[r] = q.j * w->multiplier + w->offset;
-                pixel[r] = cnn_conv2d_source_image(&s, q.n) + row[r] * s.row + column[r] * s.pixel;
+                pixel[r] = q.n * x_image + row[r] * x_row + column[r] * x_pixel;
                 at[r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
                     * g->out_channels;
                 row_min = row[r] < row_min ? row[r] : row_min;
@@ -198,7 +217,7 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
             for (int32_t tw = 0; tw < w->taps; tw++) {
                 const int32_t dw = tw * w->offset_step, tap_number = th * w->taps + tw;
                 if (column_max + dw < 0 || column_min + dw >= w->size) continue;
-                const ptrdiff_t delta = dh * s.row + dw * s.pixel;
+                const ptrdiff_t delta = dh * x_row + dw * x_pixel;
                 if (rows_inside && column_min + dw >= 0 && column_max + dw < w->size) {
                     if (tap_number == next) { length[runs - 1]++; next++; continue; }
                     if (adjacent) next = tap_number + 1;
@@ -226,15 +245,6 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
 }
 
 /* ---- plan ---- */
-
-/* A convolution that reads every pixel once and in order is a product over one long row of pixels. */
-static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
-    if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left
-        || g.in_h != g.out_h || g.in_w != g.out_w) return g;
-    g.in_w = g.out_w = g.images * g.out_h * g.out_w;
-    g.images = g.in_h = g.out_h = 1;
-    return g;
-}
 
 int64_t cnn_moments_slots_bytes(int64_t channels, int64_t pieces) {
     return pieces * (2 * channels + 1) * (int64_t)sizeof(double);
@@ -285,15 +295,20 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
                            const cnn_indirect_gemm_operands *t, cnn_error *error) {
     gemm_plan *p = (gemm_plan *)c->plan;
     if (cnn_indirect_gemm_check(geometry, act, t, error)) return -1;
-    *p = (gemm_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry), .act = act};
+    *p = (gemm_plan){.algorithm = CNN_INDIRECT_GEMM, .g = cnn_conv2d_flattened(*geometry), .act = act,
+                     .source = t->norm.scale ? CNN_NORMALISED : CNN_IN_PLACE};
     const cnn_conv2d_geometry *g = &p->g;
-    p->merged = cnn_conv2d_merges(g);
-    p->linear = g->in_h == 1 && g->kernel_h == 1 && g->kernel_w == 1 && g->stride_w == 1 && g->groups == 1;
-    p->normalised = t->norm.scale != NULL;
-    if (p->normalised && !p->linear) return cnn_fail(error, "only the pixels of a 1x1 convolution can be normalised");
+    if (cnn_conv2d_gathers(geometry)) {
+        p->source = CNN_GATHERED;
+        p->window = *geometry;
+        p->g = cnn_conv2d_gathered(geometry);
+    }
+    p->linear = cnn_conv2d_is_flat(g);
+    if (p->source == CNN_NORMALISED && !p->linear)
+        return cnn_fail(error, "only the pixels of a 1x1 convolution can be normalised");
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const int64_t channels = cnn_conv2d_source_channels(g, p->merged);
-    p->images_first = !p->merged && g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
+    const int64_t channels = g->in_channels / g->groups;
+    p->images_first = g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
         && g->kernel_h * g->kernel_w > 1;
 
     int64_t most_taps = 1, chunks = 0, pieces = 0;
@@ -321,9 +336,10 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, chunks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, pieces);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
+    static const char *const source[] = {"", ", normalised", ", gathered"};
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
              * panels.vl,
-             p->merged ? ", merged rows" : p->normalised ? ", normalised" : "", p->images_first ? " across images" : "", p->block, p->max_pixels);
+             source[p->source], p->images_first ? " across images" : "", p->block, p->max_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -339,7 +355,7 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
     const gemm_plan *p = (const gemm_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups,
+    const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     /* w is (h, w, w_in, w_out) */
     const int64_t w_in = g->transposed ? group_out : group_in, w_out = g->transposed ? g->in_channels : g->out_channels;
@@ -347,7 +363,7 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
     float *packed = (float *)e->packed;
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++) {
-            const cnn_conv2d_axis ah = cnn_conv2d_axis_h(g, i), aw = cnn_conv2d_source_axis_w(g, p->merged, j);
+            const cnn_conv2d_axis ah = cnn_conv2d_axis_h(g, i), aw = cnn_conv2d_axis_w(g, j);
             const int64_t taps = (int64_t)ah.taps * aw.taps, blocks = cnn_ceil_div(channels, p->block);
             int64_t begin, end;
             /* parallel over everything but a tap's matrix */
@@ -381,7 +397,7 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 typedef struct coming {
     struct { const float *from; int64_t floats; } piece[5];
     int pieces;
-    int64_t floats, tile, tiles;      /* of all pieces; number of the panel's first tile, of so many of the chunk */
+    int64_t floats, tile, share;      /* of all pieces; number of the panel's first tile; floats for each tile */
 } coming;
 
 static void coming_add(coming *next, const float *tensor, int64_t first_pixel, int64_t pixels, int64_t channels) {
@@ -398,7 +414,7 @@ static coming coming_of(const gemm_plan *p, const cnn_exec *e, const cnn_indirec
     const cnn_conv2d_geometry *g = &p->g;
     coming next = {.pieces = 0};
     if (!p->linear || ranges > 1) return next;
-    if (p->normalised) coming_add(&next, cnn_data(e, o->x), end, pixels, g->in_channels);
+    if (p->source == CNN_NORMALISED) coming_add(&next, cnn_data(e, o->x), end, pixels, g->in_channels);
     if (p->block < g->in_channels || weights > KEPT_WEIGHTS) return next;
     coming_add(&next, cnn_data(e, o->residual), end, pixels, g->out_channels);
     coming_add(&next, cnn_data(e, o->gradient.x), end, pixels, g->out_channels);
@@ -407,10 +423,10 @@ static coming coming_of(const gemm_plan *p, const cnn_exec *e, const cnn_indirec
     return next;
 }
 
-/* What tile number i of the panel asks for: its share of that. Pixels that are read in place are in the second cache
- * sooner. */
-static void ask_for(const coming *next, int64_t i, int in_place, cnn_gemm_tile *tile) {
-    int64_t begin = next->floats * (next->tile + i) / next->tiles;
+/* What tile number i of the panel asks for, lines `step` floats apart. Pixels that are read in place are in the second
+ * cache sooner. */
+static void ask_for(const coming *next, int64_t i, int64_t step, int in_place, cnn_gemm_tile *tile) {
+    int64_t begin = next->share * (next->tile + i);
     int piece = 0;
     while (begin >= next->piece[piece].floats) begin -= next->piece[piece++].floats;
     if (in_place) {
@@ -418,7 +434,7 @@ static void ask_for(const coming *next, int64_t i, int in_place, cnn_gemm_tile *
         tile->far_step = tile->near_step;
     }
     tile->near = next->piece[piece].from + begin;
-    tile->near_step = cnn_ceil_div(next->floats, next->tiles * tile->channels);
+    tile->near_step = step;
 }
 
 /* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from tile.y
@@ -428,6 +444,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
                      const coming *next, const cnn_gradient_ahead *ahead) {
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
+    if (t->tiles == 0) return;
     for (int64_t first = 0; first < channels; first += p->block) {
         tile.channels = cnn_min(p->block, channels - first);
         tile.channel = first_channel + first;
@@ -437,22 +454,23 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         tile.moments = final ? moments : NULL;
         tile.w = w + first * taps * n->width;
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
-        const int64_t floats = tile.channels * taps * n->width;
-        for (int64_t i = 0; i < t->tiles; i++) {
-            const int64_t begin = tile_begin(t, i), rows = tile_begin(t, i + 1) - begin;
+        const int64_t floats = tile.channels * taps * n->width, far = floats / t->tiles;
+        const int64_t near_step = cnn_ceil_div(next->share, tile.channels);
+        tile.far_step = cnn_ceil_div(n->width, t->tiles);
+        for (int64_t i = 0, begin = 0, rows; i < t->tiles; i++, begin += rows) {
+            rows = tile_begin(t, i + 1) - begin;
             tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;
             tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
             tile.at = at + begin;
             tile.start = i == 0;
-            tile.far = tile.w + floats + floats * i / t->tiles;
-            tile.far_step = cnn_ceil_div(n->width, t->tiles);
-            if (p->linear && !p->normalised) {         /* rows * channels floats follow, for so many channels terms */
+            tile.far = tile.w + floats + far * i;
+            if (p->linear && p->source == CNN_IN_PLACE) {         /* rows * channels floats follow, for so many channels terms */
                 tile.near = tile.x[0] + rows * p->g.in_channels;
                 tile.near_step = rows;
             }
-            if (next->pieces) ask_for(next, i, !p->normalised, &tile);
+            if (next->pieces) ask_for(next, i, near_step, p->source == CNN_IN_PLACE, &tile);
             kernels->gemm->tile[n->vectors][rows](&tile);
             if (ahead->columns && final && !next->pieces) cnn_gradient_ahead_pixels(ahead, t->at + begin, rows);
         }
@@ -470,10 +488,10 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const gemm_plan *p = (const gemm_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const int64_t channels = cnn_conv2d_source_channels(g, p->merged), group_in = g->in_channels / g->groups,
+    const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;
-    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
+    const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     float *y = cnn_data(e, o->y);
     const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
@@ -498,16 +516,14 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const chunk k = chunk_at(p, &f, index);
                 table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
-                table_fill(&t, p, &f, &k, panels.rows, p->normalised
-                               ? normalise(c, e, &o->norm, &k, channels, x, t.copy)
-                               : cnn_conv2d_source_of(g, p->merged, x, k.begin, k.begin + k.pixels, t.copy));
+                table_fill(&t, p, &f, &k, panels.rows, source_of(c, e, o, &k, t.copy));
                 filled = index;
                 for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
             coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
                                     t.at[0] / g->out_channels + t.pixels, t.pixels, !stream && !moves);
-            next.tiles = all_panels * t.tiles;
+            next.share = next.floats / cnn_max(1, all_panels * t.tiles);
             for (int64_t panel = first_panel; panel < end_panel; panel++) {
                 const int64_t group = panel / panels.count;
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);

@@ -17,9 +17,10 @@ enum {
 typedef struct gradient_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
-    int32_t merged;                   /* see conv2d_source.h */
-    /* pixels are copied: their pitch would put them all into a few cache sets, or they are normalised */
-    int32_t copied, normalised;
+    cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
+    int32_t source;                   /* see conv2d_source.h */
+    /* pixels are copied: their pitch would put them all into a few cache sets, or the source is a copy anyway */
+    int32_t copied;
     int32_t pitch_pad;                /* floats between the pixels of the copy */
     int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
     int32_t unit_tiles, unit_panels;  /* the most of a unit */
@@ -31,7 +32,7 @@ _Static_assert(sizeof(gradient_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
 typedef struct lists {
     int32_t *count;                   /* [taps] pixels whose tap is inside the image */
-    const float **x;                  /* [taps][block_pixels] the tensor's, or those of the copy of a merged source */
+    const float **x;                  /* [taps][block_pixels] the tensor's */
     int32_t *pixel;                   /* [taps][block_pixels] their numbers in the block */
 } lists;
 
@@ -39,7 +40,7 @@ typedef struct scratch {
     lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
     const float **x, **grad_y;        /* [block_pixels] what a kernel reads */
     float *panels;                    /* [unit_panels][block_pixels][widest panel] grad_y of the block */
-    float *copy;                      /* x of the block: merged rows, or [pixel][channels + pitch_pad] of one tap */
+    float *copy;                      /* x of the block, [pixel][channels + pitch_pad] of one tap */
 } scratch;
 
 static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
@@ -50,7 +51,7 @@ static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
 
 static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
 static int64_t taps_of(const gradient_plan *p) {
-    return p->merged ? p->g.kernel_h : (int64_t)p->g.kernel_h * p->g.kernel_w;
+    return (int64_t)p->g.kernel_h * p->g.kernel_w;
 }
 
 /* Lays the scratch out in memory (NULL: only counts the bytes). */
@@ -66,15 +67,16 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     s->grad_y = take(&memory, &bytes, n, sizeof *s->grad_y);
     s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
-    s->copy = take(&memory, &bytes, p->merged ? cnn_conv2d_copy_floats(&p->g, n)
-                   : p->copied ? n * (channels + p->pitch_pad) : 0, sizeof(float));
+    s->copy = take(&memory, &bytes, p->source == CNN_GATHERED
+                   ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : p->copied ? n * (channels + p->pitch_pad) : 0, sizeof(float));
     return bytes;
 }
 
-/* Fills the lists of taps first_tap .. end_tap - 1 for the pixels begin .. end - 1. */
+/* Fills the lists of taps first_tap .. end_tap - 1 for the pixels begin .. end - 1. x NULL: without pointers, where the
+ * pixels are yet to be gathered. */
 static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_axis *h, const cnn_conv2d_axis *w,
-                       const float *x, int64_t begin, int64_t end, int64_t first_tap, int64_t end_tap, float *copy) {
-    const cnn_conv2d_source s = cnn_conv2d_source_of(&p->g, p->merged, x, begin, end, copy);
+                       const float *x, int64_t begin, int64_t end, int64_t first_tap, int64_t end_tap) {
+    const ptrdiff_t x_pixel = p->g.in_channels, x_row = p->g.in_w * x_pixel, x_image = p->g.in_h * x_row;
     for (int64_t tap = first_tap; tap < end_tap; tap++) {
         const int64_t dh = h->offset + tap / w->taps * h->offset_step, dw = w->offset + tap % w->taps * w->offset_step;
         const float **xs = l->x + tap * p->block_pixels;
@@ -87,9 +89,9 @@ static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_
             const int64_t row = q / w->count, j = q % w->count, n = row / h->count, i = row % h->count;
             const int64_t stop = cnn_min(w->count, j + end - q), ih = i * h->multiplier + dh;
             if (ih >= 0 && ih < h->size) {
-                const float *in = s.x + (cnn_conv2d_source_image(&s, (int32_t)n) + ih * s.row + dw * s.pixel);
+                const float *in = x ? x + (n * x_image + ih * x_row + dw * x_pixel) : NULL;
                 for (int64_t k = cnn_max(j, from); k < cnn_min(stop, to); k++) {
-                    xs[count] = in + k * w->multiplier * s.pixel;
+                    if (in) xs[count] = in + k * w->multiplier * x_pixel;
                     pixels[count++] = (int32_t)(q - begin + k - j);
                 }
             }
@@ -101,29 +103,24 @@ static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_
 
 /* ---- plan ---- */
 
-/* A convolution that reads every pixel once and in order is a product over one long row of pixels. */
-static cnn_conv2d_geometry flattened(cnn_conv2d_geometry g) {
-    if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left
-        || g.in_h != g.out_h || g.in_w != g.out_w) return g;
-    g.in_w = g.out_w = g.images * g.out_h * g.out_w;
-    g.images = g.in_h = g.out_h = 1;
-    return g;
-}
-
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
                              const cnn_weight_gradient_operands *o, cnn_error *error) {
     gradient_plan *p = (gradient_plan *)c->plan;
     if (cnn_conv2d_check_size(geometry, error)) return -1;
-    *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = flattened(*geometry)};
+    *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = cnn_conv2d_flattened(*geometry),
+                         .source = o->norm.scale ? CNN_NORMALISED : CNN_IN_PLACE};
     const cnn_conv2d_geometry *g = &p->g;
-    p->merged = cnn_conv2d_merges(g);
-    p->normalised = o->norm.scale != NULL;
-    p->copied = p->normalised || (!p->merged && g->in_channels % BAD_PITCH == 0);
-    p->pitch_pad = p->copied && g->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0;
+    if (cnn_conv2d_gathers(geometry)) {
+        p->source = CNN_GATHERED;
+        p->window = *geometry;
+        p->g = cnn_conv2d_gathered(geometry);
+    }
+    p->copied = p->source != CNN_IN_PLACE || g->in_channels % BAD_PITCH == 0;
+    p->pitch_pad = g->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
-    const int64_t rows = taps_of(p) * cnn_conv2d_source_channels(g, p->merged), tiles = taps_of(p)
-        * tiles_of_tap(&panels, cnn_conv2d_source_channels(g, p->merged));
+    const int64_t channels = g->in_channels / g->groups, rows = taps_of(p) * channels,
+        tiles = taps_of(p) * tiles_of_tap(&panels, channels);
     const int64_t grad_w_bytes = rows * g->out_channels * 4;
 
     p->blocks = (int32_t)cnn_ceil_div(pixels, BLOCK_PIXELS);
@@ -138,7 +135,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     choice->workspace_bytes = (p->groups - 1) * grad_w_bytes + CNN_ALIGNMENT
         + (o->grad_bias ? p->groups * g->out_channels * (int64_t)sizeof(double) : 0);
     snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups of %d-pixel blocks", panels.rows,
-             panels.widest * panels.vl, p->merged ? ", merged rows" : "", p->groups, p->block_pixels);
+             panels.widest * panels.vl, p->source == CNN_GATHERED ? ", gathered" : p->source == CNN_NORMALISED ? ", normalised" : "", p->groups, p->block_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -183,14 +180,29 @@ static void prefetch(const float *from, int64_t floats) {
     for (int64_t i = 0; i < floats; i += LINE) __builtin_prefetch(from + i, 0, 2);
 }
 
-/* Channels from..from + count of pixels that lie one after the other. */
-static void normalise(const cnn_call *c, const cnn_exec *e, const cnn_normalised *norm, int64_t pixels,
-                      const float *const *x, int64_t from, int64_t count, int64_t pitch, float *copy) {
-    const float *scale = cnn_data(e, norm->scale), *shift = cnn_data(e, norm->shift);
-    const int whole = pitch == count && (pixels < 2 || x[1] - x[0] == count);
-    for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
-        c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + from, scale + from, shift + from, NULL,
-                                     norm->act, 0, copy + i * pitch);
+/* Copies channels from..from + count of the block's pixels, q0 and on, which lie at x, to s->copy, normalised or gathered
+ * where they are to be; s->x: where they are then. */
+static void copy_pixels(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o, const scratch *s,
+                        const float *const *x, int64_t q0, int64_t pixels, int64_t from, int64_t count) {
+    const gradient_plan *p = (const gradient_plan *)c->plan;
+    const int64_t pitch = count + p->pitch_pad;
+    if (p->source == CNN_GATHERED) {                  /* all channels: they are few */
+        const int64_t all = p->g.in_channels + p->pitch_pad;
+        cnn_conv2d_gather(&p->window, cnn_data(e, o->x), q0, q0 + pixels, all, s->copy);
+        for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * all;
+        return;
+    }
+    if (p->source == CNN_NORMALISED) {
+        const float *scale = cnn_data(e, o->norm.scale), *shift = cnn_data(e, o->norm.shift);
+        const int whole = pitch == p->g.in_channels;  /* the copy lies as x does */
+        for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
+            c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + from, scale + from, shift + from, NULL,
+                                         o->norm.act, 0, s->copy + i * pitch);
+    } else {
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(s->copy + i * pitch, x[i] + from, (size_t)count * sizeof **x);
+    }
+    for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * pitch - from;
 }
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
@@ -198,14 +210,14 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_gemm_kernels *kernels = c->kernels->gemm;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
-    const cnn_conv2d_axis h = cnn_conv2d_axis_h(g, 0), w = cnn_conv2d_source_axis_w(g, p->merged, 0);
-    const int64_t taps = taps_of(p), channels = cnn_conv2d_source_channels(g, p->merged);
+    const cnn_conv2d_axis h = cnn_conv2d_axis_h(g, 0), w = cnn_conv2d_axis_w(g, 0);
+    const int64_t taps = taps_of(p), channels = g->in_channels / g->groups;
     const int64_t tap_tiles = tiles_of_tap(&panels, channels), tiles = taps * tap_tiles;
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t width = (int64_t)panels.widest * panels.vl, panel_floats = p->block_pixels * width;
     const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
     const int64_t count = taps * channels * g->out_channels;
-    const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
+    const float *x = p->source == CNN_GATHERED ? NULL : cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     double *bias_sums = (double *)e->workspace;                           /* [groups][out_channels] */
     /* [groups - 1][rows][out_channels] */
@@ -217,7 +229,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     const int in_place = !grad_bias && group_out % panels.vl == 0 && g->out_channels % BAD_PITCH != 0
         && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
-    const int ahead = taps == 1 && !p->merged;
+    const int ahead = taps == 1 && p->source != CNN_GATHERED;
     const int one_row = g->in_h == 1 && g->out_h == 1 && g->stride_w == 1 && g->groups == 1;   /* pixels in memory's order */
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
@@ -240,8 +252,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             const int64_t q0 = pixels * block / p->blocks, q1 = pixels * (block + 1) / p->blocks;
             const int64_t q2 = block + 1 < u.end_block ? pixels * (block + 2) / p->blocks : q1;
             const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
-            if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap, s.copy);
-            if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap, NULL);
+            if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap);
+            if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap);
             const float *listed = NULL;       /* whose rows s.grad_y holds, all of the block's */
             int64_t call = 0;
             for (int64_t panel = u.first_panel; panel < u.end_panel && !in_place; panel++) {
@@ -260,7 +272,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                 const int64_t tile0 = cnn_max(u.first_tile, tap * tap_tiles) - tap * tap_tiles;
                 const int64_t tile1 = cnn_min(u.end_tile, (tap + 1) * tap_tiles) - tap * tap_tiles;
                 const int64_t from = channels * tile0 / tap_tiles, to = channels * tile1 / tap_tiles;
-                const int64_t used = now->count[tap], pitch = to - from + p->pitch_pad;
+                const int64_t used = now->count[tap];
                 const int32_t *pixel = now->pixel + tap * p->block_pixels;
                 for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -269,11 +281,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                     if (p->copied) {
                         if (panel / panels.count != conv_group) {
                             conv_group = panel / panels.count;
-                            if (p->normalised)
-                                normalise(c, e, &o->norm, used, in, from, to - from, pitch, s.copy);
-                            else for (int64_t i = 0; i < used; i++)
-                                memcpy(s.copy + i * pitch, in[i] + channel0 + from, (size_t)(to - from) * sizeof *x);
-                            for (int64_t i = 0; i < used; i++) s.x[i] = s.copy + i * pitch - from;
+                            copy_pixels(c, e, o, &s, in, q0, used, channel0 + from, to - from);
                         }
                         in = s.x;
                     }
@@ -296,7 +304,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
                             .ahead = (x_streams ? x : grad_y) + q1 * stream_floats + coming_floats * call / calls,
                             .ahead_step = step, .lines = cnn_ceil_div(step, LINE),
-                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + (p->copied ? 0 : channel0),
+                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + channel0,
                             .w = target + (tap * channels + first) * g->out_channels
                                 + column_of(&panels, group_out, panel),
                             .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block});

@@ -8,7 +8,7 @@
 #include "../kernels/kernels.h"
 #include "threads.h"
 
-#define CNN_PLAN_BYTES 224            /* room for what an operation's plan remembers for its run */
+#define CNN_PLAN_BYTES 304            /* room for what an operation's plan remembers for its run */
 
 /* An operation with its tensors and attributes: the argument of every function below. Absent optional tensors are NULL.
  */
