@@ -73,7 +73,8 @@ static void moments(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const fl
     }
 }
 
-static void moments_of_sums(ptrdiff_t count, ptrdiff_t channels, const cnn_moment_sums *sums, double *mean, double *m2) {
+static void moments_of_sums(ptrdiff_t count, ptrdiff_t channels, const cnn_moment_sums *sums, double *mean,
+                            double *m2) {
     for (ptrdiff_t c = 0; c < channels; c++) {
         const double offset = sums->sum[c] / (double)count;
         mean[c] = sums->shift[c] + offset;

@@ -1,5 +1,5 @@
-/* The contract is in depthwise_backward.h. Channel vectors > columns > tap rows > taps; weights, their gradients and the
- * columns of grad_y that slide along stay in registers as far as there are enough. */
+/* The contract is in depthwise_backward.h. Channel vectors > columns > tap rows > taps; weights, their gradients and
+ * the columns of grad_y that slide along stay in registers as far as there are enough. */
 #include "kernels.h"
 #include "relu.h"
 #include "vec.h"
@@ -11,8 +11,8 @@ typedef struct strip {
     vf scale, shift, mean, sum_g, sum_gx;
 } strip;
 
-/* Column j of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where `checked`,
- * output columns that do not exist are left out: not times 0, as y may be infinite. */
+/* Column j of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where
+ * `checked`, output columns that do not exist are left out: not times 0, as y may be infinite. */
 VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b, ptrdiff_t c,
                     ptrdiff_t q, int offset, const relu_constants *act, strip *s) {
     const ptrdiff_t at = (q * stride - b->pad + offset) * b->pixel + c;

@@ -1,14 +1,14 @@
-/* Both gradients of a depthwise 3x3 convolution that reads a normalised tensor, y = act(x scale + shift), which need not
- * exist: y is computed again from x, and the gradient of y goes through the activation's derivative before it is written.
- * Vectors run along the channels. */
+/* Both gradients of a depthwise 3x3 convolution that reads a normalised tensor, y = act(x scale + shift), which need
+ * not exist: y is computed again from x, and the gradient of y goes through the activation's derivative before it is
+ * written. Vectors run along the channels. */
 #ifndef CNN_KERNELS_DEPTHWISE_BACKWARD_H
 #define CNN_KERNELS_DEPTHWISE_BACKWARD_H
 
 #include <stddef.h>
 #include "elementwise.h"
 
-/* One row of x, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to it. Arrays of `rows` pointers go by the
- * tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
+/* One row of x, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to it. Arrays of `rows` pointers go
+ * by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
 typedef struct cnn_depthwise_backward {
     ptrdiff_t channels;                        /* treated by this call */
     ptrdiff_t pixel;                           /* floats from one pixel to the next, and from one tap of w to the next */

@@ -27,9 +27,9 @@ typedef struct cnn_gemm_tile {
     /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
     const int32_t *tap, *length;
     const float *w;                   /* [...][channels][width], aligned to a vector */
-    /* What is asked for while the sum is computed, a line each for the i-th term: at near + i * near_step, into the first
-     * cache, and at far + i * far_step, into the second, which a processor that is busy may leave. Never read, so both may
-     * be NULL or lie beyond the array. */
+    /* What is asked for while the sum is computed, a line each for the i-th term: at near + i * near_step, into the
+     * first cache, and at far + i * far_step, into the second, which a processor that is busy may leave. Never read,
+     * so both may be NULL or lie beyond the array. */
     const float *near, *far;
     ptrdiff_t near_step, far_step;
     const float *bias;                /* [width - VL + last], or NULL */
@@ -55,8 +55,8 @@ typedef struct cnn_gemm_outer {
     float *w;                         /* row c is at w + c * stride */
     ptrdiff_t stride, last;           /* last: as above */
     int accumulate;                   /* add to w; otherwise w is written */
-    /* What is needed soon comes to the second cache: `lines` lines for each pixel p, from ahead + p * ahead_step on. Never
-     * read, so it may be NULL or lie beyond the array. */
+    /* What is needed soon comes to the second cache: `lines` lines for each pixel p, from ahead + p * ahead_step on.
+     * Never read, so it may be NULL or lie beyond the array. */
     const float *ahead;
     ptrdiff_t ahead_step, lines;
 } cnn_gemm_outer;

@@ -123,10 +123,10 @@ static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdi
 
 /* ---- backward ---- */
 
-/* Gives the gradient of one window of one vector of channels to the place of its maximum, through the activation that
- * made x; where place is NULL, to the first pixel of x that equals y. Rows of the window before write_from are not written
- * (they belong to other calls). alone: no other window holds these pixels, so they are written; else they are added
- * to. */
+/* Gives the gradient of one window of one vector of channels to the place of its maximum, through the activation
+ * that made x; where place is NULL, to the first pixel of x that equals y. Rows of the window before write_from are
+ * not written (they belong to other calls). alone: no other window holds these pixels, so they are written; else
+ * they are added to. */
 VINLINE void max_backward_window(int alone, ptrdiff_t n, const float *x, const uint8_t *place, const float *y,
                                  const float *grad_y, relu_slopes slopes, ptrdiff_t write_from, ptrdiff_t rows,
                                  ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
@@ -152,8 +152,8 @@ VINLINE void max_backward_channels(int alone, ptrdiff_t channels, const float *x
                                    ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t step, float *grad_x) {
     ptrdiff_t c = 0;
     for (; c + VL <= channels; c += VL)
-        max_backward_window(alone, VL, x ? x + c : NULL, place ? place + c : NULL, y + c, grad_y + c, slopes, write_from,
-                            rows, columns, row_step, step, grad_x + c);
+        max_backward_window(alone, VL, x ? x + c : NULL, place ? place + c : NULL, y + c, grad_y + c, slopes,
+                            write_from, rows, columns, row_step, step, grad_x + c);
     if (c < channels)
         max_backward_window(alone, channels - c, x ? x + c : NULL, place ? place + c : NULL, y + c, grad_y + c, slopes,
                             write_from, rows, columns, row_step, step, grad_x + c);
@@ -168,8 +168,8 @@ static void clear_rows(const cnn_pool *g, ptrdiff_t begin, ptrdiff_t end, ptrdif
 }
 
 /* The windows are visited in row-major order, so the sum in a pixel does not depend on how the rows are shared out.
- * Where windows neither overlap nor leave a gap every pixel is written once; else rows are cleared just before the first
- * window that writes them, while they come into the cache. */
+ * Where windows neither overlap nor leave a gap every pixel is written once; else rows are cleared just before the
+ * first window that writes them, while they come into the cache. */
 VINLINE void max_backward(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
                           const float *x, const uint8_t *place, const float *y, const float *grad_y, cnn_relu_mask mask,
                           float *grad_x) {

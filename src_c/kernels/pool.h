@@ -26,8 +26,8 @@ typedef struct cnn_pool_kernels {
     /* Row p of y: the mean of each window. */
     void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);
 
-    /* Rows h_begin..h_end of grad_x: each grad_y, masked by y, goes to the place of the window's maximum; where place is
-     * NULL it is found by comparing x with y, else x is not read. */
+    /* Rows h_begin..h_end of grad_x: each grad_y, masked by y, goes to the place of the window's maximum; where
+     * place is NULL it is found by comparing x with y, else x is not read. */
     void (*max_backward_rows)(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end, ptrdiff_t c_begin, ptrdiff_t c_end,
                               const float *x, const uint8_t *place, const float *y, const float *grad_y,
                               cnn_relu_mask mask, float *grad_x);

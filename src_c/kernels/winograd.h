@@ -1,12 +1,13 @@
-/* Leaves of Winograd's convolution, in two forms: F(4x4, 3x3), a tile of 4x4 results of a 3x3 convolution from 6x6 pixels
- * with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of 36, for small
- * maps, where larger tiles would be few or hang over the edges.
+/* Leaves of Winograd's convolution, in two forms: F(4x4, 3x3), a tile of 4x4 results of a 3x3 convolution from 6x6
+ * pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of
+ * 36, for small maps, where larger tiles would be few or hang over the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
- * with the Toom-Cook interpolation points 0, +-1 and infinity for F(2x2, 3x3), whose error is that of the direct sum, and
- * 0, +-a, +-b and infinity, a = 5/8 and b = 3/2, for F(4x4, 3x3), which lose fewer digits than the textbook's 0, +-1, +-2
- * (Barabasz et al. 2020, arXiv:1803.10986). With the powers of x as rows and M(x) = x (x^2 - a^2)(x^2 - b^2):
+ * with the Toom-Cook interpolation points 0, +-1 and infinity for F(2x2, 3x3), whose error is that of the direct
+ * sum, and 0, +-a, +-b and infinity, a = 5/8 and b = 3/2, for F(4x4, 3x3), which lose fewer digits than the
+ * textbook's 0, +-1, +-2 (Barabasz et al. 2020, arXiv:1803.10986). With the powers of x as rows and M(x) = x (x^2 -
+ * a^2)(x^2 - b^2):
  *
  *     A' row i:  the powers p^i of the points, and 1 at infinity for i = 3
  *     G  row p:  (1, p, p^2) / product over the other points q of (p - q), and (0, 0, 1) at infinity
@@ -56,8 +57,8 @@ typedef struct cnn_winograd_result {
     float low, high;
     const cnn_moment_sums *moments;   /* NULL, or added to */
     int start;                        /* set `moments` up: the first result becomes the shift, the sums are zero */
-    /* NULL, or the results are gradients that go through this; its x and y are those of the first tile's first pixel, its
-     * sums are added to. Not with moments or clamp. */
+    /* NULL, or the results are gradients that go through this; its x and y are those of the first tile's first
+     * pixel, its sums are added to. Not with moments or clamp. */
     const cnn_gradient_epilogue *gradient;
 } cnn_winograd_result;
 

@@ -1,5 +1,6 @@
-/* The transforms of one form of Winograd's convolution, of tiles of OUT x OUT results from IN x IN pixels. Included by
- * winograd.c once a form, with these sizes and with FORM(transform_weights), FORM(transform_output) and FORM(input_tile). */
+/* The transforms of one form of Winograd's convolution, of tiles of OUT x OUT results from IN x IN pixels. Included
+ * by winograd.c once a form, with these sizes and with FORM(transform_weights), FORM(transform_output) and
+ * FORM(input_tile). */
 
 static void FORM(weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride) {
     for (ptrdiff_t n = 0; n < width; n += VL) {
@@ -56,8 +57,8 @@ VINLINE void FORM(output_columns)(const float *m, ptrdiff_t element, vf half[OUT
     }
 }
 
-/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments and
- * gradient choose the body. */
+/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
+ * and gradient choose the body. */
 VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, const float *m, int whole,
                                 int clamp, int moments, int gradient) {
     output_gradient g = gradient ? output_gradient_of(r->gradient, c, n) : (output_gradient){.y = NULL};

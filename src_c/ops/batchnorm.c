@@ -1,6 +1,6 @@
 /* batchnorm: normalisation with given moments, residual and activation in one pass. Parallel over blocks of rows.
- * scale = gamma / sqrt(var + epsilon) and shift = beta - mean scale are for the backward pass, which computes the sign of
- * act's input again from x with them, so that it need not read y. */
+ * scale = gamma / sqrt(var + epsilon) and shift = beta - mean scale are for the backward pass, which computes the
+ * sign of act's input again from x with them, so that it need not read y. */
 #include "batchnorm.h"
 
 enum { X, MEAN, VAR, GAMMA, BETA, RESIDUAL };

@@ -1,6 +1,6 @@
-/* batchnorm_depthwise_conv2d: a depthwise convolution of a normalised tensor that is not written to memory, and the batch
- * moments of the result. Rows of it are made when they are needed, in a buffer that stays in the second cache (see
- * row_window.h); padding is of what is normalised. Parallel over images and bands of rows. */
+/* batchnorm_depthwise_conv2d: a depthwise convolution of a normalised tensor that is not written to memory, and the
+ * batch moments of the result. Rows of it are made when they are needed, in a buffer that stays in the second cache
+ * (see row_window.h); padding is of what is normalised. Parallel over images and bands of rows. */
 #include "depthwise.h"
 #include "indirect_gemm.h"
 #include "row_window.h"

@@ -1,10 +1,11 @@
-/* batchnorm_depthwise_conv2d_backward: all gradients of batchnorm_depthwise_conv2d in one reading of x and grad_y, for 3x3
- * kernels with stride 1 or 2. With t = act(x scale + shift), computed again, and d the gradient of the convolution in t:
+/* batchnorm_depthwise_conv2d_backward: all gradients of batchnorm_depthwise_conv2d in one reading of x and grad_y,
+ * for 3x3 kernels with stride 1 or 2. With t = act(x scale + shift), computed again, and d the gradient of the
+ * convolution in t:
  *
  *     grad_x = d act'(t);  grad_w = gradient in w;  sum_g = sum grad_x, sum_gx = sum grad_x (x - mean) per channel,
  *
- * of which batchnorm_backward makes the gradients of the normalisation. Parallel over images, bands of rows and blocks of
- * channels; each image and band has a slot for its sums, and the slots are combined in order. */
+ * of which batchnorm_backward makes the gradients of the normalisation. Parallel over images, bands of rows and
+ * blocks of channels; each image and band has a slot for its sums, and the slots are combined in order. */
 #include "batchnorm.h"
 #include "depthwise.h"
 

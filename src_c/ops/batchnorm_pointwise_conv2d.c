@@ -13,9 +13,9 @@ static const cnn_attr_def attrs[] = { CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
 
 static cnn_normalised norm_of(const cnn_call *c) {
-    return (cnn_normalised){
-        .scale = c->in[SCALE], .shift = c->in[SHIFT],
-        .act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)}};
+    const cnn_act act = {
+        .kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)};
+    return (cnn_normalised){.scale = c->in[SCALE], .shift = c->in[SHIFT], .act = act};
 }
 
 /* As one long row of pixels. */

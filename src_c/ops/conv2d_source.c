@@ -24,8 +24,8 @@ cnn_conv2d_geometry cnn_conv2d_gathered(const cnn_conv2d_geometry *g) {
                               (int64_t)g->kernel_h * g->kernel_w * g->in_channels, g->out_channels);
 }
 
-/* First the rows that the chunk reads are copied with their padding, so that the rest knows no borders: columns that the
- * kernel passes over, and rows of each image, those in the padding as well. */
+/* First the rows that the chunk reads are copied with their padding, so that the rest knows no borders: columns that
+ * the kernel passes over, and rows of each image, those in the padding as well. */
 static int64_t padded_row(const cnn_conv2d_geometry *g) {
     return ((int64_t)(g->out_w - 1) * g->stride_w + g->kernel_w) * g->in_channels;
 }
@@ -56,8 +56,8 @@ static void pad_rows(const cnn_conv2d_geometry *g, const float *x, int64_t first
 }
 
 /* `pixels` neighbours in a row. pieces: of a kernel row, in COPIED floats; a constant where they are few. */
-static inline __attribute__((always_inline)) void gather_row(const cnn_conv2d_geometry *g, int64_t pieces, int64_t pixels,
-                                                             const float *from, int64_t pitch, float *to) {
+static inline __attribute__((always_inline)) void
+gather_row(const cnn_conv2d_geometry *g, int64_t pieces, int64_t pixels, const float *from, int64_t pitch, float *to) {
     const int64_t step = (int64_t)g->dilation_h * padded_row(g), span = (int64_t)g->kernel_w * g->in_channels;
     const int64_t next = (int64_t)g->stride_w * g->in_channels, rows = g->kernel_h;
     for (int64_t q = 0; q < pixels; q++, from += next, to += pitch) {

@@ -14,6 +14,11 @@
 
 typedef enum cnn_conv2d_source_kind { CNN_IN_PLACE, CNN_NORMALISED, CNN_GATHERED } cnn_conv2d_source_kind;
 
+/* ", gathered" and the like, for the names of kernels; nothing for what is in place. */
+static inline const char *cnn_conv2d_source_text(int kind) {
+    return kind == CNN_GATHERED ? ", gathered" : kind == CNN_NORMALISED ? ", normalised" : "";
+}
+
 /* A product over one long row of pixels where it is one: a convolution that reads every pixel once and in order; also
  * after gathering. */
 cnn_conv2d_geometry cnn_conv2d_flattened(cnn_conv2d_geometry g);
@@ -29,8 +34,8 @@ cnn_conv2d_geometry cnn_conv2d_gathered(const cnn_conv2d_geometry *g);
 /* Floats of memory for gathering any `pixels` adjacent output pixels, each `pitch` floats from the last. */
 int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch);
 
-/* Gathers for the output pixels begin .. end - 1, counted over all images, to the start of `memory`. pitch: at least what
- * a pixel has. */
+/* Gathers for the output pixels begin .. end - 1, counted over all images, to the start of `memory`. pitch: at least
+ * what a pixel has. */
 void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const float *x, int64_t begin, int64_t end, int64_t pitch,
                        float *memory);
 

@@ -207,8 +207,8 @@ static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depth
     return scratch;
 }
 
-/* Rows that a buffer of normalised or computed rows of x holds (row_window.h): as many as fit `bytes`, but what two rows of
- * outputs reach. */
+/* Rows that a buffer of normalised or computed rows of x holds (row_window.h): as many as fit `bytes`, but what two
+ * rows of outputs reach. */
 static inline int64_t cnn_depthwise_buffer_rows(const cnn_call *k, const cnn_depthwise *g, int64_t bytes) {
     const int64_t reach = (cnn_int(k, CNN_DW_KERNEL_H) - 1) * cnn_int(k, CNN_DW_DILATION_H) + 1
                           + cnn_int(k, CNN_DW_STRIDE_H);

@@ -2,9 +2,9 @@
  * d = y, q s - pad + b d = x, and j, of grad_y[n, p, q, c m + j] w[a, b, c, j].
  *
  * With stride s the pixels fall into s phases per axis, each with its own taps: a, a + s / gcd(s, d), ... Within a
- * phase it is a convolution of grad_y that walks backwards, done by the kernel of the forward pass; then it goes through
- * what gradient_epilogue.h describes, a part of a band at a time. Parallel over images, bands of rows and blocks of
- * channels. */
+ * phase it is a convolution of grad_y that walks backwards, done by the kernel of the forward pass; then it goes
+ * through what gradient_epilogue.h describes, a part of a band at a time. Parallel over images, bands of rows and
+ * blocks of channels. */
 #include "depthwise.h"
 #include "gradient_epilogue.h"
 

@@ -4,11 +4,11 @@
  *     g = (what the operation computes + residual) * act'(y),    sum_g = sum g,    sum_gx = sum g (x - mean) per channel
  *
  * y: the activation's output, from which the derivative follows (see cnn_expect_mask). Where that is act(x scale +
- * shift) of a normalisation, scale and shift stand in its place: it is computed again from x, which is read for the sums
- * anyway. x, mean: what the normalisation read, and its mean.
+ * shift) of a normalisation, scale and shift stand in its place: it is computed again from x, which is read for the
+ * sums anyway. x, mean: what the normalisation read, and its mean.
  *
- * Every piece of the gradient has a slot for its sums, by its number, which follows from the shapes alone; the slots are
- * combined in order, in double, after a barrier. */
+ * Every piece of the gradient has a slot for its sums, by its number, which follows from the shapes alone; the slots
+ * are combined in order, in double, after a barrier. */
 #ifndef CNN_OPS_GRADIENT_EPILOGUE_H
 #define CNN_OPS_GRADIENT_EPILOGUE_H
 
@@ -24,7 +24,7 @@ typedef struct cnn_gradient_epilogue_operands {
     double activation, alpha, max_value;
 } cnn_gradient_epilogue_operands;
 
-/* Those of a call whose first such input is number `input`, first such attribute number `attribute`; outputs 1 and 2. */
+/* Those of a call whose first such input is number `input`, first attribute number `attribute`; outputs 1 and 2. */
 cnn_gradient_epilogue_operands cnn_gradient_epilogue_of(const cnn_call *c, int input, int attribute);
 
 /* The checks; sets the shapes of the sums that are asked for, out[1] and out[2]. grad: shape of the gradient. */
@@ -41,12 +41,12 @@ int cnn_gradient_epilogue_sums(const cnn_gradient_epilogue_operands *o);
 /* Of the workspace, for the slots of so many pieces; 0 without sums. */
 int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int64_t channels, int64_t pieces);
 
-/* Where a gradient too large for the caches comes from, whose epilogue writes it past them: pixel r of a piece at from +
- * r * step; what is added, NULL or laid out as the gradient. */
+/* Where a gradient too large for the caches comes from, whose epilogue writes it past them: pixel r of a piece at
+ * from + r * step; what is added, NULL or laid out as the gradient. */
 typedef struct cnn_gradient_moved { const float *from, *added; int64_t step; } cnn_gradient_moved;
 
-/* Channels from..from + columns of the pixels origin + at[0..pixels) of the gradient, those of a piece. Once for each of
- * them. moved: NULL where they are computed in place. */
+/* Channels from..from + columns of the pixels origin + at[0..pixels) of the gradient, those of a piece. Once for
+ * each of them. moved: NULL where they are computed in place. */
 void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
                                  int64_t columns, float *grad, const ptrdiff_t *at,

@@ -33,10 +33,10 @@ _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
 /* ---- how the work is cut, by shapes alone ---- */
 
-/* One phase: its two axes, taps in all, and the cut, the same for all phases, so that a thread does the same part of each,
- * one after the other: they read the same pixels and write neighbours. A chunk is a run of output pixels, all images
- * counted through; or, with images_first, a run of the map's pixels for one group of images, the image being the fastest
- * index. In a phase with fewer pixels than the largest one it may be empty. */
+/* One phase: its two axes, taps in all, and the cut, the same for all phases, so that a thread does the same part of
+ * each, one after the other: they read the same pixels and write neighbours. A chunk is a run of output pixels, all
+ * images counted through; or, with images_first, a run of the map's pixels for one group of images, the image being
+ * the fastest index. In a phase with fewer pixels than the largest one it may be empty. */
 typedef struct phase {
     cnn_conv2d_axis h, w;
     int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
@@ -117,7 +117,10 @@ static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t 
         pixels * taps * (int64_t)sizeof(float *),
                                   zeros_of(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES,
                                   moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t)};
-    for (int i = 0; i < PARTS; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(bytes[i], CNN_ALIGNMENT); }
+    for (int i = 0; i < PARTS; i++) {
+        part[i] = memory ? memory + at : NULL;
+        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
+    }
     *t = (table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
         .length = (int32_t *)part[3],
                  .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
@@ -336,10 +339,9 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, chunks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, pieces);
     choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
-    static const char *const source[] = {"", ", normalised", ", gathered"};
     snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
              * panels.vl,
-             source[p->source], p->images_first ? " across images" : "", p->block, p->max_pixels);
+             cnn_conv2d_source_text(p->source), p->images_first ? " across images" : "", p->block, p->max_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -391,9 +393,9 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 
 /* ---- run ---- */
 
-/* What the next chunk will touch of memory, besides pixels that tiles read in place. It comes from memory, so it is asked
- * for evenly while this chunk is computed: a processor has only so many requests under way, and waits where more come at
- * once. */
+/* What the next chunk will touch of memory, besides pixels that tiles read in place. It comes from memory, so it is
+ * asked for evenly while this chunk is computed: a processor has only so many requests under way, and waits where
+ * more come at once. */
 typedef struct coming {
     struct { const float *from; int64_t floats; } piece[5];
     int pieces;
@@ -407,8 +409,8 @@ static void coming_add(coming *next, const float *tensor, int64_t first_pixel, i
     next->floats += pixels * channels;
 }
 
-/* Nothing where a thread does not go on with the next pixels; only what is normalised where the weights are so many that
- * they have to be asked for as well. end: the pixel after the chunk's. */
+/* Nothing where a thread does not go on with the next pixels; only what is normalised where the weights are so many
+ * that they have to be asked for as well. end: the pixel after the chunk's. */
 static coming coming_of(const gemm_plan *p, const cnn_exec *e, const cnn_indirect_gemm_operands *o, int ranges,
                         int64_t weights, int64_t end, int64_t pixels, int written) {
     const cnn_conv2d_geometry *g = &p->g;
@@ -437,8 +439,8 @@ static void ask_for(const coming *next, int64_t i, int64_t step, int in_place, c
     tile->near_step = step;
 }
 
-/* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from tile.y
- * on. */
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from
+ * tile.y on. */
 static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
                      int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile, const ptrdiff_t *at,
                      const coming *next, const cnn_gradient_ahead *ahead) {
@@ -466,7 +468,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.at = at + begin;
             tile.start = i == 0;
             tile.far = tile.w + floats + far * i;
-            if (p->linear && p->source == CNN_IN_PLACE) {         /* rows * channels floats follow, for so many channels terms */
+            if (p->linear && p->source == CNN_IN_PLACE) {   /* rows * channels floats follow, for so many terms */
                 tile.near = tile.x[0] + rows * p->g.in_channels;
                 tile.near_step = rows;
             }

@@ -1,8 +1,8 @@
-/* max_pool2d_backward: the gradient of each window goes to the place of its maximum (kernels/pool.h): what max_pool2d
- * wrote, or, where windows are too large for places, found by comparing x with y. Where an activation made x, of the
- * rectifiers, the gradient goes on through it at no cost: the pixel that gets the gradient equals y, so the mask follows
- * from y alone.
- * Parallel over images, bands of input rows where the images are few, and blocks of channels where both are. */
+/* max_pool2d_backward: the gradient of each window goes to the place of its maximum (kernels/pool.h): what
+ * max_pool2d wrote, or, where windows are too large for places, found by comparing x with y. Where an activation
+ * made x, of the rectifiers, the gradient goes on through it at no cost: the pixel that gets the gradient equals y,
+ * so the mask follows from y alone. Parallel over images, bands of input rows where the images are few, and blocks
+ * of channels where both are. */
 #include "pool.h"
 
 enum { X, Y, GRAD_Y, PLACE };

@@ -1,7 +1,7 @@
-/* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima (kernels/pool.h)
- * are what its gradient needs of x, in a byte each.
- * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
- * Parallel over images, rows of the output and, where these are few, blocks of channels. */
+/* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima
+ * (kernels/pool.h) are what its gradient needs of x, in a byte each. avg_pool2d: the mean of each window, over its
+ * pixels inside the image or (count_include_pad) over all. Parallel over images, rows of the output and, where these
+ * are few, blocks of channels. */
 #include "pool.h"
 
 enum { COUNT_INCLUDE_PAD = CNN_POOL_ATTR_COUNT };
@@ -18,7 +18,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
     if (c->n_out > 1) {
         if (g.pool_h * g.pool_w > CNN_POOL_PLACES)
-            return cnn_fail(error, "a window must have at most %d pixels where the places of the maxima are wanted, got %lld",
+            return cnn_fail(error, "a window must have at most %d pixels where places are wanted, got %lld",
                             CNN_POOL_PLACES, (long long)(g.pool_h * g.pool_w));
         cnn_like(&out[1], &out[0]);
         out[1].dtype = CNN_U8;

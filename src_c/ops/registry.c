@@ -8,8 +8,10 @@
     X(log) X(log_backward) X(arctan) X(arctan_backward) X(replace_nan) X(standardize) X(standardize_backward) \
     X(concat) X(slice) X(pad2d) X(crop2d) X(upsample2d) X(upsample2d_backward) \
     \
-    X(softmax_cross_entropy) X(softmax_cross_entropy_backward) X(categorical_cross_entropy) X(categorical_cross_entropy_backward) \
-    X(sigmoid_cross_entropy) X(sigmoid_cross_entropy_backward) X(binary_cross_entropy) X(binary_cross_entropy_backward) \
+    X(softmax_cross_entropy) X(softmax_cross_entropy_backward) X(categorical_cross_entropy) \
+    X(categorical_cross_entropy_backward) \
+    X(sigmoid_cross_entropy) X(sigmoid_cross_entropy_backward) X(binary_cross_entropy) \
+    X(binary_cross_entropy_backward) \
     X(squared_error) X(squared_error_backward) X(absolute_error) X(absolute_error_backward) \
     X(weighted_mean) X(weighted_mean_backward) X(l1_l2_penalty) X(l1_l2_backward) X(correct) \
     \

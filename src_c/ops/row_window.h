@@ -1,5 +1,5 @@
-/* Rows of an image that an operation makes for itself, in a thread's buffer: a window that moves down the image, so that
- * each row is made once and is in the second cache when it is read. */
+/* Rows of an image that an operation makes for itself, in a thread's buffer: a window that moves down the image, so
+ * that each row is made once and is in the second cache when it is read. */
 #ifndef CNN_OPS_ROW_WINDOW_H
 #define CNN_OPS_ROW_WINDOW_H
 
@@ -12,9 +12,9 @@ typedef struct cnn_row_window {
     float *buffer;
 } cnn_row_window;
 
-/* Moves the window so that it can hold rows begin..end of the image, at most `capacity`; it starts anew where `begin` is
- * before that of the last call, or beyond its end. Returns how many rows are missing; they are to be written to
- * *missing, the first of them being row window->end, and then window->end is to be moved. */
+/* Moves the window so that it can hold rows begin..end of the image, at most `capacity`; it starts anew where
+ * `begin` is before that of the last call, or beyond its end. Returns how many rows are missing; they are to be
+ * written to *missing, the first of them being row window->end, and then window->end is to be moved. */
 static inline int64_t cnn_row_window_move(cnn_row_window *w, int64_t image, int64_t begin, int64_t end,
                                           float **missing) {
     if (w->image != image || begin < w->begin || begin > w->end) {

@@ -67,8 +67,9 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     s->grad_y = take(&memory, &bytes, n, sizeof *s->grad_y);
     s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
-    s->copy = take(&memory, &bytes, p->source == CNN_GATHERED
-                   ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : p->copied ? n * (channels + p->pitch_pad) : 0, sizeof(float));
+    const int64_t copied = p->source == CNN_GATHERED
+        ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : n * (channels + p->pitch_pad);
+    s->copy = take(&memory, &bytes, p->copied ? copied : 0, sizeof(float));
     return bytes;
 }
 
@@ -135,7 +136,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     choice->workspace_bytes = (p->groups - 1) * grad_w_bytes + CNN_ALIGNMENT
         + (o->grad_bias ? p->groups * g->out_channels * (int64_t)sizeof(double) : 0);
     snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups of %d-pixel blocks", panels.rows,
-             panels.widest * panels.vl, p->source == CNN_GATHERED ? ", gathered" : p->source == CNN_NORMALISED ? ", normalised" : "", p->groups, p->block_pixels);
+             panels.widest * panels.vl, cnn_conv2d_source_text(p->source), p->groups, p->block_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -180,8 +181,8 @@ static void prefetch(const float *from, int64_t floats) {
     for (int64_t i = 0; i < floats; i += LINE) __builtin_prefetch(from + i, 0, 2);
 }
 
-/* Copies channels from..from + count of the block's pixels, q0 and on, which lie at x, to s->copy, normalised or gathered
- * where they are to be; s->x: where they are then. */
+/* Copies channels from..from + count of the block's pixels, q0 and on, which lie at x, to s->copy, normalised or
+ * gathered where they are to be; s->x: where they are then. */
 static void copy_pixels(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o, const scratch *s,
                         const float *const *x, int64_t q0, int64_t pixels, int64_t from, int64_t count) {
     const gradient_plan *p = (const gradient_plan *)c->plan;
@@ -225,12 +226,12 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     scratch s;
     scratch_layout(&s, e->thread_workspace, p, &panels);
 
-    /* grad_y is read where it lies if the kernels can: whole vectors, aligned, on a pitch that is good for the caches. */
+    /* grad_y is read where it lies if the kernels can: whole vectors, aligned, on a pitch good for the caches. */
     const int in_place = !grad_bias && group_out % panels.vl == 0 && g->out_channels % BAD_PITCH != 0
         && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && p->source != CNN_GATHERED;
-    const int one_row = g->in_h == 1 && g->out_h == 1 && g->stride_w == 1 && g->groups == 1;   /* pixels in memory's order */
+    const int one_row = cnn_conv2d_is_flat(g);               /* pixels in memory's order */
     const cut parts = cut_of(p, tiles, all_panels, e->threads);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
@@ -242,8 +243,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
         const int64_t column0 = column_of(&panels, group_out, u.first_panel);
         const int64_t columns = column_of(&panels, group_out, u.end_panel) - column0;
         const int64_t calls = (u.end_tile - u.first_tile) * (u.end_panel - u.first_panel);
-        /* Where the next block is one piece of memory, of grad_y or of x, and the calls are so few that each would have to
-         * fetch much of it at once, the kernels fetch it while they compute. */
+        /* Where the next block is one piece of memory, of grad_y or of x, and the calls are so few that each would
+         * have to fetch much of it at once, the kernels fetch it while they compute. */
         const int few = panels.widest > 1 && calls * LINE < 2 * cnn_max(g->in_channels, g->out_channels);
         const int y_streams = few && columns == g->out_channels && g->out_channels >= g->in_channels;
         const int x_streams = few && ahead && one_row && u.first_tile == 0 && u.end_tile == tiles && !y_streams;
@@ -285,7 +286,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                         }
                         in = s.x;
                     }
-                    const float *rows_of_y = in_place ? grad_y + q0 * g->out_channels + column_of(&panels, group_out, panel)
+                    const float *rows_of_y = in_place
+                        ? grad_y + q0 * g->out_channels + column_of(&panels, group_out, panel)
                         : s.panels + (panel - u.first_panel) * panel_floats;
                     const int64_t y_pitch = in_place ? g->out_channels : width;
                     /* The same pointers as the tap before, where the block has one panel and no pixel is left out. */

@@ -193,8 +193,8 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     }
 }
 
-/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e + 1]
- * where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
+/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e
+ * + 1] where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels,
                      const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,

@@ -1,6 +1,6 @@
-/* What the passes of Winograd's convolution share: how an image is cut into tiles of 4x4 or 2x2 results, and how blocks of
- * transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of an image,
- * then down, then from image to image. */
+/* What the passes of Winograd's convolution share: how an image is cut into tiles of 4x4 or 2x2 results, and how
+ * blocks of transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of
+ * an image, then down, then from image to image. */
 #ifndef CNN_OPS_WINOGRAD_TILES_H
 #define CNN_OPS_WINOGRAD_TILES_H
 

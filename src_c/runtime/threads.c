@@ -21,8 +21,8 @@
 #define CNN_PAUSE() ((void)0)
 #endif
 
-/* What is left of a thread's share of a work, in one word: the work's number, the first group of units and the one after
- * the last. Each on its own cache line. */
+/* What is left of a thread's share of a work, in one word: the work's number, the first group of units and the one
+ * after the last. Each on its own cache line. */
 typedef struct cnn_share_left {
     _Alignas(64) atomic_ullong left;
     unsigned works;                   /* that the thread has begun */

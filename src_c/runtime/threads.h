@@ -15,10 +15,10 @@ void cnn_team_run(int threads, cnn_team_function function, void *context);
 /* Waits until all threads of the team have come here. Spins for some microseconds, then yields the processor. */
 void cnn_team_barrier(cnn_team *team, int thread);
 
-/* Units of work, 0 .. count - 1, shared out among the team. Each thread walks through a contiguous share of its own, the
- * same in every operation, so that it finds its images in its own cache; one that is done takes units from the ends of
- * the others' shares, so that nobody waits for a thread whose processor is busy with something else. Who does a unit
- * must not matter: its result has a place of its own.
+/* Units of work, 0 .. count - 1, shared out among the team. Each thread walks through a contiguous share of its own,
+ * the same in every operation, so that it finds its images in its own cache; one that is done takes units from the
+ * ends of the others' shares, so that nobody waits for a thread whose processor is busy with something else. Who
+ * does a unit must not matter: its result has a place of its own.
  *
  * All threads of the team begin the same works in the same order; a thread is through with one when next() says so. No
  * barrier is needed between works. */
