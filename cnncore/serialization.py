@@ -215,7 +215,7 @@ def load_model(filepath, custom_objects=None, compile=True):
     weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
     _check_weights(path, named, weights)
     for name, variable in named.items():
-        variable.assign(weights[name])
+        variable.adopt(weights[name])
     if "classes" in metadata:
         try:
             model.class_names = _parse(path, metadata, "classes")

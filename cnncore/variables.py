@@ -89,9 +89,18 @@ class Variable:
             raise ValueError(f'variable "{self.path}": value must have shape {self.shape}, got {value.shape}')
         if value.dtype.kind not in "fiub":
             raise ValueError(f'variable "{self.path}": value must be an array of numbers, got {value.dtype}')
-        self.data[...] = value
-        if self.store is not None:
+        if self.store is None:
+            self.data = np.array(value, np.float32, order="C")  # the one before may be another's, see adopt
+        else:
+            self.data[...] = value
             self.store.version += 1
+
+    def adopt(self, array):
+        """Set the value like `assign`, but without a copy until there is a store: for arrays that nobody will change."""
+        if self.store is None and array.dtype == np.float32 and array.shape == self.shape and array.flags.c_contiguous:
+            self.data = array
+        else:
+            self.assign(array)
 
     def __array__(self, dtype=None, copy=None):
         return self.data.astype(dtype or np.float32)

@@ -427,3 +427,15 @@ def test_random_damage_of_descriptions_is_an_error_or_a_model(tmp_path):
         except ValueError:
             outcomes["refused"] += 1
     assert outcomes["refused"] > 4 * outcomes["read"] > 0, outcomes
+
+
+def test_a_loaded_weight_can_be_changed_before_its_first_use(tmp_path):
+    """Until then it is what the file was read into, which cannot be written to."""
+    model = cc.Sequential([cc.Input((4,)), layers.Dense(3, name="head")])
+    model.save(tmp_path / "m.cnn")
+    loaded = cc.load_model(tmp_path / "m.cnn")
+    before, other = loaded.get_weights(), cc.load_model(tmp_path / "m.cnn")
+    loaded.layers[-1].kernel.assign(np.ones((4, 3)))
+    assert (loaded.get_weights()[0] == 1).all() and (loaded.predict(np.ones((1, 4), np.float32)) == 4).all()
+    for a, b in zip(other.get_weights(), before, strict=True):
+        assert a.tobytes() == b.tobytes()
