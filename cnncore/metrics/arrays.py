@@ -33,6 +33,8 @@ def first_bad(array):
 
 def divide_or_zero(numerator, denominator):
     """Return the quotient in float64, 0 where the denominator is 0 (but NaN where either is NaN)."""
+    if isinstance(numerator, float) and isinstance(denominator, float):  # every step asks for a mean
+        return numerator / denominator if denominator else numerator if numerator != numerator else 0.0
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     quotient = np.where(np.isnan(numerator), np.nan, 0.0)
     np.divide(numerator, denominator, out=quotient, where=denominator != 0)

@@ -444,9 +444,9 @@ static void ask_for(const coming *next, int64_t i, int64_t step, int in_place, c
 static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
                      int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile, const ptrdiff_t *at,
                      const coming *next, const cnn_gradient_ahead *ahead) {
+    if (t->tiles == 0) return;
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
-    if (t->tiles == 0) return;
     for (int64_t first = 0; first < channels; first += p->block) {
         tile.channels = cnn_min(p->block, channels - first);
         tile.channel = first_channel + first;
@@ -503,7 +503,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const int moves = p->moves && (uintptr_t)y % 64 == 0;
     const int stream = c->kernels->gemm->streams && epilogue.in_tile && !gradient && cnn_bytes(o->y) >= STREAM_BYTES
         && channels <= p->block && g->out_channels % panels.vl == 0 && (uintptr_t)y % 64 == 0 && residual != y;
-    int64_t filled = -1;
+    int64_t filled = -1, end = 0;                 /* the chunk that the table is of, and the pixel after it */
     table t = {.pixels = 0};
 
     cnn_work work = cnn_share_work(e, cut.ranges * cut.chunks);       /* parallel over ranges of panels and chunks */
@@ -520,11 +520,12 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
                 table_fill(&t, p, &f, &k, panels.rows, source_of(c, e, o, &k, t.copy));
                 filled = index;
+                end = k.begin + k.pixels;
                 for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
             coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
-                                    t.at[0] / g->out_channels + t.pixels, t.pixels, !stream && !moves);
+                                    end, t.pixels, !stream && !moves);
             next.share = next.floats / cnn_max(1, all_panels * t.tiles);
             for (int64_t panel = first_panel; panel < end_panel; panel++) {
                 const int64_t group = panel / panels.count;
