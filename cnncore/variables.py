@@ -96,7 +96,7 @@ class Variable:
             self.store.version += 1
 
     def adopt(self, array):
-        """Set the value like `assign`, but without a copy until there is a store: for arrays that nobody will change."""
+        """Set the value like `assign`, without a copy until there is a store: for arrays that nobody will change."""
         if self.store is None and array.dtype == np.float32 and array.shape == self.shape and array.flags.c_contiguous:
             self.data = array
         else:
