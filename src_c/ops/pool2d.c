@@ -1,7 +1,7 @@
 /* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima
- * (kernels/pool.h) are what its gradient needs of x, in a byte each. avg_pool2d: the mean of each window, over its
- * pixels inside the image or (count_include_pad) over all. Parallel over images, rows of the output and, where these
- * are few, blocks of channels. */
+ * (kernels/pool.h) are what its gradient needs of x, in a byte each.
+ * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
+ * Parallel over images, rows of the output and, where these are few, blocks of channels. */
 #include "pool.h"
 
 enum { COUNT_INCLUDE_PAD = CNN_POOL_ATTR_COUNT };
