@@ -114,7 +114,9 @@ def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
         assert a.tobytes() == b.tobytes(), f"seed {seed}"
 
 
-def test_training_keeps_less_where_normalisations_are_computed_again():
+def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch):
+    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 1 << 20)
+
     def arena(**switches):
         with passes(**switches):
             model = cc.models.ResNet20()

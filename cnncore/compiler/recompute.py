@@ -8,9 +8,10 @@ follows from the input in one pass over memory (Chen et al. 2016, arXiv:1604.061
 from .fuse import RESIDUAL
 from .ir import Operation, Value
 
-# Results from which another operation is worth the memory. With a residual it moves half as much again, and what comes
-# in by the shortcut has to be there as well: the large ones are those of a network's first stages.
-SMALLEST_BYTES = 1 << 20
+# Results from which another operation is worth the memory: what a last cache may hold is computed again at the price of
+# a hundredth or two of a step, and there is memory for it. With a residual the operation moves half as much again, and
+# what comes in by the shortcut has to be there as well: the large ones are those of a network's first stages.
+SMALLEST_BYTES = 12 << 20
 SMALLEST_RESIDUAL_BYTES = 24 << 20
 
 
