@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_WRITABLE
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.exc cimport PyErr_Occurred
 from libc.errno cimport ENOMEM, errno
@@ -139,6 +139,7 @@ PREPARE, COMPUTE, UPDATE = CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE
 UNWANTED, ABSENT = -2, -1
 
 DTYPES = ("float32", "uint8", "int32")
+DTYPE_NAMES = {np.dtype(name): name for name in DTYPES}            # faster than dtype.name
 _dtype_number = {name: i for i, name in enumerate(DTYPES)}
 _dtype_bytes = (4, 1, 4)
 
@@ -277,6 +278,15 @@ def aligned_zeros(shape, dtype=np.float32):
     dtype = np.dtype(dtype)
     count = int(np.prod(shape, dtype=np.int64))
     return np.frombuffer(Memory(max(1, count * dtype.itemsize)), dtype, count).reshape(shape)
+
+
+def address(array):
+    """The address of a contiguous array's elements, as an integer. Raises ValueError for another array."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
+    cdef uintptr_t at = <uintptr_t>view.buf
+    PyBuffer_Release(&view)
+    return at
 
 
 def allocations():
@@ -439,7 +449,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     ids = []
     for i, a in enumerate(arrays):
         ids.append(ABSENT if a is None else program.tensor(FIRST_FREE + i, a.dtype.name, a.shape))
-        bases[FIRST_FREE + i] = 0 if a is None else a.ctypes.data
+        bases[FIRST_FREE + i] = 0 if a is None else address(a)
     names = [n.strip("[]") for n in op.inputs]
     results, targets = [], []
     for i, want in enumerate(wanted):
@@ -454,7 +464,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
             results.append((aligned_zeros if np.prod(shape) >= 1 << 20 else np.zeros)(shape, dtype))
             storage = FIRST_FREE + len(arrays) + i
             targets.append(program.tensor(storage, dtype, shape))
-            bases[storage] = results[i].ctypes.data
+            bases[storage] = address(results[i])
         else:
             targets.append(UNWANTED)
             results.append(None)

@@ -209,6 +209,12 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
                     f"{owner}: labels must be integers 0 to {classes - 1}, got {y.reshape(len(y), -1)[bad][0]} "
                     f"in sample {bad}"
                 )
+        self._check_range(y, classes, owner)
+        return np.ascontiguousarray(y, np.int32)
+
+    def _check_range(self, y, classes, owner):
+        if y.size == 0 or (y.min() >= 0 and y.max() < classes):  # as nearly always, and quickly seen
+            return
         wrong = (y < 0) | (y >= classes)
         if self.ignore_class is not None:
             wrong &= y != self.ignore_class
@@ -219,7 +225,6 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
                 f"{y[tuple(bad)]} in sample {bad[0]}; "
                 "renumber the labels or widen the last layer"
             )
-        return np.ascontiguousarray(y, np.int32)
 
     def batch_weights(self, target, weights):
         if self.ignore_class is None:

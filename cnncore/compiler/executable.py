@@ -1,5 +1,6 @@
 """An executable: a graph turned into a program of the engine, with the memory that it runs on."""
 
+import functools
 import threading
 
 import numpy as np
@@ -11,6 +12,7 @@ STORAGES = {"parameters": 2, "state": 3, "gradients": 4, "slot0": 5, "slot1": 6,
 INPUTS, OUTPUTS = 16, 40
 
 
+@functools.cache
 def storage_number(name):
     """The number of a storage: "parameters", ..., "input0", "output3"."""
     if name in STORAGES:
@@ -105,10 +107,8 @@ class Executable:
 
     def bind(self, storage, array):
         """Let a storage be the memory of a contiguous array, until it is bound again."""
-        if not array.flags.c_contiguous:
-            raise ValueError(f"the array for {storage} must be contiguous")
+        self._bases[storage_number(storage)] = _core.address(array)
         self._bound[storage] = array  # keeps it alive
-        self._bases[storage_number(storage)] = array.ctypes.data
 
     def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):
         """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from .. import batches
+from .. import _core, batches
 
 # What a step takes: lists of arrays. `targets`, `raw_targets` (as the user gave them, for metrics in Python) and
 # `weights` have an entry for each output with a loss; a weight may be None.
@@ -50,7 +50,7 @@ def convert_targets(model, y):
         if raw.ndim == 0 or len(raw) == 0:
             raise ValueError(f"{owner}: targets must have at least one sample, got shape {raw.shape}")
         converted = plan.loss.targets(raw, prediction_shape, owner)
-        plan.resolve_metrics(converted.dtype.name, converted.shape[1:], raw.shape, prediction_shape)
+        plan.resolve_metrics(_core.DTYPE_NAMES[converted.dtype], converted.shape[1:], raw.shape, prediction_shape)
         result.append(Targets(raw, converted))
     return result
 

@@ -114,8 +114,8 @@ class Steps:
         with self._lock:
             program, store = self._loss_program(
                 n,
-                tuple(array.dtype.name for array in batch.inputs),
-                [(target.dtype.name, target.shape[1:]) for target in batch.targets],
+                tuple(_core.DTYPE_NAMES[array.dtype] for array in batch.inputs),
+                [(_core.DTYPE_NAMES[target.dtype], target.shape[1:]) for target in batch.targets],
                 [None if weight is None else weight.shape[1:] for weight in weights],
                 train,
             )
@@ -142,7 +142,7 @@ class Steps:
         """The outputs for arrays that the engine takes, as a list."""
         n = len(arrays[0])
         with self._lock:
-            executable, store = self._inference(n, tuple(a.dtype.name for a in arrays))
+            executable, store = self._inference(n, tuple(_core.DTYPE_NAMES[a.dtype] for a in arrays))
             outputs = _bind(executable, arrays, [(n, *tensor.shape[1:]) for tensor in self.outputs])
             if self._step_seed is None:
                 self._step_seed = random.next_seed()
