@@ -80,8 +80,8 @@ typedef struct cnn_winograd_outer {
     ptrdiff_t v_plane, d_plane;
     float *sums;                      /* [channels][VECTORS * VL], aligned to a vector */
     int accumulate;                   /* add to sums; otherwise they are written */
-    const char *ahead;                /* as above, for each tile of registers */
-    ptrdiff_t lines;
+    const char *ahead, *ahead_v;      /* as above, for each tile of registers */
+    ptrdiff_t lines, lines_v;
 } cnn_winograd_outer;
 
 typedef void (*cnn_winograd_product_function)(const cnn_winograd_product *product);

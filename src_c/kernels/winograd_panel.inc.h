@@ -21,9 +21,11 @@ enum {
 
 static void PANEL(outer)(const cnn_winograd_outer *o) {
     enum { ROWS = PANEL(CHANNELS), WIDTH = VECTORS * VL };
-    const char *ahead = o->ahead;
+    const char *ahead = o->ahead, *ahead_v = o->ahead_v;
     for (ptrdiff_t c = 0; c < o->channels; c += ROWS) {
-        for (ptrdiff_t line = 0; line < o->lines; line++, ahead += CNN_WINOGRAD_LINE) __builtin_prefetch(ahead, 0, 2);
+        for (ptrdiff_t line = 0; line < o->lines; line++, ahead += CNN_WINOGRAD_LINE) __builtin_prefetch(ahead, 0, 3);
+        for (ptrdiff_t line = 0; line < o->lines_v; line++, ahead_v += CNN_WINOGRAD_LINE)
+            __builtin_prefetch(ahead_v, 0, 3);
         const float *v = o->v + c / VL * o->v_plane + c % VL, *d = o->d;
         float *sums = o->sums + c * WIDTH;
         vf sum[ROWS][VECTORS];

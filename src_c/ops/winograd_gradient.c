@@ -8,8 +8,10 @@
 enum {
     OUT = 4, ELEMENTS = (OUT + 2) * (OUT + 2),
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
-    BLOCK_TILES = 16, /* tiles that are transformed at once, so that their transforms stay in L2 beside the sums ... */
-    WHOLE_TILES = 64, /* ... or all, if there are no more than these and but one group: many channels, few pixels */
+    BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
+    KEPT_BLOCK_TILES = 64, /* the same where only one element is needed at a time, which is to stay in L1 */
+    KEPT_CHANNELS = 160, /* with fewer, writing and reading all transforms takes longer than computing them again */
+    KEPT_BYTES = 64 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
 };
@@ -18,21 +20,46 @@ typedef struct winograd_gradient {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t groups, ranges;           /* of tiles, of input channels */
-    int32_t block;                    /* tiles that are transformed at once */
+    int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
+    int32_t kept;                     /* are all tiles transformed before the units of work begin? */
     char text[80];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
 static int64_t weights_of(const winograd_gradient *p) { return 9 * (int64_t)p->g.in_channels * p->g.out_channels; }
 
+static int64_t group_begin(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t group) {
+    return cnn_winograd_tiles(tiling) * group / p->groups;
+}
+
+/* Range r of input channels, in whole vectors. */
+static void range_at(const cnn_call *c, const winograd_gradient *p, int64_t r, int64_t *first, int64_t *channels) {
+    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(p->g.in_channels, vl);
+    *first = planes * r / p->ranges * vl;
+    *channels = cnn_min(planes * (r + 1) / p->ranges * vl, p->g.in_channels) - *first;
+}
+
+/* Transformed tiles: of x, and of grad_y. */
+typedef struct transforms {
+    float *v, *d;
+    cnn_winograd_block v_block, d_block;
+} transforms;
+
 /* Memory of a thread. */
 typedef struct scratch {
-    float *v, *d;                     /* blocks of a range of input channels, of a panel */
-    cnn_winograd_block v_block, d_block;
+    transforms block;                 /* of a range of input channels and of a panel, unless they are kept */
     float *sums;                      /* [ELEMENTS][channels of a range][panel], elements `element` floats apart */
     int64_t element;
-    float *zeros, *bias;              /* what lies outside; a block's sums of grad_y, [panel] */
+    float *zeros;                     /* what lies outside */
 } scratch;
+
+/* Memory of all threads. */
+typedef struct shared {
+    float *partial;                   /* gradients of the groups but the first, `slot` floats apart */
+    int64_t slot;
+    float *bias;                      /* [groups][blocks][out_channels]: sums of grad_y */
+    transforms kept;                  /* those of the first group; the others follow */
+} shared;
 
 /* A row of pixels that a row of tiles reads outside the image. */
 static int64_t zeros_bytes(const winograd_gradient *p) {
@@ -40,23 +67,39 @@ static int64_t zeros_bytes(const winograd_gradient *p) {
         (int64_t)sizeof(float);
 }
 
+/* Places arrays of `bytes` bytes one after the other; returns the bytes of all. */
+static int64_t place(char *memory, int count, const int64_t *bytes, float **arrays[]) {
+    int64_t at = 0;
+    for (int i = 0; i < count; i++) {
+        *arrays[i] = memory && bytes[i] ? (float *)(memory + at) : NULL;
+        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
+    }
+    return at;
+}
+
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
-    const int64_t channels = cnn_ceil_div(p->g.in_channels, p->ranges), width = panels.widest * panels.vl;
-    s->v_block = cnn_winograd_block_of(c->kernels, OUT, p->block, channels);
-    s->d_block = cnn_winograd_block_of(c->kernels, OUT, p->block, width);
-    s->element = s->v_block.planes * panels.vl * width + CNN_WINOGRAD_PAD;
-    const int64_t sizes[] = {s->v_block.bytes, s->d_block.bytes, ELEMENTS * s->element * 4,
-                             zeros_bytes(p), width * 4};
-    char *part[5];
-    int64_t at = 0;
-    for (int i = 0; i < 5; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
-    s->v = (float *)part[0];
-    s->d = (float *)part[1];
-    s->sums = (float *)part[2];
-    s->zeros = (float *)part[3];
-    s->bias = (float *)part[4];
-    return at;
+    const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
+                  channels = cnn_ceil_div(cnn_ceil_div(p->g.in_channels, vl), p->ranges) * vl;
+    s->block.v_block = cnn_winograd_block_of(c->kernels, OUT, p->block, channels);
+    s->block.d_block = cnn_winograd_block_of(c->kernels, OUT, p->block, width);
+    s->element = channels * width + CNN_WINOGRAD_PAD;
+    const int64_t bytes[] = {p->kept ? 0 : s->block.v_block.bytes, p->kept ? 0 : s->block.d_block.bytes,
+                             ELEMENTS * s->element * 4, zeros_bytes(p)};
+    return place(memory, 4, bytes, (float **[]){&s->block.v, &s->block.d, &s->sums, &s->zeros});
+}
+
+static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, OUT);
+    const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
+    s->kept.v_block = cnn_winograd_block_of(c->kernels, OUT, tiles, p->g.in_channels);
+    s->kept.d_block = cnn_winograd_block_of(c->kernels, OUT, tiles, p->g.out_channels);
+    s->slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
+    const int64_t bytes[] = {(p->groups - 1) * s->slot * 4,
+                             bias ? (int64_t)p->groups * p->blocks * p->g.out_channels * 4 : 0,
+                             p->kept ? p->groups * s->kept.v_block.bytes : 0,
+                             p->kept ? p->groups * s->kept.d_block.bytes : 0};
+    return place(memory, 4, bytes, (float **[]){&s->partial, &s->bias, &s->kept.v, &s->kept.d});
 }
 
 int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
@@ -68,17 +111,23 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
                              .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS)};
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
+    const int64_t tiles = cnn_winograd_tiles(&tiling);
     p->groups = (int32_t)cnn_max(
-        1, cnn_min(cnn_winograd_tiles(&tiling) / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
-    const int64_t group = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
-    const int whole = p->groups == 1 && group <= WHOLE_TILES;
-    p->block = (int32_t)(whole ? group : cnn_ceil_div(group, cnn_ceil_div(group, BLOCK_TILES)));
+        1, cnn_min(tiles / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
+    const int64_t group = cnn_ceil_div(tiles, p->groups);
+    p->blocks = (int32_t)cnn_ceil_div(group, BLOCK_TILES);
+    p->block = (int32_t)cnn_ceil_div(group, p->blocks);
+    const int64_t all = cnn_winograd_block_of(c->kernels, OUT, tiles, g->in_channels).bytes +
+        cnn_winograd_block_of(c->kernels, OUT, tiles, g->out_channels).bytes;
+    /* Per product, a transform that is kept costs 1 / channels of its own side; hence their harmonic mean. */
+    p->kept = 2 * (int64_t)g->in_channels * g->out_channels >=
+            KEPT_CHANNELS * (int64_t)(g->in_channels + g->out_channels) && all <= KEPT_BYTES;
     scratch s;
+    shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
-    choice->workspace_bytes = (p->groups - 1) * cnn_round_up(weights_of(p) * 4, CNN_ALIGNMENT) +
-                              (o->grad_bias ? p->groups * g->out_channels * (int64_t)sizeof(double) : 0);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d groups x %d panels x %d ranges", panels.rows,
-             panels.widest * panels.vl, p->groups, panels.count, p->ranges);
+    choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
+    snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d groups x %d panels x %d ranges%s", panels.rows,
+             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -87,49 +136,111 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
     return cnn_conv2d_flops(&((const winograd_gradient *)c->plan)->g);
 }
 
-/* Transforms tiles first .. end - 1 of x (channels from `channel` on) and, unless it is there, of grad_y (a panel's
- * columns). */
-static void transform(const cnn_call *c, const cnn_winograd_tiling *tiling, const scratch *s, int64_t first,
-                      int64_t end, const float *x, int64_t channel, int64_t channels, const float *grad_y,
-                      const cnn_panel *n, int has_grad_y, float *bias) {
+/* Transforms tiles first .. end - 1 of x, its channels from `channel` on; the first goes to v. */
+static void transform_x(const cnn_call *c, const cnn_winograd_tiling *tiling, int64_t first, int64_t end,
+                        const float *x, int64_t channel, int64_t channels, const float *zeros,
+                        const cnn_winograd_block *block, float *v) {
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, s->zeros);
-        in.v = s->v + (t - first) * c->kernels->vector;
-        in.element = s->v_block.element;
-        in.plane = s->v_block.plane;
+        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, zeros);
+        in.v = v + (t - first) * c->kernels->vector;
+        in.element = block->element;
+        in.plane = block->plane;
         c->kernels->winograd->form[1].input(&in);
         t += strip.tiles;
-        if (has_grad_y) continue;
-        cnn_winograd_source out = cnn_winograd_results(tiling, &strip, grad_y, n->begin, n->columns, s->zeros);
-        out.v = s->d + (t - strip.tiles - first) * c->kernels->vector;
-        out.element = s->d_block.element;
-        out.plane = s->d_block.plane;
-        c->kernels->winograd->gradient(&out, bias);
     }
 }
 
-/* The sums of one unit: tiles begin .. end - 1, a panel, a range of channels. has_grad_y: the tiles are one block, and
- * its grad_y of this panel is transformed already. */
-static void accumulate(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t begin, int64_t end,
-                       const float *x, int64_t channel, int64_t channels, const float *grad_y, const cnn_panel *n,
-                       int has_grad_y, double *bias) {
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, OUT);
+/* The same of grad_y. bias: NULL, or set to the sums of the columns. */
+static void transform_grad_y(const cnn_call *c, const cnn_winograd_tiling *tiling, int64_t first, int64_t end,
+                             const float *grad_y, int64_t column, int64_t columns, const float *zeros,
+                             const cnn_winograd_block *block, float *d, float *bias) {
+    if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
+    for (int64_t t = first; t < end;) {
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
+        cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
+        in.v = d + (t - first) * c->kernels->vector;
+        in.element = block->element;
+        in.plane = block->plane;
+        c->kernels->winograd->gradient(&in, bias);
+        t += strip.tiles;
+    }
+}
+
+/* Where the sums of grad_y over a block go. */
+static float *bias_of(const winograd_gradient *p, const shared *all, int64_t group, int64_t block) {
+    return all->bias ? all->bias + (group * p->blocks + block) * p->g.out_channels : NULL;
+}
+
+/* All tiles, each once. Parallel over groups, blocks. */
+static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
+                          const cnn_winograd_tiling *tiling, const shared *all, const float *x, const float *grad_y,
+                          const float *zeros) {
+    const int64_t vl = c->kernels->vector;
+    const transforms *t = &all->kept;
+    cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->blocks);
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
+        const int64_t group = unit / p->blocks, block = unit % p->blocks, begin = group_begin(p, tiling, group),
+                      first = begin + block * p->block,
+                      end = cnn_min(first + p->block, group_begin(p, tiling, group + 1));
+        transform_x(c, tiling, first, end, x, 0, p->g.in_channels, zeros, &t->v_block,
+                    t->v + group * t->v_block.bytes / 4 + (first - begin) * vl);
+        transform_grad_y(c, tiling, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
+                         t->d + group * t->d_block.bytes / 4 + (first - begin) * vl, bias_of(p, all, group, block));
+    }
+    cnn_barrier(e);
+}
+
+/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, `tiles` tiles. */
+static void multiply_kept(const cnn_call *c, const transforms *t, const scratch *s, int64_t tiles, int64_t channel,
+                          int64_t channels, const cnn_panel *n) {
+    const int64_t vl = c->kernels->vector,
+                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]),
+                  calls = cnn_ceil_div(tiles, KEPT_BLOCK_TILES),
+                  v_floats = cnn_ceil_div(channels, vl) * t->v_block.plane, d_floats = n->vectors * t->d_block.plane;
+    const float *v = t->v + channel / vl * t->v_block.plane, *d = t->d + n->begin / vl * t->d_block.plane;
+    for (int64_t e = 0; e < ELEMENTS; e++, v += t->v_block.element, d += t->d_block.element) {
+        const float *next_v = v + t->v_block.element, *next_d = d + t->d_block.element;
+        cnn_winograd_ahead ahead = cnn_winograd_ahead_of((char *)next_d, (char *)(next_d + d_floats), calls * steps),
+                           ahead_v = cnn_winograd_ahead_of((char *)next_v, (char *)(next_v + v_floats), calls * steps);
+        for (int64_t at = 0; at < tiles; at += KEPT_BLOCK_TILES) {
+            cnn_winograd_outer outer = {
+                .tiles = cnn_min(KEPT_BLOCK_TILES, tiles - at),
+                .channels = channels,
+                .v = v + at * vl,
+                .d = d + at * vl,
+                .v_plane = t->v_block.plane,
+                .d_plane = t->d_block.plane,
+                .sums = s->sums + e * s->element,
+                .accumulate = at > 0};
+            outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
+            outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
+            c->kernels->winograd->outer[n->vectors](&outer);
+        }
+    }
+}
+
+/* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
+static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
+                                   const scratch *s, int64_t group, const float *x, int64_t channel, int64_t channels,
+                                   const float *grad_y, const cnn_panel *n, const shared *bias) {
+    const transforms *b = &s->block;
+    const int64_t begin = group_begin(p, tiling, group), end = group_begin(p, tiling, group + 1);
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
-        if (bias) memset(s->bias, 0, (size_t)n->columns * sizeof *s->bias);
-        transform(c, &tiling, s, at, at + tiles, x, channel, channels, grad_y, n, has_grad_y,
-                  bias ? s->bias : NULL);
-        for (int64_t k = 0; bias && k < n->columns; k++) bias[n->begin + k] += s->bias[k];
+        float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
+        transform_x(c, tiling, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, b->v);
+        transform_grad_y(c, tiling, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, b->d,
+                         sum ? sum + n->begin : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
                       steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
         const char *from[2] = {(const char *)x, (const char *)grad_y}, *to[2] = {from[0], from[1]};
         if (next > at + tiles) {
-            from[0] += cnn_winograd_input_bytes(&tiling, at + tiles);
-            to[0] += cnn_winograd_input_bytes(&tiling, next);
-            from[1] += cnn_winograd_result_bytes(&tiling, at + tiles);
-            to[1] += cnn_winograd_result_bytes(&tiling, next);
+            from[0] += cnn_winograd_input_bytes(tiling, at + tiles);
+            to[0] += cnn_winograd_input_bytes(tiling, next);
+            from[1] += cnn_winograd_result_bytes(tiling, at + tiles);
+            to[1] += cnn_winograd_result_bytes(tiling, next);
         }
         cnn_winograd_ahead ahead = {0};
         for (int64_t e = 0; e < ELEMENTS; e++) {
@@ -142,10 +253,10 @@ static void accumulate(const cnn_call *c, const winograd_gradient *p, const scra
                                               .lines = lines,
                                               .tiles = tiles,
                                               .channels = channels,
-                                              .v = s->v + e * s->v_block.element,
-                                              .d = s->d + e * s->d_block.element,
-                                              .v_plane = s->v_block.plane,
-                                              .d_plane = s->d_block.plane,
+                                              .v = b->v + e * b->v_block.element,
+                                              .d = b->d + e * b->d_block.element,
+                                              .v_plane = b->v_block.plane,
+                                              .d_plane = b->d_block.plane,
                                               .sums = s->sums + e * s->element,
                                               .accumulate = at > begin};
             c->kernels->winograd->outer[n->vectors](&outer);
@@ -160,28 +271,31 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
-    const int64_t tiles = cnn_winograd_tiles(&tiling), tap = (int64_t)g->in_channels * g->out_channels,
-                  slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
-    float *partial = (float *)e->workspace;
-    double *bias_slots = (double *)(partial + (p->groups - 1) * slot);
+    const int64_t tap = (int64_t)g->in_channels * g->out_channels;
     scratch s;
+    shared all;
     scratch_layout(c, &s, e->thread_workspace, p);
+    shared_layout(c, &all, e->workspace, p, grad_bias != NULL);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
+    if (p->kept) transform_all(c, e, p, &tiling, &all, x, grad_y, s.zeros);
 
-    int64_t transformed = -1;         /* the group and panel whose grad_y is transformed, where that is one block */
     /* Parallel over groups, panels, ranges of channels. */
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * panels.count * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t range = unit % p->ranges, group = unit / p->ranges / panels.count;
         const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
-        const int64_t first = (int64_t)g->in_channels * range / p->ranges,
-                      channels = (int64_t)g->in_channels * (range + 1) / p->ranges - first;
-        double *bias = grad_bias && range == 0 ? bias_slots + group * g->out_channels : NULL;
-        if (bias) memset(bias + n.begin, 0, (size_t)n.columns * sizeof *bias);
-        const int64_t begin = tiles * group / p->groups, end = tiles * (group + 1) / p->groups;
-        accumulate(c, p, &s, begin, end, x, first, channels, grad_y, &n, transformed == unit / p->ranges && !bias, bias);
-        transformed = end - begin <= p->block ? unit / p->ranges : -1;
-        float *to = (group ? partial + (group - 1) * slot : grad_w) + n.begin;
+        int64_t first, channels;
+        range_at(c, p, range, &first, &channels);
+        if (p->kept) {
+            transforms t = all.kept;
+            t.v += group * t.v_block.bytes / 4;
+            t.d += group * t.d_block.bytes / 4;
+            multiply_kept(c, &t, &s, group_begin(p, &tiling, group + 1) - group_begin(p, &tiling, group), first,
+                          channels, &n);
+        } else {
+            transform_and_multiply(c, p, &tiling, &s, group, x, first, channels, grad_y, &n, range ? NULL : &all);
+        }
+        float *to = (group ? all.partial + (group - 1) * all.slot : grad_w) + n.begin;
         for (int64_t row = 0; row < channels; row++)
             c->kernels->winograd->weight_gradient(n.columns, s.sums + row * n.width, s.element,
                                                   to + (first + row) * g->out_channels, tap);
@@ -190,12 +304,14 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     int64_t begin, end;
     cnn_barrier(e);
     cnn_share_grain(e, weights_of(p), 256, &begin, &end);      /* parallel over weights, the groups in order */
-    if (begin < end) c->kernels->gemm->add_parts(p->groups - 1, slot, end - begin, partial + begin, grad_w + begin);
+    if (begin < end)
+        c->kernels->gemm->add_parts(p->groups - 1, all.slot, end - begin, all.partial + begin, grad_w + begin);
     if (!grad_bias) return;
     cnn_share_grain(e, g->out_channels, 16, &begin, &end);
     for (int64_t k = begin; k < end; k++) {
         double sum = 0;
-        for (int64_t group = 0; group < p->groups; group++) sum += bias_slots[group * g->out_channels + k];
+        for (int64_t block = 0; block < (int64_t)p->groups * p->blocks; block++)
+            sum += all.bias[block * g->out_channels + k];
         grad_bias[k] = (float)sum;
     }
 }
