@@ -93,6 +93,8 @@ SHAPES = [
     (40, 7, 7, 70, 130, (1, 1, 1, 1)),
     (1, 40, 24, 17, 31, (1, 1, 1, 1)),
     (70, 4, 4, 128, 144, (1, 1, 1, 1)),
+    (34, 7, 8, 170, 190, (1, 1, 1, 1)),  # tiles transformed once for all weight gradients, in two groups
+    (3, 9, 9, 320, 400, (1, 1, 1, 1)),  # weight gradients written past the caches
 ]
 SMALL = [  # computed in tiles of 2x2
     (1, 8, 8, 32, 64, (1, 1, 1, 1)),

@@ -177,7 +177,7 @@ VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
     g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
 }
 
-static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap) {
+static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream) {
     for (ptrdiff_t c = 0; c < columns; c += VL) {
         const ptrdiff_t n = columns - c;
         vf half[3][IN], column[IN], out[3];
@@ -192,7 +192,8 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
             transform_weight_gradient(half[i], out);
 #pragma GCC unroll 3
             for (int j = 0; j < 3; j++) {
-                if (n >= VL) vstore(w + (3 * i + j) * tap + c, out[j]);
+                if (stream) vstream(w + (3 * i + j) * tap + c, out[j]);
+                else if (n >= VL) vstore(w + (3 * i + j) * tap + c, out[j]);
                 else vstore_n(w + (3 * i + j) * tap + c, out[j], n);
             }
         }

@@ -106,8 +106,9 @@ typedef struct cnn_winograd_kernels {
      * += the sum of the pixels of column n. */
     void (*gradient)(const cnn_winograd_source *source, float *sum);
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
-     * columns. Reads u up to a vector beyond. */
-    void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap);
+     * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
+     * cnn_gemm_kernels' stream_end. */
+    void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream);
 
     const cnn_winograd_product_function *product[5];      /* [vectors][rows], as the tiles of gemm.h */
     cnn_winograd_outer_function outer[5];                 /* [vectors] */

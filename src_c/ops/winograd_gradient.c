@@ -11,7 +11,8 @@ enum {
     BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 64, /* the same where only one element is needed at a time, which is to stay in L1 */
     KEPT_CHANNELS = 160, /* with fewer, writing and reading all transforms takes longer than computing them again */
-    KEPT_BYTES = 64 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
+    KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
+    STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
 };
@@ -279,6 +280,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     if (p->kept) transform_all(c, e, p, &tiling, &all, x, grad_y, s.zeros);
 
+    const int stream = c->kernels->gemm->streams && p->groups == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
+        g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
+
     /* Parallel over groups, panels, ranges of channels. */
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * panels.count * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
@@ -298,8 +302,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
         float *to = (group ? all.partial + (group - 1) * all.slot : grad_w) + n.begin;
         for (int64_t row = 0; row < channels; row++)
             c->kernels->winograd->weight_gradient(n.columns, s.sums + row * n.width, s.element,
-                                                  to + (first + row) * g->out_channels, tap);
+                                                  to + (first + row) * g->out_channels, tap, stream);
     }
+    if (stream) c->kernels->gemm->stream_end();
     if (p->groups == 1 && !grad_bias) return;
     int64_t begin, end;
     cnn_barrier(e);

@@ -7,7 +7,10 @@
  *
  * The work is cut, by shapes alone, into groups of tiles (each with partial gradients, added in order afterwards; the
  * first group's are grad_w itself), panels, and ranges of input channels, so that the 36 sums of a unit stay in L2.
- * Loop order in a unit: block of tiles, element, tile of channels. */
+ *
+ * Every unit of a range needs the same tiles of x, every unit of a panel the same of grad_y. Where channels are many,
+ * all tiles are transformed first, and kept; loop order in a unit: element, block of tiles, tile of channels. Where
+ * they are few, a unit transforms what it needs, in L2: block of tiles, element, tile of channels. */
 #ifndef CNN_OPS_WINOGRAD_GRADIENT_H
 #define CNN_OPS_WINOGRAD_GRADIENT_H
 
