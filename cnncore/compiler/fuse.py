@@ -280,7 +280,28 @@ def _add_into_gradient(fuser, add):
             continue
         fuser.attach(producer, position, other, instead_of=add)
         fuser.take_over(producer, add)
+        _without_zeros(producer, other)
         return
+
+
+def _without_zeros(reader, residual):
+    """The gradient of a 1x1 convolution with stride, a shortcut's, is zero but at every stride-th pixel; where it is the
+    residual of a convolution's with the same stride it is computed for those pixels alone.
+    """
+    shortcut = residual.producer
+    steps = [reader.attributes.get(name, 1) for name in ("stride_h", "stride_w")]
+    if (
+        reader.name != "conv2d_backward_input"
+        or shortcut.name != reader.name
+        or steps == [1, 1]
+        or [shortcut.attribute(name) for name in ("kernel_h", "kernel_w", "stride_h", "stride_w")] != [1, 1, *steps]
+        or any(shortcut.attribute(f"pad_{side}") for side in ("top", "left", "bottom", "right"))
+        or len(shortcut.inputs) > 2
+    ):
+        return
+    n, h, w, _ = shortcut.inputs[0].shape
+    residual.shape = (n, h, w, residual.shape[3])
+    shortcut.attributes = {**shortcut.attributes, "stride_h": 1, "stride_w": 1, "in_h": h, "in_w": w}
 
 
 def _mask_from_input(backward):

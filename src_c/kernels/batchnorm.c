@@ -281,7 +281,7 @@ VINLINE void epilogue_vectors(int from, int sums, int moved, int vectors, ptrdif
             if (from == FROM_Y) __builtin_prefetch(m.y + next);
             vf x = sums || from == FROM_X ? vload_upto(m.x + i, n) : vzero();
             vf value = moved ? vload(p->from + r * p->from_step + c + v * VL) : vload_upto(g + c + i, n);
-            if (moved && p->added) value += vload(p->added + c + i);
+            if (moved && p->added) value += vload(p->added + c + p->added_at[r] + v * VL);
             value = masked(from, n, value, m.y + i, x, scale[v], shift[v], m.slopes);
             if (moved) vstream(g + c + i, value);
             else if (from != UNMASKED) vstore_upto(g + c + i, value, n);

@@ -26,13 +26,14 @@ static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
 /* A gradient where it is made. g is masked by y, or by x * scale + shift, or (both NULL) not; the sums are NULL where
  * not wanted, both or none. y and x lie as g does, their first channel is the call's, like that of the vectors.
  *
- * Where `from` is not NULL the gradient comes from there, row r at from + r * from_step, plus `added` (NULL, or
- * lying as g does), and goes to g past the caches: whole vectors, aligned; end with cnn_gemm_kernels' stream_end. */
+ * Where `from` is not NULL the gradient comes from there, row r at from + r * from_step, plus `added` (NULL, or row r
+ * at added + added_at[r]), and goes to g past the caches: whole vectors, aligned; end with cnn_gemm_kernels' stream_end. */
 typedef struct cnn_gradient_epilogue {
     cnn_relu_mask mask;
     const float *y, *x, *mean, *scale, *shift;
     double *sum_g, *sum_gx;
     const float *from, *added;
+    const ptrdiff_t *added_at;
     ptrdiff_t from_step;
 } cnn_gradient_epilogue;
 

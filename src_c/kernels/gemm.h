@@ -33,10 +33,11 @@ typedef struct cnn_gemm_tile {
     const float *near, *far;
     ptrdiff_t near_step, far_step;
     const float *bias;                /* [width - VL + last], or NULL */
-    /* NULL, or what is added, laid out as y: a residual, y itself to continue its sum. May overlap y exactly. */
+    /* NULL, or what is added, row m from added + added_at[m] on: a residual, y itself to continue its sum. May overlap
+     * y exactly. */
     const float *added;
     float *y;                         /* row m is at y + at[m] */
-    const ptrdiff_t *at;              /* [rows] */
+    const ptrdiff_t *at, *added_at;   /* [rows] */
     /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
     ptrdiff_t last;
     float low, high;                  /* the result is clamped to low..high; NaN stays NaN */

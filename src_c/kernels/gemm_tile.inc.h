@@ -17,7 +17,7 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
             if (!t->stream) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
-            if (t->added) __builtin_prefetch(t->added + t->at[r] + v * VL, 0, 3);
+            if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
         }
     uintptr_t near = (uintptr_t)t->near, far = (uintptr_t)t->far;
     const uintptr_t near_step = (uintptr_t)t->near_step * sizeof(float);
@@ -63,7 +63,7 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
         for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const float *added = t->added + t->at[r] + v * VL;
+                const float *added = t->added + t->added_at[r] + v * VL;
                 sum[r][v] += v < VECTORS - 1 ? vload(added) : load_last(added, t->last);
             }
     if (t->moments) {                            /* of the linear result */

@@ -1,7 +1,8 @@
 /* conv2d_backward_input: grad_x[n][h][w][c] = sum over the p, q, i, j with h = p s - pad + i d, w = q s - pad + j d,
- * and over o, of grad_y[n][p][q][o] * w[i][j][c][o]; + residual; then through what gradient_epilogue.h describes.
- * conv2d_transpose: the same map as a layer, with a
- * bias and an activation.
+ * and over o, of grad_y[n][p][q][o] * w[i][j][c][o]; + residual; then through what gradient_epilogue.h describes. The
+ * residual may also be of every s-th row and column alone, from the first on: the gradient of a 1x1 convolution with
+ * the same stride, as shortcuts are, without its zeros.
+ * conv2d_transpose: the same map as a layer, with a bias and an activation.
  *
  * With stride s the taps fall into s x s phases, each a dense convolution with stride 1 (see cnn_conv2d_axis),
  * computed by the kernel of the forward pass with transposed weights. */
@@ -48,12 +49,18 @@ static cnn_indirect_gemm_operands backward_operands(const cnn_call *c) {
 }
 
 static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
-    char shape[64], expected[64];
+    char shape[64], expected[64], rows[64];
     if (infer(c, "grad_y", "in", out, error)) return -1;
     const cnn_tensor *residual = c->n_in > 2 ? c->in[2] : NULL;
-    if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, out)))
-        return cnn_fail(error, "residual must be float32 with the output's shape %s, got %s",
-                        cnn_shape_text(out, expected), cnn_shape_text(residual, shape));
+    const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, out, c->in[0]);
+    cnn_tensor sparse = *out;
+    sparse.dims[1] = cnn_ceil_div(out->dims[1], g.stride_h);
+    sparse.dims[2] = cnn_ceil_div(out->dims[2], g.stride_w);
+    if (residual && (residual->dtype != CNN_F32
+                     || (!cnn_same_shape(residual, out) && !cnn_same_shape(residual, &sparse))))
+        return cnn_fail(error, "residual must be float32 with the output's shape %s, or %s for every %d. row and every "
+                        "%d. column, got %s", cnn_shape_text(out, expected), cnn_shape_text(&sparse, rows), g.stride_h,
+                        g.stride_w, cnn_shape_text(residual, shape));
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION);
     return cnn_gradient_epilogue_infer(c, &gradient, out, error);
 }

@@ -87,7 +87,12 @@ void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn
     cnn_gradient_epilogue g = cnn_gradient_epilogue_in_registers(e, o, channels, piece, from, 0);
     if (g.y) g.y += origin;
     if (g.x) g.x += origin;
-    if (moved) { g.from = moved->from; g.from_step = moved->step; g.added = moved->added; }
+    if (moved) {
+        g.from = moved->from;
+        g.from_step = moved->step;
+        g.added = moved->added;
+        g.added_at = moved->added_at;
+    }
     c->kernels->batchnorm->gradient_epilogue(pixels, columns, at, &g, grad + origin + from);
 }
 

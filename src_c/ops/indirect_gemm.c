@@ -27,6 +27,7 @@ typedef struct gemm_plan {
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are read once and in the order of memory */
     int32_t moves;                    /* a gradient too large for the caches, which its epilogue writes past them */
+    int32_t sparse;                   /* a residual for the pixels of the first phase alone */
     char text[108];
 } gemm_plan;
 _Static_assert(sizeof(gemm_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -90,6 +91,7 @@ static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
 typedef struct table {
     int64_t pixels, tiles;
     ptrdiff_t *at;                    /* [pixels] where a pixel's output is */
+    ptrdiff_t *sparse_at;             /* [pixels] where its residual is, in one of some pixels alone */
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
@@ -107,16 +109,17 @@ static int64_t zeros_of(const gemm_plan *p) { return p->g.in_channels; }
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t pixels, int64_t taps) {
-    enum { PARTS = 12, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
+    enum { PARTS = 13, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
     const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
         : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
-    int64_t moved = p->moves ? pixels : 0;
+    const int64_t moved = p->moves ? pixels : 0, sparse = p->sparse ? pixels : 0;
     int64_t at = 0;
     char *part[PARTS];
     const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
         pixels * taps * (int64_t)sizeof(float *),
                                   zeros_of(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES,
-                                  moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t)};
+                                  moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t),
+                                  sparse * (int64_t)sizeof(ptrdiff_t)};
     for (int i = 0; i < PARTS; i++) {
         part[i] = memory ? memory + at : NULL;
         at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
@@ -125,7 +128,7 @@ static int64_t table_layout(table *t, char *memory, const gemm_plan *p, int64_t 
         .length = (int32_t *)part[3],
                  .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
                  .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}, .panel = (float *)part[10],
-                 .panel_at = (ptrdiff_t *)part[11]};
+                 .panel_at = (ptrdiff_t *)part[11], .sparse_at = (ptrdiff_t *)part[12]};
     return at;
 }
 
@@ -161,6 +164,14 @@ static void table_fill_linear(table *t, const gemm_plan *p, const chunk *k, int6
     for (int64_t q = 0; q < t->pixels; q++) t->at[q] = (k->begin + q) * out;
     for (int64_t q = 0; q < t->pixels; q++) t->x[q] = s.x + (k->begin - s.begin + q) * in;
     for (int64_t i = 0; i < t->tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
+}
+
+/* Where the chunk's pixels are among those of the first phase. */
+static void table_fill_sparse(table *t, const gemm_plan *p, const phase *f, const chunk *k) {
+    for (int64_t r = 0; r < t->pixels; r++) {
+        const int64_t image = k->image_begin + r % k->images, pixel = k->begin + r / k->images;
+        t->sparse_at[r] = (image * f->map + pixel) * p->g.out_channels;
+    }
 }
 
 static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk *k, int64_t rows, const source s) {
@@ -331,6 +342,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&t->gradient)
         && cnn_bytes(t->y) >= STREAM_BYTES && channels <= p->block && g->out_channels % panels.vl == 0;
+    p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
             choice->thread_workspace_bytes = cnn_max(
@@ -440,10 +452,10 @@ static void ask_for(const coming *next, int64_t i, int64_t step, int in_place, c
 }
 
 /* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from
- * tile.y on. */
+ * tile.y on; added_at: where what is added lies, from tile.added on. */
 static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table *t, int64_t taps, int64_t channels,
                      int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile, const ptrdiff_t *at,
-                     const coming *next, const cnn_gradient_ahead *ahead) {
+                     const ptrdiff_t *added_at, const coming *next, const cnn_gradient_ahead *ahead) {
     if (t->tiles == 0) return;
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
@@ -466,6 +478,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
             tile.length = t->length + i * taps;
             tile.x = t->x + begin * taps;
             tile.at = at + begin;
+            tile.added_at = added_at + begin;
             tile.start = i == 0;
             tile.far = tile.w + floats + far * i;
             if (p->linear && p->source == CNN_IN_PLACE) {   /* rows * channels floats follow, for so many terms */
@@ -478,6 +491,7 @@ static void multiply(const cnn_kernels *kernels, const gemm_plan *p, const table
         }
         tile.bias = NULL;
         tile.added = tile.y;
+        added_at = at;
     }
 }
 
@@ -519,11 +533,14 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)zeros_of(p) * 4);
                 table_fill(&t, p, &f, &k, panels.rows, source_of(c, e, o, &k, t.copy));
+                if (p->sparse && number == 0) table_fill_sparse(&t, p, &f, &k);
                 filled = index;
                 end = k.begin + k.pixels;
                 for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
+            const float *added = p->sparse && number > 0 ? NULL : residual;
+            const ptrdiff_t *added_at = p->sparse ? t.sparse_at : t.at;
             coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
                                     end, t.pixels, !stream && !moves);
             next.share = next.floats / cnn_max(1, all_panels * t.tiles);
@@ -536,17 +553,17 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
                 multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
                          (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
-                                         .added = residual && !moves ? residual + column : NULL,
+                                         .added = added && !moves ? added + column : NULL,
                                          .y = moves ? t.panel : y + column,
                                          .last = n.last,
                                          .low = epilogue.low,
                                          .high = epilogue.high,
                                          .moments = moments ? &t.moments : NULL,
                                          .stream = stream && n.last == panels.vl},
-                         moves ? t.panel_at : t.at, &next, &ahead);
+                         moves ? t.panel_at : t.at, added_at, &next, &ahead);
                 next.tile += t.tiles;
                 const cnn_gradient_moved moved = {.from = t.panel, .step = panels.widest * panels.vl,
-                                                  .added = residual ? residual + column : NULL};
+                                                  .added = added ? added + column : NULL, .added_at = added_at};
                 if (gradient)
                     cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0, column,
                                                 n.columns, y, t.at, moves ? &moved : NULL);

@@ -23,6 +23,7 @@ typedef struct cnn_normalised { const cnn_tensor *scale, *shift; cnn_act act; } 
 
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {
+    /* residual: of y's shape; where there are phases, also of the first phase's, for its pixels alone */
     const cnn_tensor *x, *w, *bias, *residual, *y;
     cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order */
     const cnn_tensor *mean, *var;     /* biased moments of y over all pixels */
