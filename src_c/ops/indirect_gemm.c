@@ -43,6 +43,7 @@ typedef struct phase {
     int64_t taps, map, chunks, ranges;      /* map: pixels of one image; ranges: of panels, each with all chunks */
     int by_chunks;                          /* a thread takes all ranges of its chunks, else all chunks of its ranges */
     int64_t image_groups, map_chunks;       /* with images_first: chunks = image_groups * map_chunks */
+    int64_t grain;                          /* else chunks are multiples of it: of tiles, where they fill a row */
 } phase;
 
 static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
@@ -55,6 +56,7 @@ static phase phase_of(const gemm_plan *p, const cnn_panels *panels, int32_t phas
                                                                                              cnn_conv2d_phases_w(g));
     const int64_t pixels = g->images * largest_map;
     const int64_t most = cnn_max(panels->rows, CHUNK_PIXELS / panels->rows * panels->rows);
+    f.grain = f.w.count % panels->rows == 0 ? panels->rows : 1;
     f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
     int64_t chunks = cnn_ceil_div(pixels, most);
     f.by_chunks = pixels >= MANY_PIXELS;
@@ -77,8 +79,8 @@ typedef struct chunk { int64_t image_begin, images, begin, pixels; } chunk;
 
 static chunk chunk_at(const gemm_plan *p, const phase *f, int64_t index) {
     if (!p->images_first) {
-        int64_t all = p->g.images * f->map, begin = all * index / f->chunks;
-        return (chunk){.images = 1, .begin = begin, .pixels = all * (index + 1) / f->chunks - begin};
+        const int64_t all = p->g.images * f->map / f->grain, begin = all * index / f->chunks * f->grain;
+        return (chunk){.images = 1, .begin = begin, .pixels = all * (index + 1) / f->chunks * f->grain - begin};
     }
     int64_t group = index / f->map_chunks, part = index % f->map_chunks;
     int64_t first = p->g.images * group / f->image_groups, begin = f->map * part / f->map_chunks;
@@ -138,6 +140,17 @@ typedef struct cursor { int32_t n, i, j; } cursor;
 /* `rows` pointers, `step` floats apart, from `first` on. */
 static void point(const float **to, int64_t rows, const float *first, ptrdiff_t step) {
     for (int64_t r = 0; r < rows; r++) to[r] = first + r * step;
+}
+
+/* The same for pixels of one row, the first in column `column` of `size`, `every` columns apart; those outside read
+ * zeros. */
+static void point_inside(const float **to, int64_t rows, const float *first, ptrdiff_t step, int32_t column,
+                         int32_t every, int32_t size, const float *zeros) {
+    const int64_t begin = column < 0 ? cnn_min(rows, (-column + every - 1) / every) : 0,
+                  end = column < size ? cnn_min(rows, (size - column + every - 1) / every) : 0;
+    for (int64_t r = 0; r < begin; r++) to[r] = zeros;
+    for (int64_t r = begin; r < end; r++) to[r] = first + r * step;
+    for (int64_t r = cnn_max(begin, end); r < rows; r++) to[r] = zeros;
 }
 
 /* Where the pixels of a chunk are read. Of one long row, number q is at x + (q - begin) * channels; begin is 0 but in
@@ -237,13 +250,15 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                     if (adjacent) next = tap_number + 1;
                     if (even) point(out, m, s.x + (pixel[0] + delta), step_x);
                     else for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
+                } else if (even) {                   /* in a row that is inside, with some columns that are */
+                    point_inside(out, m, s.x + (pixel[0] + delta), step_x, column[0] + dw, step_column, w->size, t->zeros);
+                    next = -1;
                 } else {
                     int used = 0;
                     for (int64_t r = 0; r < m; r++) {
-                        const int32_t y = (even ? row[0] : row[r]) + dh;
-                        const int32_t at_x = (even ? column[0] + (int32_t)r * step_column : column[r]) + dw;
-                        const int inside = (uint32_t)y < (uint32_t)h->size && (uint32_t)at_x < (uint32_t)w->size;
-                        out[r] = inside ? s.x + ((even ? pixel[0] + r * step_x : pixel[r]) + delta) : t->zeros;
+                        const int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size
+                            && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
+                        out[r] = inside ? s.x + (pixel[r] + delta) : t->zeros;
                         used |= inside;
                     }
                     if (!used) continue;
@@ -334,7 +349,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
             chunks = f.chunks;
             pieces += f.chunks;
             const int64_t across = cnn_ceil_div(f.map, f.map_chunks) * cnn_ceil_div(g->images, f.image_groups);
-            const int64_t along = cnn_ceil_div(g->images * f.map, f.chunks);
+            const int64_t along = cnn_ceil_div(g->images * f.map / f.grain, f.chunks) * f.grain;
             p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? across : along);
         }
     int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
