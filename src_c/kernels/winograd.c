@@ -177,6 +177,13 @@ VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
     g[2] = vfma(vset(A2), sum_a, vfma(vset(B2), sum_b, u[5]));
 }
 
+/* A vector of a weight's gradient, of which n columns exist. */
+VINLINE void store_weight(float *w, vf value, ptrdiff_t n, int stream) {
+    if (stream) vstream(w, value);
+    else if (n >= VL) vstore(w, value);
+    else vstore_n(w, value, n);
+}
+
 static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream) {
     for (ptrdiff_t c = 0; c < columns; c += VL) {
         const ptrdiff_t n = columns - c;
@@ -191,11 +198,7 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
         for (int i = 0; i < 3; i++) {
             transform_weight_gradient(half[i], out);
 #pragma GCC unroll 3
-            for (int j = 0; j < 3; j++) {
-                if (stream) vstream(w + (3 * i + j) * tap + c, out[j]);
-                else if (n >= VL) vstore(w + (3 * i + j) * tap + c, out[j]);
-                else vstore_n(w + (3 * i + j) * tap + c, out[j], n);
-            }
+            for (int j = 0; j < 3; j++) store_weight(w + (3 * i + j) * tap + c, out[j], n, stream);
         }
     }
 }
@@ -245,6 +248,11 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
     else gradient_of(s, NULL, 0);
 }
 
+#undef OUT
+#undef IN
+
+#include "winograd_strided.inc.h"
+
 /* The products: register tiles of the sizes of gemm.c. */
 #define VECTORS 1
 #include "winograd_panel.inc.h"
@@ -263,8 +271,10 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
 
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
-    .form = {{2, input_2, weights_2, output_2}, {4, input_4, weights_4, output_4}},
-    .gradient = gradient, .weight_gradient = weight_gradient,
+    .form = {{input_2, weights_2, output_2}, {input_4, weights_4, output_4},
+             {input_strided, weights_strided, output_strided}, {input_back_0, weights_strided, output_back_0},
+             {input_back_1, weights_strided, output_back_1}},
+    .gradient = {gradient, gradient_strided}, .weight_gradient = {weight_gradient, weight_gradient_strided},
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},
     .outer = {NULL, outer_1, outer_2, outer_3, outer_4},

@@ -1,5 +1,5 @@
-/* Leaves of Winograd's convolution, in two forms: F(4x4, 3x3), a tile of 4x4 results of a 3x3 convolution from 6x6
- * pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of
+/* Leaves of Winograd's convolution of 3x3 kernels. With stride 1 in two forms: F(4x4, 3x3), a tile of 4x4 results from
+ * 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of
  * 36, for small maps, where larger tiles would be few or hang over the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
@@ -15,22 +15,52 @@
  *
  * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
  *
+ * With stride 2 the even pixels of a row meet taps 0 and 2 of the kernel, the odd ones tap 1:
+ *
+ *     y[i] = w[0] d[2 i] + w[2] d[2 i + 2] + w[1] d[2 i + 1],
+ *
+ * a convolution of two taps with stride 1, by F(4, 2) with the points +-3/8, +-9/8 and infinity, and a product. In two
+ * dimensions 4x4 results take 5x5 + 5x4 + 4x5 + 4x4 = 81 products in place of 144. The products of an odd row or column
+ * all have the same factor of the kernel, so that there are 36 ELEMENTS again, (i, j) with i and j from 0 to 5, where 5
+ * stands for the odd one: such an element has 4 SLOTS, (5, 5) has 16, one for each product. Backwards the same: the
+ * gradients of 8x8 pixels from 5x5 of the results.
+ *
  * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over
  * channels is a matrix product for each e.
  *
- * A BLOCK of transformed tiles is an array [element][vector of channels][tile][VL]: channel c of tile t in element e
- * is at e * element + (c / VL) * plane + t * VL + c % VL. What a product reads for a few tiles and VL channels is then
- * adjacent in memory, and every offset in its inner loop is a constant. Channels that do not exist are zeros. */
+ * A BLOCK of transformed tiles is an array [element][vector of channels][slot][tile][VL]: channel c of tile t in slot k
+ * of element e is at first_slot(e) * element + (c / VL) * slots(e) * plane + k * slot + t * VL + c % VL. What a product
+ * reads for a few tiles and VL channels is then adjacent in memory, and every offset in its inner loop is a constant.
+ * Channels that do not exist are zeros. */
 #ifndef CNN_KERNELS_WINOGRAD_H
 #define CNN_KERNELS_WINOGRAD_H
 
 #include <stddef.h>
 #include "batchnorm.h"
 
-enum { CNN_WINOGRAD_IN = 6 /* of the larger form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
+enum { CNN_WINOGRAD_IN = 9 /* of the largest form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
 
-/* Elements of a tile of out x out results. */
-static inline int cnn_winograd_elements(int out) { return (out + 2) * (out + 2); }
+/* The forms; the last two are the strided one backwards, for a padding of 0 and of 1 before the image. */
+typedef enum cnn_winograd_form_number {
+    CNN_WINOGRAD_2X2, CNN_WINOGRAD_4X4, CNN_WINOGRAD_STRIDED, CNN_WINOGRAD_BACK_0, CNN_WINOGRAD_BACK_1,
+    CNN_WINOGRAD_FORMS
+} cnn_winograd_form_number;
+
+/* A tile of `out` x `out` results is made from `in` x `in` pixels; the next tile's are `step` pixels on. */
+typedef struct cnn_winograd_shape { int out, in, step, elements, slots; } cnn_winograd_shape;
+static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
+    static const cnn_winograd_shape shapes[CNN_WINOGRAD_FORMS] = {
+        {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {4, 9, 8, 36, 81}, {8, 5, 4, 36, 81}, {8, 5, 4, 36, 81}};
+    return shapes[form];
+}
+
+/* Slots of element e, and of all before it. */
+static inline int cnn_winograd_slots(int strided, int e) {
+    return strided ? (e / 6 == 5 ? 4 : 1) * (e % 6 == 5 ? 4 : 1) : 1;
+}
+static inline int cnn_winograd_first_slot(int strided, int e) {
+    return !strided ? e : e / 6 < 5 ? 9 * (e / 6) + e % 6 : 45 + 4 * (e % 6);
+}
 
 /* Tiles that are neighbours in a row of an image, to be transformed into a block. */
 typedef struct cnn_winograd_source {
@@ -41,15 +71,18 @@ typedef struct cnn_winograd_source {
     ptrdiff_t step;                   /* floats from one pixel to the next */
     ptrdiff_t first, columns;         /* column of the first tile's first pixel, may be negative; columns that exist */
     float *v;                         /* the first tile in the block */
-    ptrdiff_t element, plane;
+    ptrdiff_t element, plane, slot;   /* floats, see above */
 } cnn_winograd_source;
 
 /* Neighbouring tiles whose results go to an image. */
 typedef struct cnn_winograd_result {
     ptrdiff_t tiles, channels;
     const float *m;                   /* the first tile in the block */
-    ptrdiff_t element, plane;
+    ptrdiff_t element, plane, slot;
     const float *bias, *added;        /* NULL, or [channels]; NULL, or laid out as y. May overlap y exactly. */
+    /* `added` is of every other row and column alone, from the first on, rows `sparse_row` floats apart */
+    int sparse;
+    ptrdiff_t sparse_row;
     float *y;                         /* the first tile's first pixel */
     ptrdiff_t row, step;              /* floats from one row of pixels to the next, from one pixel to the next */
     ptrdiff_t rows, columns;          /* rows of pixels that exist, from 1; columns */
@@ -87,9 +120,8 @@ typedef struct cnn_winograd_outer {
 typedef void (*cnn_winograd_product_function)(const cnn_winograd_product *product);
 typedef void (*cnn_winograd_outer_function)(const cnn_winograd_outer *outer);
 
-/* The transforms of a form; tiles are `out` pixels apart. */
+/* The transforms of a form. */
 typedef struct cnn_winograd_form {
-    int out;
     /* Element e of B' d B, d being the tile's pixels. */
     void (*input)(const cnn_winograd_source *source);
     /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n], for `width` columns, a multiple of VL.
@@ -100,15 +132,16 @@ typedef struct cnn_winograd_form {
 } cnn_winograd_form;
 
 typedef struct cnn_winograd_kernels {
-    cnn_winograd_form form[2];        /* F(2x2, 3x3), F(4x4, 3x3) */
-    /* The two transforms of F(4x4, 3x3)'s weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G:
-     * element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are read; if `sum`, sum[n]
-     * += the sum of the pixels of column n. */
-    void (*gradient)(const cnn_winograd_source *source, float *sum);
+    cnn_winograd_form form[CNN_WINOGRAD_FORMS];
+    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and, [1],
+     * of that with stride 2: element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are
+     * read; if `sum`, sum[n] += the sum of the pixels of column n. */
+    void (*gradient[2])(const cnn_winograd_source *source, float *sum);
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
      * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
      * cnn_gemm_kernels' stream_end. */
-    void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream);
+    void (*weight_gradient[2])(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap,
+                               int stream);
 
     const cnn_winograd_product_function *product[5];      /* [vectors][rows], as the tiles of gemm.h */
     cnn_winograd_outer_function outer[5];                 /* [vectors] */

@@ -33,7 +33,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, c->in[0], c->in[1]);
     const cnn_weight_gradient_operands o = operands(c);
-    if (!c->exact && cnn_winograd_suits(&g) == 4) return cnn_winograd_gradient_plan(c, choice, &g, &o, error);
+    if (!c->exact && cnn_winograd_gradient_suits(&g)) return cnn_winograd_gradient_plan(c, choice, &g, &o, error);
     return cnn_weight_gradient_plan(c, choice, &g, &o, error);
 }
 

@@ -3,7 +3,7 @@
 
 int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                          const cnn_indirect_gemm_operands *t, cnn_error *error) {
-    if (!c->exact && cnn_winograd_suits(g)) return cnn_winograd_plan(c, choice, g, act, t, error);
+    if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD) return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }
 

@@ -22,31 +22,40 @@ typedef struct winograd_plan {
     cnn_act act;
     int32_t block, blocks;            /* tiles of a block at most, blocks */
     int32_t ranges;                   /* of panels */
-    int32_t out;                      /* of the form: 4 or 2 */
+    int32_t form;                     /* see kernels/winograd.h */
+    int32_t sparse;                   /* the residual is of every other row and column alone */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
     char text[64];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
-/* Do tiles of out x out pay? `most_waste`: pixels of tiles, beside those of the image. */
-static int pays(const cnn_conv2d_geometry *g, int32_t out, double channels_per_tile, double most_waste) {
+/* Do the tiles of a form pay? `most_waste`: pixels of tiles, beside those of the image. */
+static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile, double most_waste) {
+    const int32_t out = cnn_winograd_shape_of(form).out;
     const int64_t tiles_h = cnn_ceil_div(g->out_h, out), tiles_w = cnn_ceil_div(g->out_w, out),
                   tiles = g->images * tiles_h * tiles_w;
     const double waste = (double)(tiles_h * tiles_w * out * out) / ((double)g->out_h * g->out_w);
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= g->in_channels && waste <= most_waste;
 }
 
-int cnn_winograd_suits(const cnn_conv2d_geometry *g) {
-    if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != 1 || g->stride_w != 1 || g->dilation_h != 1 ||
-        g->dilation_w != 1 || g->groups != 1)
-        return 0;
-    if (g->pad_top > 2 || g->pad_left > 2 || g->in_channels < 16 || g->out_channels < 16) return 0;
-    return pays(g, 4, CHANNELS_PER_TILE, 1.8) ? 4 : pays(g, 2, CHANNELS_PER_SMALL_TILE, 1.5) ? 2 : 0;
+int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
+    if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
+        || g->groups != 1 || g->pad_top > 2 || g->pad_left > 2 || g->in_channels < 16 || g->out_channels < 16)
+        return CNN_NO_WINOGRAD;
+    if (g->stride_h == 2) {
+        if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
+        const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
+        return pays(g, form, CHANNELS_PER_TILE, 1.2) ? form : CNN_NO_WINOGRAD;
+    }
+    if (g->stride_h != 1) return CNN_NO_WINOGRAD;
+    return pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
+        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_SMALL_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
 
-static int64_t elements(const winograd_plan *p) { return cnn_winograd_elements(p->out); }
+static int64_t elements(const winograd_plan *p) { return cnn_winograd_shape_of(p->form).elements; }
+static int strided(const winograd_plan *p) { return p->form >= CNN_WINOGRAD_STRIDED; }
 static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) {
-    return &c->kernels->winograd->form[p->out == 4];
+    return &c->kernels->winograd->form[p->form];
 }
 
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
@@ -71,7 +80,8 @@ typedef struct scratch {
 
 /* A row of pixels that a row of tiles reads above or below the image. */
 static int64_t zeros_bytes(const winograd_plan *p) {
-    return (cnn_round_up(p->g.out_w, p->out) + 2) * (int64_t)p->g.in_channels * (int64_t)sizeof(float);
+    const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
+    return ((t.w - 1) * t.step + t.in) * (int64_t)p->g.in_channels * (int64_t)sizeof(float);
 }
 
 /* Where one panel is all output channels the product overwrites V, tile by tile. */
@@ -79,8 +89,8 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
     const int64_t in = p->g.in_channels, out = p->g.out_channels;
     const int in_place = panels.count == 1;
-    s->v_block = cnn_winograd_block_of(c->kernels, p->out, p->block, in_place ? cnn_max(in, out) : in);
-    s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->out, p->block, panels.widest * panels.vl);
+    s->v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, in_place ? cnn_max(in, out) : in);
+    s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
     const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
     const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
                              p->own ? panel_bytes(&panels, p) : 0};
@@ -97,19 +107,22 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
 
 /* Tiles of a block at most: V, M and an element of U stay in L2, and the more channels, the more tiles are to share the
  * reading of U. */
-static int64_t most_tiles(const cnn_conv2d_geometry *g) {
-    if (cnn_max(g->in_channels, g->out_channels) <= 32) return 32;
-    return g->in_channels <= 64 ? 16 : g->in_channels <= 128 ? 32 : g->in_channels <= 256 ? 48 : 96;
+static int64_t most_tiles(const cnn_conv2d_geometry *g, int strided) {
+    const int64_t in = g->in_channels;
+    if (cnn_max(in, g->out_channels) <= 32) return strided ? 16 : 32;
+    if (strided) return in <= 128 ? 8 : in <= 256 ? 12 : 24;       /* with more than twice as many slots */
+    return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
 int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                       const cnn_indirect_gemm_operands *t, cnn_error *error) {
     winograd_plan *p = (winograd_plan *)c->plan;
     if (cnn_indirect_gemm_check(g, act, t, error)) return -1;
-    *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act, .out = cnn_winograd_suits(g)};
+    *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act, .form = cnn_winograd_form_for(g)};
+    p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->out);
-    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
+    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g, strided(p));
     const int64_t units = tiles <= most ? FEW_UNITS : UNITS;
     p->ranges = (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
@@ -125,8 +138,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (!p->own)
         choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
             panel_bytes(&panels, p);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d, %dx%d, %d-tile blocks", p->out, p->out, panels.rows,
-             panels.widest * panels.vl, p->block);
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks", tiling.out, tiling.out,
+             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->block);
     choice->kernel = p->text;
     return 0;
 }
@@ -188,6 +201,7 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
         in.v = s->v + (t - first) * c->kernels->vector;
         in.element = s->v_block.element;
         in.plane = s->v_block.plane;
+        in.slot = (end - first) * c->kernels->vector;
         form(c, p)->input(&in);
         t += strip.tiles;
     }
@@ -197,22 +211,32 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
  * + 1] where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels,
                      const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
-    const int64_t parts = cnn_ceil_div(tiles, c->kernels->gemm->rows[n->vectors]), low = tiles / parts,
-                  higher = tiles - parts * low, vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl);
-    cnn_winograd_product product = {.planes = planes, .v_plane = s->v_block.plane, .m_plane = s->m_block.plane};
-    const int64_t element = u_element(planes * vl, n->width);
+    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
+                  most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
     const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
-    const int large_v = elements(p) * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
+    const int large_v = cnn_winograd_shape_of(p->form).slots * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
+    const int64_t share = elements(p) / arrays;
+    cnn_winograd_product product = {.planes = planes};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     for (int64_t e = 0; e < elements(p); e++) {
-        const int64_t share = elements(p) / arrays, i = e / share;
+        const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
+                      rows = slots * tiles, parts = cnn_ceil_div(rows, most), low = rows / parts,
+                      higher = rows - parts * low, i = e / share;
+        if (e % share == 0) {
+            int64_t steps = 0;
+            for (int64_t next = e; next < e + share; next++)
+                steps += cnn_ceil_div(cnn_winograd_slots(strided(p), (int)next) * tiles, most) * planes;
+            *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[i], to[i], steps);
+        }
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
                                                  (const char *)(u + (e + 2) * element), parts * planes);
-        else if (e % share == 0) ahead = cnn_winograd_ahead_of(from[i], to[i], share * parts * planes);
-        product.v = s->v + e * s->v_block.element;
-        if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(product.v + s->v_block.element),
-                                                     (const char *)(product.v + 2 * s->v_block.element), parts * planes);
-        product.m = s->m + e * s->m_block.element;
+        product.v_plane = slots * s->v_block.plane;
+        product.m_plane = slots * s->m_block.plane;
+        product.v = s->v + at * s->v_block.element;
+        if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(product.v + slots * s->v_block.element),
+                                                     (const char *)(product.v + 2 * slots * s->v_block.element),
+                                                     parts * planes);
+        product.m = s->m + at * s->m_block.element;
         product.u = u + e * element;
         if (higher) {
             product.groups = higher;
@@ -240,23 +264,28 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
     result.channels = n->columns;
     result.element = s->m_block.element;
     result.plane = s->m_block.plane;
+    result.slot = (end - first) * c->kernels->vector;
+    result.sparse = p->sparse;
+    result.sparse_row = cnn_ceil_div(g->out_w, 2) * g->out_channels;
     result.step = g->out_channels;
     result.row = (int64_t)g->out_w * g->out_channels;
     for (int64_t t = first; t < end; t += result.tiles) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         const int64_t at = ((strip.image * g->out_h + strip.y) * g->out_w + strip.x) * g->out_channels;
+        const int64_t sparse_at = (strip.image * cnn_ceil_div(g->out_h, 2) + strip.y / 2) * result.sparse_row
+            + strip.x / 2 * g->out_channels;
         result.tiles = strip.tiles;
         result.m = s->m + (t - first) * c->kernels->vector;
         result.y = y + at;
-        result.added = added ? added + at : NULL;
+        result.added = added ? added + (p->sparse ? sparse_at : at) : NULL;
         if (whole) {
             gradient = *whole;
             if (gradient.y) gradient.y += at;
             if (gradient.x) gradient.x += at;
             result.gradient = &gradient;
         }
-        result.rows = cnn_min(p->out, g->out_h - strip.y);
-        result.columns = cnn_min(p->out * strip.tiles, g->out_w - strip.x);
+        result.rows = cnn_min(g->out, g->out_h - strip.y);
+        result.columns = cnn_min(g->out * strip.tiles, g->out_w - strip.x);
         result.start = t == first;
         form(c, p)->output(&result);
     }
@@ -268,8 +297,8 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
     int64_t pixels = 0;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip s = cnn_winograd_strip_at(tiling, t, end);
-        const int64_t rows = cnn_min(p->out, tiling->out_h - s.y);
-        const int64_t width = cnn_min(p->out * s.tiles, tiling->out_w - s.x);
+        const int64_t rows = cnn_min(tiling->out, tiling->out_h - s.y);
+        const int64_t width = cnn_min(tiling->out * s.tiles, tiling->out_w - s.x);
         for (int64_t q = 0; activate && q < rows * width; q++) {
             float *at = y + ((s.image * tiling->out_h + s.y + q / width) * tiling->out_w + s.x + q % width) *
                 tiling->out_channels + from;
@@ -285,7 +314,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const winograd_plan *p = (const winograd_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->out);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     const float *w = cnn_data(e, o->w);
     float *y = cnn_data(e, o->y);

@@ -6,11 +6,11 @@
 #include <string.h>
 
 enum {
-    OUT = 4, ELEMENTS = (OUT + 2) * (OUT + 2),
+    ELEMENTS = 36,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
     BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 64, /* the same where only one element is needed at a time, which is to stay in L1 */
-    KEPT_CHANNELS = 160, /* with fewer, writing and reading all transforms takes longer than computing them again */
+    KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256, /* with fewer, writing and reading all transforms takes longer than computing them again */
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
@@ -22,12 +22,15 @@ typedef struct winograd_gradient {
     cnn_conv2d_geometry g;
     int32_t groups, ranges;           /* of tiles, of input channels */
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
+    int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? */
     char text[80];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
 static int64_t weights_of(const winograd_gradient *p) { return 9 * (int64_t)p->g.in_channels * p->g.out_channels; }
+
+static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
 
 static int64_t group_begin(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t group) {
     return cnn_winograd_tiles(tiling) * group / p->groups;
@@ -64,8 +67,8 @@ typedef struct shared {
 
 /* A row of pixels that a row of tiles reads outside the image. */
 static int64_t zeros_bytes(const winograd_gradient *p) {
-    return (cnn_round_up(p->g.out_w, OUT) + 2) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) *
-        (int64_t)sizeof(float);
+    const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
+    return ((t.w - 1) * t.step + t.in) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) * (int64_t)sizeof(float);
 }
 
 /* Places arrays of `bytes` bytes one after the other; returns the bytes of all. */
@@ -82,8 +85,8 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
     const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
                   channels = cnn_ceil_div(cnn_ceil_div(p->g.in_channels, vl), p->ranges) * vl;
-    s->block.v_block = cnn_winograd_block_of(c->kernels, OUT, p->block, channels);
-    s->block.d_block = cnn_winograd_block_of(c->kernels, OUT, p->block, width);
+    s->block.v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, channels);
+    s->block.d_block = cnn_winograd_block_of(c->kernels, p->form, p->block, width);
     s->element = channels * width + CNN_WINOGRAD_PAD;
     const int64_t bytes[] = {p->kept ? 0 : s->block.v_block.bytes, p->kept ? 0 : s->block.d_block.bytes,
                              ELEMENTS * s->element * 4, zeros_bytes(p)};
@@ -91,10 +94,10 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
 }
 
 static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, OUT);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
     const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
-    s->kept.v_block = cnn_winograd_block_of(c->kernels, OUT, tiles, p->g.in_channels);
-    s->kept.d_block = cnn_winograd_block_of(c->kernels, OUT, tiles, p->g.out_channels);
+    s->kept.v_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.in_channels);
+    s->kept.d_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.out_channels);
     s->slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
     const int64_t bytes[] = {(p->groups - 1) * s->slot * 4,
                              bias ? (int64_t)p->groups * p->blocks * p->g.out_channels * 4 : 0,
@@ -103,32 +106,38 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
     return place(memory, 4, bytes, (float **[]){&s->partial, &s->bias, &s->kept.v, &s->kept.d});
 }
 
+int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
+    const int form = cnn_winograd_form_for(g);
+    return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED;
+}
+
 int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                                const cnn_weight_gradient_operands *o, cnn_error *error) {
     winograd_gradient *p = (winograd_gradient *)c->plan;
     if (cnn_conv2d_check_size(g, error)) return -1;
     *p = (winograd_gradient){.algorithm = CNN_WINOGRAD,
                              .g = *g,
+                             .form = cnn_winograd_form_for(g),
                              .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS)};
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const int64_t tiles = cnn_winograd_tiles(&tiling);
     p->groups = (int32_t)cnn_max(
         1, cnn_min(tiles / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
     const int64_t group = cnn_ceil_div(tiles, p->groups);
     p->blocks = (int32_t)cnn_ceil_div(group, BLOCK_TILES);
     p->block = (int32_t)cnn_ceil_div(group, p->blocks);
-    const int64_t all = cnn_winograd_block_of(c->kernels, OUT, tiles, g->in_channels).bytes +
-        cnn_winograd_block_of(c->kernels, OUT, tiles, g->out_channels).bytes;
+    const int64_t all = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes +
+        cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of its own side; hence their harmonic mean. */
     p->kept = 2 * (int64_t)g->in_channels * g->out_channels >=
-            KEPT_CHANNELS * (int64_t)(g->in_channels + g->out_channels) && all <= KEPT_BYTES;
+            (strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS) * (int64_t)(g->in_channels + g->out_channels) && all <= KEPT_BYTES;
     scratch s;
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4, %dx%d, %d groups x %d panels x %d ranges%s", panels.rows,
-             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
+    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s",
+             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -137,25 +146,27 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
     return cnn_conv2d_flops(&((const winograd_gradient *)c->plan)->g);
 }
 
-/* Transforms tiles first .. end - 1 of x, its channels from `channel` on; the first goes to v. */
-static void transform_x(const cnn_call *c, const cnn_winograd_tiling *tiling, int64_t first, int64_t end,
-                        const float *x, int64_t channel, int64_t channels, const float *zeros,
-                        const cnn_winograd_block *block, float *v) {
+/* Transforms tiles first .. end - 1 of x, its channels from `channel` on; the first goes to v, slots are `slot` floats
+ * apart. */
+static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t first,
+                        int64_t end, const float *x, int64_t channel, int64_t channels, const float *zeros,
+                        const cnn_winograd_block *block, int64_t slot, float *v) {
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, zeros);
         in.v = v + (t - first) * c->kernels->vector;
         in.element = block->element;
         in.plane = block->plane;
-        c->kernels->winograd->form[1].input(&in);
+        in.slot = slot;
+        c->kernels->winograd->form[p->form].input(&in);
         t += strip.tiles;
     }
 }
 
 /* The same of grad_y. bias: NULL, or set to the sums of the columns. */
-static void transform_grad_y(const cnn_call *c, const cnn_winograd_tiling *tiling, int64_t first, int64_t end,
-                             const float *grad_y, int64_t column, int64_t columns, const float *zeros,
-                             const cnn_winograd_block *block, float *d, float *bias) {
+static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
+                             int64_t first, int64_t end, const float *grad_y, int64_t column, int64_t columns,
+                             const float *zeros, const cnn_winograd_block *block, int64_t slot, float *d, float *bias) {
     if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
@@ -163,7 +174,8 @@ static void transform_grad_y(const cnn_call *c, const cnn_winograd_tiling *tilin
         in.v = d + (t - first) * c->kernels->vector;
         in.element = block->element;
         in.plane = block->plane;
-        c->kernels->winograd->gradient(&in, bias);
+        in.slot = slot;
+        c->kernels->winograd->gradient[strided(p)](&in, bias);
         t += strip.tiles;
     }
 }
@@ -184,36 +196,42 @@ static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_g
         const int64_t group = unit / p->blocks, block = unit % p->blocks, begin = group_begin(p, tiling, group),
                       first = begin + block * p->block,
                       end = cnn_min(first + p->block, group_begin(p, tiling, group + 1));
-        transform_x(c, tiling, first, end, x, 0, p->g.in_channels, zeros, &t->v_block,
+        const int64_t slot = (group_begin(p, tiling, group + 1) - begin) * vl;
+        transform_x(c, p, tiling, first, end, x, 0, p->g.in_channels, zeros, &t->v_block, slot,
                     t->v + group * t->v_block.bytes / 4 + (first - begin) * vl);
-        transform_grad_y(c, tiling, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
+        transform_grad_y(c, p, tiling, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block, slot,
                          t->d + group * t->d_block.bytes / 4 + (first - begin) * vl, bias_of(p, all, group, block));
     }
     cnn_barrier(e);
 }
 
 /* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, `tiles` tiles. */
-static void multiply_kept(const cnn_call *c, const transforms *t, const scratch *s, int64_t tiles, int64_t channel,
-                          int64_t channels, const cnn_panel *n) {
+static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const transforms *t, const scratch *s,
+                          int64_t tiles, int64_t channel, int64_t channels, const cnn_panel *n) {
     const int64_t vl = c->kernels->vector,
-                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]),
-                  calls = cnn_ceil_div(tiles, KEPT_BLOCK_TILES),
-                  v_floats = cnn_ceil_div(channels, vl) * t->v_block.plane, d_floats = n->vectors * t->d_block.plane;
-    const float *v = t->v + channel / vl * t->v_block.plane, *d = t->d + n->begin / vl * t->d_block.plane;
-    for (int64_t e = 0; e < ELEMENTS; e++, v += t->v_block.element, d += t->d_block.element) {
-        const float *next_v = v + t->v_block.element, *next_d = d + t->d_block.element;
-        cnn_winograd_ahead ahead = cnn_winograd_ahead_of((char *)next_d, (char *)(next_d + d_floats), calls * steps),
-                           ahead_v = cnn_winograd_ahead_of((char *)next_v, (char *)(next_v + v_floats), calls * steps);
-        for (int64_t at = 0; at < tiles; at += KEPT_BLOCK_TILES) {
+                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
+    for (int64_t e = 0; e < ELEMENTS; e++) {
+        const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
+                      terms = slots * tiles, calls = cnn_ceil_div(terms, KEPT_BLOCK_TILES),
+                      v_plane = slots * t->v_block.plane, d_plane = slots * t->d_block.plane;
+        const float *v = t->v + at * t->v_block.element + channel / vl * v_plane,
+                    *d = t->d + at * t->d_block.element + n->begin / vl * d_plane;
+        /* Meanwhile the next element is fetched. */
+        const float *next_v = v + slots * t->v_block.element, *next_d = d + slots * t->d_block.element;
+        cnn_winograd_ahead
+            ahead = cnn_winograd_ahead_of((char *)next_d, (char *)(next_d + n->vectors * d_plane), calls * steps),
+            ahead_v = cnn_winograd_ahead_of((char *)next_v, (char *)(next_v + cnn_ceil_div(channels, vl) * v_plane),
+                                            calls * steps);
+        for (int64_t first = 0; first < terms; first += KEPT_BLOCK_TILES) {
             cnn_winograd_outer outer = {
-                .tiles = cnn_min(KEPT_BLOCK_TILES, tiles - at),
+                .tiles = cnn_min(KEPT_BLOCK_TILES, terms - first),
                 .channels = channels,
-                .v = v + at * vl,
-                .d = d + at * vl,
-                .v_plane = t->v_block.plane,
-                .d_plane = t->d_block.plane,
+                .v = v + first * vl,
+                .d = d + first * vl,
+                .v_plane = v_plane,
+                .d_plane = d_plane,
                 .sums = s->sums + e * s->element,
-                .accumulate = at > 0};
+                .accumulate = first > 0};
             outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
             outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
             c->kernels->winograd->outer[n->vectors](&outer);
@@ -230,8 +248,9 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
         float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
-        transform_x(c, tiling, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, b->v);
-        transform_grad_y(c, tiling, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, b->d,
+        const int64_t slot = tiles * c->kernels->vector;
+        transform_x(c, p, tiling, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, slot, b->v);
+        transform_grad_y(c, p, tiling, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, slot, b->d,
                          sum ? sum + n->begin : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
@@ -250,14 +269,16 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                 ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * steps);
             ptrdiff_t lines;
             const char *now = cnn_winograd_advance(&ahead, steps, &lines);
+            const int64_t slots = cnn_winograd_slots(strided(p), (int)e),
+                          first = cnn_winograd_first_slot(strided(p), (int)e);
             const cnn_winograd_outer outer = {.ahead = now,
                                               .lines = lines,
-                                              .tiles = tiles,
+                                              .tiles = slots * tiles,
                                               .channels = channels,
-                                              .v = b->v + e * b->v_block.element,
-                                              .d = b->d + e * b->d_block.element,
-                                              .v_plane = b->v_block.plane,
-                                              .d_plane = b->d_block.plane,
+                                              .v = b->v + first * b->v_block.element,
+                                              .d = b->d + first * b->d_block.element,
+                                              .v_plane = slots * b->v_block.plane,
+                                              .d_plane = slots * b->d_block.plane,
                                               .sums = s->sums + e * s->element,
                                               .accumulate = at > begin};
             c->kernels->winograd->outer[n->vectors](&outer);
@@ -271,7 +292,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, OUT);
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const int64_t tap = (int64_t)g->in_channels * g->out_channels;
     scratch s;
     shared all;
@@ -294,14 +315,14 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             transforms t = all.kept;
             t.v += group * t.v_block.bytes / 4;
             t.d += group * t.d_block.bytes / 4;
-            multiply_kept(c, &t, &s, group_begin(p, &tiling, group + 1) - group_begin(p, &tiling, group), first,
+            multiply_kept(c, p, &t, &s, group_begin(p, &tiling, group + 1) - group_begin(p, &tiling, group), first,
                           channels, &n);
         } else {
             transform_and_multiply(c, p, &tiling, &s, group, x, first, channels, grad_y, &n, range ? NULL : &all);
         }
         float *to = (group ? all.partial + (group - 1) * all.slot : grad_w) + n.begin;
         for (int64_t row = 0; row < channels; row++)
-            c->kernels->winograd->weight_gradient(n.columns, s.sums + row * n.width, s.element,
+            c->kernels->winograd->weight_gradient[strided(p)](n.columns, s.sums + row * n.width, s.element,
                                                   to + (first + row) * g->out_channels, tap, stream);
     }
     if (stream) c->kernels->gemm->stream_end();

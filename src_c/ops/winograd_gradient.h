@@ -1,4 +1,5 @@
-/* The gradient in the weights of a 3x3 convolution with stride 1, by Winograd's F(4x4, 3x3) seen backwards:
+/* The gradient in the weights of a 3x3 convolution with stride 1, by Winograd's F(4x4, 3x3) seen backwards, or with
+ * stride 2 by its relative (kernels/winograd.h), where a sum is over all slots of the element:
  *
  *     grad_w[..][c][o] = G' [ sum over tiles of (B' x B)[c] o (A grad_y A')[o] ] G
  *
@@ -16,6 +17,9 @@
 
 #include "weight_gradient.h"
 #include "winograd.h"
+
+/* Is it faster than the direct product? Decided by the shapes alone. */
+int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g);
 
 int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                                const cnn_weight_gradient_operands *o, cnn_error *error);

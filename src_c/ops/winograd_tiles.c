@@ -1,15 +1,21 @@
 #include "winograd_tiles.h"
 
-cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int32_t out) {
-    return (cnn_winograd_tiling){.out = out,
+cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form) {
+    const cnn_winograd_shape shape = cnn_winograd_shape_of(form);
+    /* Backwards a pixel is reached by the kernel from the other side: with stride 1 from two pixels before it to itself,
+     * with stride 2 those that two taps reach by one pixel before it. */
+    const int32_t behind = shape.step == shape.out ? 2 : 1;
+    return (cnn_winograd_tiling){.out = shape.out,
+                                 .in = shape.in,
+                                 .step = shape.step,
                                  .images = g->images,
-                                 .h = (int32_t)cnn_ceil_div(g->out_h, out),
-                                 .w = (int32_t)cnn_ceil_div(g->out_w, out),
+                                 .h = (int32_t)cnn_ceil_div(g->out_h, shape.out),
+                                 .w = (int32_t)cnn_ceil_div(g->out_w, shape.out),
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
-                                 .pad_top = g->transposed ? 2 - g->pad_top : g->pad_top,
-                                 .pad_left = g->transposed ? 2 - g->pad_left : g->pad_left,
+                                 .pad_top = g->transposed ? behind - g->pad_top : g->pad_top,
+                                 .pad_left = g->transposed ? behind - g->pad_left : g->pad_left,
                                  .out_h = g->out_h,
                                  .out_w = g->out_w,
                                  .out_channels = g->out_channels};
@@ -35,8 +41,8 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
 
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
                                         int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->out + 2, s->y - t->pad_top,
-                  s->x - t->pad_left, t->in_h, t->in_w, t->in_channels, channels, zeros);
+    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->in,
+                  s->y / t->out * t->step - t->pad_top, s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w, t->in_channels, channels, zeros);
 }
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
@@ -47,7 +53,7 @@ cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn
 
 int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end) {
     const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
-    const int64_t rows = cnn_min(t->in_h, last.y - t->pad_top + t->out + 2);
+    const int64_t rows = cnn_min(t->in_h, last.y / t->out * t->step - t->pad_top + t->in);
     return (last.image * t->in_h + rows) * t->in_w * t->in_channels * (int64_t)sizeof(float);
 }
 

@@ -1,4 +1,4 @@
-/* What the passes of Winograd's convolution share: how an image is cut into tiles of 4x4 or 2x2 results, and how
+/* What the passes of Winograd's convolution share: how an image is cut into tiles of results, and how
  * blocks of transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of
  * an image, then down, then from image to image. */
 #ifndef CNN_OPS_WINOGRAD_TILES_H
@@ -12,14 +12,14 @@ enum {
 };
 
 typedef struct cnn_winograd_tiling {
-    int32_t out;                      /* of the form: rows and columns of a tile's results */
+    int32_t out, in, step;            /* of the form, see kernels/winograd.h */
     int32_t images, h, w;             /* rows and columns of tiles of an image */
     int32_t in_h, in_w, in_channels;  /* of what tiles read, the first pad_top rows above the image */
     int32_t pad_top, pad_left;
     int32_t out_h, out_w, out_channels;
 } cnn_winograd_tiling;
 
-cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int32_t out);
+cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
 /* Neighbours in a row of tiles: `tiles` from tile number `first` on, not beyond tile number `end`. */
@@ -55,13 +55,13 @@ static inline const char *cnn_winograd_advance(cnn_winograd_ahead *a, int64_t st
     return at;
 }
 
-/* A block in memory: `tiles` tiles of `channels` channels; of `bytes` bytes. */
+/* A block in memory: at most `tiles` tiles of `channels` channels; of `bytes` bytes. element, plane: of one slot. */
 typedef struct cnn_winograd_block { int64_t planes, plane, element, bytes; } cnn_winograd_block;
-static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int32_t out, int64_t tiles,
-                                                       int64_t channels) {
+static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int form, int64_t tiles, int64_t channels) {
     const int64_t planes = cnn_ceil_div(channels, k->vector), plane = tiles * k->vector,
                   element = planes * plane + CNN_WINOGRAD_PAD;
-    return (cnn_winograd_block){planes, plane, element, cnn_winograd_elements(out) * element * (int64_t)sizeof(float)};
+    return (cnn_winograd_block){planes, plane, element,
+                                cnn_winograd_shape_of(form).slots * element * (int64_t)sizeof(float)};
 }
 
 #endif

@@ -1,0 +1,76 @@
+/* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they are
+ * in registers. Included once a form, with OUT, the rows and columns of a tile's results, HALF, how many columns the
+ * rows' transform leaves, and FORM(output_columns), FORM(output_row). */
+
+/* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
+ * and gradient choose the body. */
+VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, int whole, int clamp, int moments,
+                                int gradient) {
+    const ptrdiff_t plane = c / VL * r->plane;
+    const float *m = r->m;
+    output_gradient g = gradient ? output_gradient_of(r->gradient, c, n) : (output_gradient){.y = NULL};
+    const vf start = r->bias ? vload_upto(r->bias + c, n) : vzero(), low = vset(r->low), high = vset(r->high);
+    vf shift = vzero(), sum = vzero(), square = vzero();
+    if (moments && !r->start) {
+        shift = vload_upto(r->moments->shift + c, n);
+        sum = vload_upto(r->moments->sum + c, n);
+        square = vload_upto(r->moments->square + c, n);
+    }
+    for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
+        const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
+                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c, sparse = t * OUT / 2 * r->step + c;
+        vf half[OUT][HALF];
+        FORM(output_columns)(r, m, plane, half);
+#pragma GCC unroll 4
+        for (int i = 0; i < OUT; i++) {
+            if (!whole && i >= rows) break;
+            vf y[OUT], row_sum = vzero(), row_square = vzero();
+            FORM(output_row)(half[i], y);
+            if (moments && r->start && t == 0 && i == 0) shift = y[0] + start;
+#pragma GCC unroll 4
+            for (int j = 0; j < OUT; j++) {
+                if (!whole && j >= columns) break;
+                const ptrdiff_t to = at + i * r->row + j * r->step;
+                y[j] += start;
+                if (r->added && !(r->sparse && (i | j) & 1))
+                    y[j] += vload_upto(r->added + (r->sparse ? sparse + i / 2 * r->sparse_row + j / 2 * r->step : to), n);
+                if (clamp) y[j] = vmin(high, vmax(low, y[j]));
+                if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
+                vstore_upto(r->y + to, y[j], n);
+                if (moments) {
+                    const vf deviation = y[j] - shift;
+                    row_sum += deviation;
+                    row_square = vfma(deviation, deviation, row_square);
+                }
+            }
+            if (moments) {
+                sum += row_sum;
+                square += row_square;
+            }
+        }
+    }
+    if (gradient) add_output_sums(&g, r->gradient, c, n);
+    if (!moments) return;
+    vstore_upto(r->moments->shift + c, shift, n);
+    vstore_upto(r->moments->sum + c, sum, n);
+    vstore_upto(r->moments->square + c, square, n);
+}
+
+/* Every combination that matters has its own code. */
+static void FORM(output)(const cnn_winograd_result *r) {
+    const int whole = r->rows == OUT && r->columns >= OUT * r->tiles;
+    for (ptrdiff_t c = 0; c < r->channels; c += VL) {
+        const ptrdiff_t n = r->channels - c;
+        if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, 1, 0, 0, 1);
+        else if (r->gradient) FORM(output_plane)(r, c, n < VL ? n : VL, 0, 0, 0, 1);
+#if OUT > 4                                       /* gradients, and now and then a transposed convolution */
+        else FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, 0);
+#else
+        else if (n < VL) FORM(output_plane)(r, c, n, 0, 1, r->moments != NULL, 0);
+        else if (!whole || (r->moments && r->clamp)) FORM(output_plane)(r, c, VL, 0, r->clamp, r->moments != NULL, 0);
+        else if (r->moments) FORM(output_plane)(r, c, VL, 1, 0, 1, 0);
+        else if (r->clamp) FORM(output_plane)(r, c, VL, 1, 1, 0, 0);
+        else FORM(output_plane)(r, c, VL, 1, 0, 0, 0);
+#endif
+    }
+}
