@@ -285,8 +285,8 @@ def _add_into_gradient(fuser, add):
 
 
 def _without_zeros(reader, residual):
-    """The gradient of a 1x1 convolution with stride, a shortcut's, is zero but at every stride-th pixel; where it is the
-    residual of a convolution's with the same stride it is computed for those pixels alone.
+    """The gradient of a 1x1 convolution with stride, a shortcut's, is zero but at every stride-th pixel; where it is
+    the residual of a convolution's with the same stride it is computed for those pixels alone.
     """
     shortcut = residual.producer
     steps = [reader.attributes.get(name, 1) for name in ("stride_h", "stride_w")]

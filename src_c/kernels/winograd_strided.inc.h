@@ -306,7 +306,7 @@ static void weight_gradient_strided(ptrdiff_t columns, const float *u, ptrdiff_t
                                     int stream) {
     for (ptrdiff_t c = 0; c < columns; c += VL) {
         const ptrdiff_t n = columns - c;
-        vf half[3][6], column[5], out[2], g[3][3];
+        vf half[3][6], column[5], out[2];
         for (int j = 0; j < 6; j++) {
             for (int i = 0; i < 5; i++) column[i] = vload(u + (6 * i + j) * stride + c);
             strided_weight_gradient(column, out);
@@ -315,11 +315,11 @@ static void weight_gradient_strided(ptrdiff_t columns, const float *u, ptrdiff_t
             half[2][j] = out[1];
         }
         for (int i = 0; i < 3; i++) {
+            float *row = w + 3 * i * tap + c;
             strided_weight_gradient(half[i], out);
-            g[i][0] = out[0];
-            g[i][1] = half[i][5];
-            g[i][2] = out[1];
-            for (int j = 0; j < 3; j++) store_weight(w + (3 * i + j) * tap + c, g[i][j], n, stream);
+            store_weight(row, out[0], n, stream);
+            store_weight(row + tap, half[i][5], n, stream);
+            store_weight(row + 2 * tap, out[1], n, stream);
         }
     }
 }
