@@ -1,13 +1,15 @@
-"""Winograd's convolution, in both forms, against the reference, within the error bound of its algorithm; the same bits
+"""Winograd's convolution, in all forms, against the reference, within the error bound of its algorithm; the same bits
 for any number of threads.
 
 Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at
 most, element by element, gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24,
 where n counts the roundings on the way of a product to the result: the sum over channels, two passes of at most 5
-operations in each of the three transforms, bias and residual (Higham 2002, section 3.5).
+operations in each of the three transforms, with stride 2 one more for what is not transformed, bias and residual
+(Higham 2002, section 3.5).
 """
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,26 +17,59 @@ import pytest
 import reference
 from cnncore import _core
 
-POINTS = {4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2), 2: (0, 1, -1)}  # of the forms with 4x4 and 2x2 results
 EPS = 2.0**-24
 
 
-def matrices(out):
-    """A' (out x in), G (in x 3), B' (in x in), in = out + 2, from the definition with polynomials."""
-    size, points = out + 2, POINTS[out]
-    a = np.zeros((out, size))
-    g, b = np.zeros((size, 3)), np.zeros((size, size))
+class Form(NamedTuple):
+    """A form in one dimension: A' (out x slots), G (slots x 3), B' (slots x in); tiles read pixels `step` apart."""
+
+    a: np.ndarray
+    g: np.ndarray
+    b: np.ndarray
+    step: int
+
+    @property
+    def absolute(self):
+        return np.abs(self.a), np.abs(self.g), np.abs(self.b)
+
+
+def toom_cook(points, out, taps):
+    """A', G and B' of F(out, taps) from the definition with polynomials."""
+    size = out + taps - 1
+    a, g, b = np.zeros((out, size)), np.zeros((size, taps)), np.zeros((size, size))
     for k, p in enumerate(points):
         others = [q for q in points if q != p]
         a[:, k] = [p**i for i in range(out)]
-        g[k] = np.array([1, p, p * p]) / np.prod([p - q for q in others])
+        g[k] = np.array([p**i for i in range(taps)]) / np.prod([p - q for q in others])
         b[k, : size - 1] = np.polynomial.polynomial.polyfromroots(others)
-    a[out - 1, size - 1] = g[size - 1, 2] = 1
+    a[out - 1, size - 1] = g[size - 1, taps - 1] = 1
     b[size - 1] = np.polynomial.polynomial.polyfromroots(points)
     return a, g, b
 
 
-MATRICES = {out: matrices(out) for out in POINTS}
+def strided(backwards=False, pad=0):
+    """With stride 2: slots 0 to 4 are F(4, 2) of the taps 0 and 2, slots 5 to 8 products with tap 1. Backwards, with
+    the kernel turned around, 8 results from 5 pixels; `pad` before the image tells which of them tap 1 gives.
+    """
+    a4, g2, b5 = toom_cook((3 / 8, -3 / 8, 9 / 8, -9 / 8), 4, 2)
+    g = np.zeros((9, 3))
+    g[:5, ::2], g[5:, 1] = g2, 1
+    if not backwards:
+        a, b = np.hstack([a4, np.eye(4)]), np.zeros((9, 9))
+        b[:5, ::2], b[5:, 1::2] = b5, np.eye(4)
+        return Form(a, g, b, 8)
+    a, b = np.zeros((8, 9)), np.zeros((9, 5))
+    a[pad::2, :5], a[1 - pad :: 2, 5:] = a4, np.eye(4)
+    b[:5], b[5:, 1 - pad : 5 - pad] = b5, np.eye(4)
+    return Form(a, g, b, 4)
+
+
+FORMS = {
+    "4x4": Form(*toom_cook((0, 5 / 8, -5 / 8, 3 / 2, -3 / 2), 4, 3), 4),
+    "2x2": Form(*toom_cook((0, 1, -1), 2, 3), 2),
+    "4x4 strided": strided(),
+}
+BACK = {0: strided(True, 0), 1: strided(True, 1)}
 
 
 def tiles(x, pads, size, step, rows, columns):
@@ -54,34 +89,38 @@ def both(left, t, right):
     return np.einsum("pi,...ijc,qj->...pqc", left, t, right)
 
 
-def forward_bound(x, w, pads, out_h, out_w, out):
-    a, g, b = (np.abs(m) for m in MATRICES[out])
+def forward_bound(x, w, pads, out_h, out_w, form):
+    a, g, b = form.absolute
+    out, size = len(a), b.shape[1]
     rows, columns = -(-out_h // out), -(-out_w // out)
-    v = both(b, np.abs(tiles(x, pads, out + 2, out, rows, columns)), b)
+    v = both(b, np.abs(tiles(x, pads, size, form.step, rows, columns)), b)
     u = np.einsum("pi,ijco,qj->pqco", g, np.abs(w), g)
     m = np.einsum("nabpqc,pqco->nabpqo", v, u)
     y = both(a, m, a)  # (n, rows, columns, out, out, o)
     y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * out, columns * out, -1)[:, :out_h, :out_w]
-    return (w.shape[2] + 34) * EPS * y
+    return (w.shape[2] + 36) * EPS * y
 
 
-def weight_bound(x, grad_y, pads):
-    a, g, b = (np.abs(m) for m in MATRICES[4])
+def weight_bound(x, grad_y, pads, form):
+    a, g, b = form.absolute
     out_h, out_w = grad_y.shape[1:3]
     rows, columns = -(-out_h // 4), -(-out_w // 4)
-    v = both(b, np.abs(tiles(x, pads, 6, 4, rows, columns)), b)
+    v = both(b, np.abs(tiles(x, pads, b.shape[1], form.step, rows, columns)), b)
     d = both(a.T, np.abs(tiles(grad_y, (0, 0), 4, 4, rows, columns)), a.T)
     m = np.einsum("nabpqc,nabpqo->pqco", v, d)
-    return (x.shape[0] * rows * columns + 34) * EPS * np.einsum("pi,pqco,qj->ijco", g, m, g)
+    most_slots = 1 if form.step == 4 else 16
+    return (x.shape[0] * rows * columns * most_slots + 36) * EPS * np.einsum("pi,pqco,qj->ijco", g, m, g)
 
 
-@pytest.mark.parametrize("out", POINTS)
-def test_the_matrices_make_a_convolution(out):
+@pytest.mark.parametrize("name", FORMS)
+def test_the_matrices_make_a_convolution(name):
     generator = np.random.default_rng(0)
-    d, w = generator.standard_normal((out + 2, out + 2)), generator.standard_normal((3, 3))
-    a, g, b = MATRICES[out]
+    a, g, b, step = FORMS[name]
+    out, size, stride = len(a), b.shape[1], step // len(a)
+    d, w = generator.standard_normal((size, size)), generator.standard_normal((3, 3))
     y = a @ ((g @ w @ g.T) * (b @ d @ b.T)) @ a.T
-    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in range(out)] for i in range(out)]
+    at = [stride * i for i in range(out)]
+    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in at] for i in at]
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -103,15 +142,28 @@ SMALL = [  # computed in tiles of 2x2
     (6, 4, 4, 64, 32, (2, 1, 0, 2)),
     (1, 7, 9, 130, 17, (1, 1, 1, 1)),
 ]
-EVERY = [(shape, 4) for shape in SHAPES] + [(shape, 2) for shape in SMALL]
+STRIDED = [  # with stride 2
+    (4, 16, 16, 16, 16, (1, 1, 1, 1)),
+    (3, 32, 16, 40, 70, (0, 0, 1, 1)),
+    (2, 31, 47, 33, 50, (1, 1, 1, 1)),
+    (9, 16, 8, 64, 100, (0, 0, 1, 1)),
+    (34, 8, 8, 70, 130, (1, 1, 1, 1)),
+    (18, 8, 8, 250, 270, (0, 0, 1, 1)),  # tiles transformed once for all weight gradients
+]
+EVERY = (
+    [(shape, "4x4") for shape in SHAPES]
+    + [(shape, "2x2") for shape in SMALL]
+    + [(shape, "4x4 strided") for shape in STRIDED]
+)
 
 
-def problem(shape):
+def problem(shape, stride=1):
     n, h, w, ci, co, (top, left, bottom, right) = shape
     generator = np.random.default_rng(sum(shape[:5]))
     draw = lambda *size: generator.standard_normal(size).astype(np.float32)
-    attributes = dict(kernel_h=3, kernel_w=3, pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right)
-    out_h, out_w = h + top + bottom - 2, w + left + right - 2
+    pads = dict(pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right)
+    attributes = dict(kernel_h=3, kernel_w=3, stride_h=stride, stride_w=stride, **pads)
+    out_h, out_w = (h + top + bottom - 3) // stride + 1, (w + left + right - 3) // stride + 1
     return draw(n, h, w, ci), draw(3, 3, ci, co), draw(co), draw(n, out_h, out_w, co), attributes, (top, left)
 
 
@@ -127,9 +179,13 @@ def kernel(op, inputs, attributes, isa):
     return program.operations()[0]["kernel"]
 
 
-def on_all_paths(op, inputs, attributes, outputs=None, out=None):
+def stride_of(name):
+    return 2 if name.endswith("strided") else 1
+
+
+def on_all_paths(op, inputs, attributes, outputs=None, name=None):
     """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs,
-    where `out` is given with tiles of so many results.
+    the form `name` where it is given.
     """
     for isa in _core.available_isas():
         first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
@@ -140,8 +196,8 @@ def on_all_paths(op, inputs, attributes, outputs=None, out=None):
         assert first[0].tobytes() != exact[0].tobytes(), (
             f"{op} {isa}: the direct algorithm was chosen for {inputs[0].shape}"
         )
-        if out is not None:
-            assert f"Winograd {out}x{out}" in kernel(op, inputs, attributes, isa), f"{op} {inputs[0].shape}"
+        if name is not None:
+            assert kernel(op, inputs, attributes, isa).startswith(f"Winograd {name},"), f"{op} {inputs[0].shape}"
         yield isa, first
 
 
@@ -152,12 +208,13 @@ def assert_within(result, expected, bound, what):
     )
 
 
-@pytest.mark.parametrize("shape, out", EVERY)
-def test_forward(shape, out):
-    x, w, bias, residual, attributes, pads = problem(shape)
+@pytest.mark.parametrize("shape, name", EVERY)
+def test_forward(shape, name):
+    x, w, bias, residual, attributes, pads = problem(shape, stride_of(name))
     expected = [np.asarray(y) for y in reference.run("conv2d", [x, w, bias], attributes)]
-    bound = forward_bound(x, w, pads, *expected[0].shape[1:3], out) + 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
-    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, out=out):
+    bound = forward_bound(x, w, pads, *expected[0].shape[1:3], FORMS[name])
+    bound += 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
+    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, name=name):
         assert_within(y, expected[0], bound, f"conv2d {shape} {isa}")
         roundings = (y[..., 0].size + 2) * EPS  # the moments are those of y
         axes = (0, 1, 2)
@@ -176,21 +233,27 @@ def test_forward(shape, out):
         )
 
 
-@pytest.mark.parametrize("shape, out", EVERY)
-def test_backward_input(shape, out):
-    x, w, _, grad_y, attributes, (top, left) = problem(shape)
+@pytest.mark.parametrize("shape, name", EVERY)
+def test_backward_input(shape, name):
+    x, w, _, grad_y, attributes, (top, left) = problem(shape, stride_of(name))
     attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
-    expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
-    turned, pads = w[::-1, ::-1].transpose(0, 1, 3, 2), (2 - top, 2 - left)
-    bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], out) + 4 * EPS * (np.abs(x) + np.abs(expected))
-    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), out):
-        assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
+    residuals = [x] if stride_of(name) == 1 else [x, np.ascontiguousarray(x[:, ::2, ::2])]
+    turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
+    if stride_of(name) == 1:
+        form, pads = FORMS[name], (2 - top, 2 - left)
+    else:
+        form, pads, name = BACK[top], (1 - top, 1 - left), "8x8 strided"
+    for residual in residuals:
+        expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, residual], attributes)[0])
+        bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], form) + 4 * EPS * (np.abs(x) + np.abs(expected))
+        for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, residual], attributes, (True,), name):
+            assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {residual.shape} {isa}")
 
 
-@pytest.mark.parametrize("shape", SHAPES + SMALL)
-def test_epilogue_of_the_gradient(shape):
+@pytest.mark.parametrize("shape, name", EVERY)
+def test_epilogue_of_the_gradient(shape, name):
     """The mask of y or of x scale + shift on what comes without it, bit for bit, and its sums."""
-    x, w, _, grad_y, attributes, _ = problem(shape)
+    x, w, _, grad_y, attributes, _ = problem(shape, stride_of(name))
     attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
     c = x.shape[3]
     mean, scale, shift = x.mean(axis=(0, 1, 2)), np.full(c, -2, np.float32), np.full(c, 0.25, np.float32)
@@ -211,13 +274,15 @@ def test_epilogue_of_the_gradient(shape):
                 assert_within(result, terms.sum(axis=(0, 1, 2)), bound, what)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_backward_weight(shape):
-    x, _, _, grad_y, attributes, pads = problem(shape)
+@pytest.mark.parametrize("shape, name", [(shape, name) for shape, name in EVERY if name != "2x2"])
+def test_backward_weight(shape, name):
+    x, _, _, grad_y, attributes, pads = problem(shape, stride_of(name))
     expected = [np.asarray(g) for g in reference.run("conv2d_backward_weight", [x, grad_y], attributes)]
     count = grad_y[..., 0].size
     for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
-        assert_within(grad_w, expected[0], weight_bound(x, grad_y, pads), f"conv2d_backward_weight {shape} {isa}")
+        assert_within(
+            grad_w, expected[0], weight_bound(x, grad_y, pads, FORMS[name]), f"conv2d_backward_weight {shape} {isa}"
+        )
         assert_within(
             grad_bias, expected[1], (count + 2) * EPS * np.abs(grad_y).sum(axis=(0, 1, 2)), f"grad_bias {shape} {isa}"
         )
