@@ -338,6 +338,41 @@ def test_a_normalisation_is_done_within_the_1x1_convolution_that_reads_it():
     assert not new & {name for name, _ in _names(_pointwise_block(residual=True))}
 
 
+def _strided_block(kernel):
+    inputs = layers.Input((9, 10, 5))
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
+    shortcut = layers.Conv2D(8, kernel, strides=2, padding="same")(x)
+    x = layers.Add()([layers.Conv2D(8, 3, strides=2, padding="same")(x), shortcut])
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def _residuals(model):
+    """The shapes of the residuals that gradients of convolutions have."""
+    executable = model._program_for(4, True)
+    return [
+        executable.tensor(operation["inputs"][2])[2]
+        for operation in executable.operations
+        if operation["op"] == "conv2d_backward_input" and len(operation["inputs"]) > 2 and operation["inputs"][2] >= 0
+    ]
+
+
+@pytest.mark.parametrize("kernel, shape", [(1, (4, 5, 5, 6)), (2, (4, 9, 10, 6))])
+def test_the_gradient_of_a_strided_shortcut_is_computed_without_its_zeros(kernel, shape):
+    x, y = np.random.default_rng(3).normal(size=(4, 9, 10, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        with passes(fuse=fused):
+            cc.utils.set_random_seed(1)
+            model = _strided_block(kernel)
+            loss = model.train_on_batch(x, y)
+            results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+            assert _residuals(model) == ([shape] if fused else [])
+    for a, b in zip(results[True], results[False], strict=True):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
+
+
 def test_a_normalisation_that_others_read_is_written():
     names = {name for name, _ in _names(_inverted_bottleneck(1, shortcut=True))}
     assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names

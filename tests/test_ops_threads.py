@@ -131,6 +131,9 @@ def other_cases():
     yield Case("adam", 0, [x, y, large(), np.abs(large()), hyper, None, None], attributes, (True, True, True, False))
 
 
+PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
+
+
 def streamed_cases():
     """Results beyond the caches, more than 16 MiB, which are written past them; whole vectors of channels."""
     n, h, w, c = shape = (5, 97, 91, 96)
@@ -143,6 +146,11 @@ def streamed_cases():
     inputs = [grad_y, backward, None, None, x, mean, positive(c), vector(c)]
     yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
+    strided = dict(
+        kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, **dict.fromkeys(PADS, 1), in_h=h, in_w=w, activation=1
+    )
+    grad_y, weight, residual = normal(RNG, n, 49, 46, 5), normal(RNG, 3, 3, c, 5), normal(RNG, n, 49, 46, c)
+    yield Case("conv2d_backward_input", 0, [grad_y, weight, residual, y, x, mean], strided, (True, True, True))
 
 
 CASES = [*conv_cases(), *other_cases(), *streamed_cases()]
