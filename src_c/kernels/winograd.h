@@ -133,8 +133,8 @@ typedef struct cnn_winograd_form {
 
 typedef struct cnn_winograd_kernels {
     cnn_winograd_form form[CNN_WINOGRAD_FORMS];
-    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and, [1],
-     * of that with stride 2: element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are
+    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and,
+     * [1], of that with stride 2: element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are
      * read; if `sum`, sum[n] += the sum of the pixels of column n. */
     void (*gradient[2])(const cnn_winograd_source *source, float *sum);
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`

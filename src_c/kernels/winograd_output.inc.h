@@ -1,11 +1,21 @@
-/* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they are
- * in registers. Included once a form, with OUT, the rows and columns of a tile's results, HALF, how many columns the
+/* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they
+ * are in registers. Included once a form, with OUT, the rows and columns of a tile's results, HALF, how many columns the
  * rows' transform leaves, and FORM(output_columns), FORM(output_row). */
+
+#ifndef CNN_WINOGRAD_ADDED
+#define CNN_WINOGRAD_ADDED
+/* Where what is added to result (i, j) lies, which is `to` from the first result on, tile t beginning `column` columns
+ * after it; negative: nowhere. */
+VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column, int i, int j, ptrdiff_t c, ptrdiff_t to) {
+    if (!r->added || (r->sparse && (i | j) & 1)) return -1;
+    return r->sparse ? i / 2 * r->sparse_row + (column + j) / 2 * r->step + c : to;
+}
+#endif
 
 /* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
  * and gradient choose the body. */
-VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, int whole, int clamp, int moments,
-                                int gradient) {
+VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, int whole, int clamp,
+                                int moments, int gradient) {
     const ptrdiff_t plane = c / VL * r->plane;
     const float *m = r->m;
     output_gradient g = gradient ? output_gradient_of(r->gradient, c, n) : (output_gradient){.y = NULL};
@@ -18,7 +28,7 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
     }
     for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
         const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
-                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c, sparse = t * OUT / 2 * r->step + c;
+                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c;
         vf half[OUT][HALF];
         FORM(output_columns)(r, m, plane, half);
 #pragma GCC unroll 4
@@ -32,8 +42,8 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
                 if (!whole && j >= columns) break;
                 const ptrdiff_t to = at + i * r->row + j * r->step;
                 y[j] += start;
-                if (r->added && !(r->sparse && (i | j) & 1))
-                    y[j] += vload_upto(r->added + (r->sparse ? sparse + i / 2 * r->sparse_row + j / 2 * r->step : to), n);
+                const ptrdiff_t added = winograd_added(r, t * OUT, i, j, c, to);
+                if (added >= 0) y[j] += vload_upto(r->added + added, n);
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
                 if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
                 vstore_upto(r->y + to, y[j], n);

@@ -137,7 +137,8 @@ VINLINE void strided_input_of(int every, int odd, const cnn_winograd_source *s) 
             for (int i = 0; i < in; i++) row[i] = s->row[i] + c + first * s->step;
             if (n == VL && first >= 0 && left >= in) strided_input_tile(every, odd, row, s->step, 0, in, &to);
             else if (n == VL && first == -1 && left >= in) strided_input_tile(every, odd, row, s->step, 1, in, &to);
-            else if (n == VL && first >= 0 && left == in - 1) strided_input_tile(every, odd, row, s->step, 0, in - 1, &to);
+            else if (n == VL && first >= 0 && left == in - 1)
+                strided_input_tile(every, odd, row, s->step, 0, in - 1, &to);
             else {
                 padded_copy(s, in, first, c, n, copy);
 #pragma GCC unroll 9

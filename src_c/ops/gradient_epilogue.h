@@ -43,7 +43,11 @@ int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int
 
 /* Where a gradient too large for the caches comes from, whose epilogue writes it past them: pixel r of a piece at
  * from + r * step; what is added, NULL or for pixel r at added + added_at[r]. */
-typedef struct cnn_gradient_moved { const float *from, *added; const ptrdiff_t *added_at; int64_t step; } cnn_gradient_moved;
+typedef struct cnn_gradient_moved {
+    const float *from, *added;
+    const ptrdiff_t *added_at;
+    int64_t step;
+} cnn_gradient_moved;
 
 /* Channels from..from + columns of the pixels origin + at[0..pixels) of the gradient, those of a piece. Once for
  * each of them. moved: NULL where they are computed in place. */

@@ -251,7 +251,8 @@ static void table_fill(table *t, const gemm_plan *p, const phase *f, const chunk
                     if (even) point(out, m, s.x + (pixel[0] + delta), step_x);
                     else for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
                 } else if (even) {                   /* in a row that is inside, with some columns that are */
-                    point_inside(out, m, s.x + (pixel[0] + delta), step_x, column[0] + dw, step_column, w->size, t->zeros);
+                    point_inside(out, m, s.x + (pixel[0] + delta), step_x, column[0] + dw, step_column, w->size,
+                                 t->zeros);
                     next = -1;
                 } else {
                     int used = 0;

@@ -45,6 +45,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (g->stride_h == 2) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
+        /* 14 or 7 rows in tiles of 4 are 1.3 times as many pixels, and nothing is won. */
         return pays(g, form, CHANNELS_PER_TILE, 1.2) ? form : CNN_NO_WINOGRAD;
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
@@ -207,14 +208,16 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     }
 }
 
-/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e
- * + 1] where U does not stay in L2 from block to block; else from from[i] to to[i], one of `arrays` after the other. */
+/* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
+ * 1] where U does not stay in L2 from block to block, V[e + 1] where V does not; and unless both do not from from[i] to
+ * to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels,
-                     const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD], const char *const to[AHEAD]) {
+                     const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
+                     const char *const to[AHEAD]) {
     const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
                   most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
     const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
-    const int large_v = cnn_winograd_shape_of(p->form).slots * s->v_block.element * (int64_t)sizeof(float) > LARGE_V_BYTES;
+    const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
     cnn_winograd_product product = {.planes = planes};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};

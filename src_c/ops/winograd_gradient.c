@@ -10,7 +10,8 @@ enum {
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
     BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 64, /* the same where only one element is needed at a time, which is to stay in L1 */
-    KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256, /* with fewer, writing and reading all transforms takes longer than computing them again */
+    /* with fewer channels writing and reading all transforms takes longer than computing them again */
+    KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
@@ -24,7 +25,7 @@ typedef struct winograd_gradient {
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? */
-    char text[80];
+    char text[96];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -129,15 +130,17 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     p->block = (int32_t)cnn_ceil_div(group, p->blocks);
     const int64_t all = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes +
         cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
-    /* Per product, a transform that is kept costs 1 / channels of its own side; hence their harmonic mean. */
-    p->kept = 2 * (int64_t)g->in_channels * g->out_channels >=
-            (strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS) * (int64_t)(g->in_channels + g->out_channels) && all <= KEPT_BYTES;
+    /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
+    const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
+    p->kept = 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
+        all <= KEPT_BYTES;
     scratch s;
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s",
-             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
+             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->groups, panels.count, p->ranges,
+             p->kept ? ", transformed once" : "");
     choice->kernel = p->text;
     return 0;
 }

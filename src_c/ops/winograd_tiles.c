@@ -42,7 +42,8 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
                                         int64_t channel, int64_t channels, const float *zeros) {
     return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->in,
-                  s->y / t->out * t->step - t->pad_top, s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w, t->in_channels, channels, zeros);
+                  s->y / t->out * t->step - t->pad_top, s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w,
+                  t->in_channels, channels, zeros);
 }
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
