@@ -199,10 +199,7 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, 0, tiling->in_channels, s->zeros);
-        in.v = s->v + (t - first) * c->kernels->vector;
-        in.element = s->v_block.element;
-        in.plane = s->v_block.plane;
-        in.slot = (end - first) * c->kernels->vector;
+        cnn_winograd_into(&in, &s->v_block, (end - first) * c->kernels->vector, s->v + (t - first) * c->kernels->vector);
         form(c, p)->input(&in);
         t += strip.tiles;
     }

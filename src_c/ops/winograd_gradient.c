@@ -157,10 +157,7 @@ static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, zeros);
-        in.v = v + (t - first) * c->kernels->vector;
-        in.element = block->element;
-        in.plane = block->plane;
-        in.slot = slot;
+        cnn_winograd_into(&in, block, slot, v + (t - first) * c->kernels->vector);
         c->kernels->winograd->form[p->form].input(&in);
         t += strip.tiles;
     }
@@ -174,10 +171,7 @@ static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, cons
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
-        in.v = d + (t - first) * c->kernels->vector;
-        in.element = block->element;
-        in.plane = block->plane;
-        in.slot = slot;
+        cnn_winograd_into(&in, block, slot, d + (t - first) * c->kernels->vector);
         c->kernels->winograd->gradient[strided(p)](&in, bias);
         t += strip.tiles;
     }

@@ -64,4 +64,12 @@ static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int
                                 cnn_winograd_shape_of(form).slots * element * (int64_t)sizeof(float)};
 }
 
+/* Lets a source's tiles go to a block: the first one to v, slots `slot` floats apart. */
+static inline void cnn_winograd_into(cnn_winograd_source *source, const cnn_winograd_block *block, int64_t slot, float *v) {
+    source->v = v;
+    source->element = block->element;
+    source->plane = block->plane;
+    source->slot = slot;
+}
+
 #endif

@@ -1,0 +1,39 @@
+/* What the next chunk of a product will touch of memory, besides what its tiles read in place. It comes from memory, so
+ * it is asked for evenly while the chunk before is computed: a processor has only so many requests under way, and waits
+ * where more come at once. */
+#ifndef CNN_OPS_COMING_H
+#define CNN_OPS_COMING_H
+
+#include "../kernels/gemm.h"
+
+typedef struct cnn_coming {
+    struct { const float *from; int64_t floats; } piece[5];
+    int pieces;
+    int64_t floats;                   /* of all pieces */
+    int64_t tile, share;              /* tiles that have asked before this panel's; floats for each tile */
+} cnn_coming;
+
+/* Adds pixels first_pixel and on of a tensor, or nothing where it is NULL. */
+static inline void cnn_coming_add(cnn_coming *next, const float *tensor, int64_t first_pixel, int64_t pixels,
+                                  int64_t channels) {
+    if (!tensor) return;
+    next->piece[next->pieces].from = tensor + first_pixel * channels;
+    next->piece[next->pieces++].floats = pixels * channels;
+    next->floats += pixels * channels;
+}
+
+/* Lets tile number i of the panel ask for its share, lines `step` floats apart. Pixels that are read in place are in
+ * the second cache sooner. */
+static inline void cnn_coming_ask(const cnn_coming *next, int64_t i, int64_t step, int in_place, cnn_gemm_tile *tile) {
+    int64_t begin = next->share * (next->tile + i);
+    int piece = 0;
+    while (begin >= next->piece[piece].floats) begin -= next->piece[piece++].floats;
+    if (in_place) {
+        tile->far = tile->near;
+        tile->far_step = tile->near_step;
+    }
+    tile->near = next->piece[piece].from + begin;
+    tile->near_step = step;
+}
+
+#endif

@@ -1,0 +1,213 @@
+#include "indirect_table.h"
+
+enum {
+    CHUNK_PIXELS = 96,                /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
+    UNITS = 16,                       /* pieces of work wanted, for so many threads */
+    /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
+     * it has weights of its own and reads all pixels */
+    MANY_PIXELS = 128,
+};
+
+/* ---- how the work is cut, by shapes alone ---- */
+
+cnn_phase cnn_phase_of(const cnn_indirect_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
+    const cnn_conv2d_geometry *g = &p->g;
+    cnn_phase f = {.h = cnn_conv2d_axis_h(g, phase_h), .w = cnn_conv2d_axis_w(g, phase_w)};
+    const int64_t all_panels = (int64_t)panels->count * g->groups;
+    f.taps = (int64_t)f.h.taps * f.w.taps;
+    f.map = (int64_t)f.h.count * f.w.count;
+    const int64_t largest_map = cnn_ceil_div(g->out_h, cnn_conv2d_phases_h(g)) * cnn_ceil_div(g->out_w,
+                                                                                             cnn_conv2d_phases_w(g));
+    const int64_t pixels = g->images * largest_map;
+    const int64_t most = cnn_max(panels->rows, CHUNK_PIXELS / panels->rows * panels->rows);
+    f.grain = f.w.count % panels->rows == 0 ? panels->rows : 1;
+    f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
+    int64_t chunks = cnn_ceil_div(pixels, most);
+    f.by_chunks = pixels >= MANY_PIXELS;
+    if (f.by_chunks) {
+        chunks = chunks < 4 * UNITS ? cnn_round_up(chunks, 2) : chunks;
+        f.ranges = cnn_min(all_panels, cnn_ceil_div(UNITS, chunks));
+        chunks = cnn_max(chunks, cnn_ceil_div(UNITS, f.ranges));
+    } else {
+        f.ranges = cnn_min(all_panels, UNITS);
+        if (f.ranges < UNITS / 4) chunks = cnn_round_up(cnn_ceil_div(UNITS, f.ranges), 2);
+    }
+    chunks = cnn_max(1, cnn_min(chunks, cnn_ceil_div(pixels, panels->rows)));
+    f.map_chunks = cnn_min(largest_map, cnn_ceil_div(chunks, f.image_groups));
+    f.chunks = p->images_first ? f.image_groups * f.map_chunks : chunks;
+    return f;
+}
+
+cnn_chunk cnn_chunk_at(const cnn_indirect_plan *p, const cnn_phase *f, int64_t index) {
+    if (!p->images_first) {
+        const int64_t all = p->g.images * f->map / f->grain, begin = all * index / f->chunks * f->grain;
+        return (cnn_chunk){.images = 1, .begin = begin, .pixels = all * (index + 1) / f->chunks * f->grain - begin};
+    }
+    int64_t group = index / f->map_chunks, part = index % f->map_chunks;
+    int64_t first = p->g.images * group / f->image_groups, begin = f->map * part / f->map_chunks;
+    return (cnn_chunk){.image_begin = first, .images = p->g.images * (group + 1) / f->image_groups - first,
+                       .begin = begin, .pixels = f->map * (part + 1) / f->map_chunks - begin};
+}
+
+/* ---- the table of a chunk's pointers ---- */
+
+int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p, int64_t pixels, int64_t taps) {
+    enum { PARTS = 13, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
+    const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
+        : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
+    const int64_t moved = p->moves ? pixels : 0, sparse = p->sparse ? pixels : 0;
+    int64_t at = 0;
+    char *part[PARTS];
+    const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
+        pixels * taps * (int64_t)sizeof(float *),
+                                  cnn_table_zeros(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES,
+                                  moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t),
+                                  sparse * (int64_t)sizeof(ptrdiff_t)};
+    for (int i = 0; i < PARTS; i++) {
+        part[i] = memory ? memory + at : NULL;
+        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
+    }
+    *t = (cnn_table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
+        .length = (int32_t *)part[3],
+                 .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
+                 .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}, .panel = (float *)part[10],
+                 .panel_at = (ptrdiff_t *)part[11], .sparse_at = (ptrdiff_t *)part[12]};
+    return at;
+}
+
+/* The position of an output pixel within a phase. */
+typedef struct cursor { int32_t n, i, j; } cursor;
+
+/* `rows` pointers, `step` floats apart, from `first` on. */
+static void point(const float **to, int64_t rows, const float *first, ptrdiff_t step) {
+    for (int64_t r = 0; r < rows; r++) to[r] = first + r * step;
+}
+
+/* The same for pixels of one row, the first in column `column` of `size`, `every` columns apart; those outside read
+ * zeros. */
+static void point_inside(const float **to, int64_t rows, const float *first, ptrdiff_t step, int32_t column,
+                         int32_t every, int32_t size, const float *zeros) {
+    const int64_t begin = column < 0 ? cnn_min(rows, (-column + every - 1) / every) : 0,
+                  end = column < size ? cnn_min(rows, (size - column + every - 1) / every) : 0;
+    for (int64_t r = 0; r < begin; r++) to[r] = zeros;
+    for (int64_t r = begin; r < end; r++) to[r] = first + r * step;
+    for (int64_t r = cnn_max(begin, end); r < rows; r++) to[r] = zeros;
+}
+
+cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o,
+                                     const cnn_chunk *k, float *copy) {
+    const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
+    const float *x = cnn_data(e, o->x);
+    const int64_t channels = p->g.in_channels;
+    if (p->source == CNN_IN_PLACE) return (cnn_chunk_source){x, 0};
+    if (p->source == CNN_GATHERED) cnn_conv2d_gather(&p->window, x, k->begin, k->begin + k->pixels, channels, copy);
+    else c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, o->norm.scale),
+                                      cnn_data(e, o->norm.shift), NULL, o->norm.act, 0, copy);
+    return (cnn_chunk_source){copy, k->begin};
+}
+
+/* Of one long row of pixels: a tile is so many of them, with one tap. */
+static void table_fill_linear(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
+                              cnn_chunk_source s) {
+    const ptrdiff_t in = p->g.in_channels, out = p->g.out_channels;
+    t->pixels = k->pixels;
+    t->tiles = cnn_ceil_div(t->pixels, rows);
+    for (int64_t q = 0; q < t->pixels; q++) t->at[q] = (k->begin + q) * out;
+    for (int64_t q = 0; q < t->pixels; q++) t->x[q] = s.x + (k->begin - s.begin + q) * in;
+    for (int64_t i = 0; i < t->tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
+}
+
+void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k) {
+    for (int64_t r = 0; r < t->pixels; r++) {
+        const int64_t image = k->image_begin + r % k->images, pixel = k->begin + r / k->images;
+        t->sparse_at[r] = (image * f->map + pixel) * p->g.out_channels;
+    }
+}
+
+void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k, int64_t rows,
+                    cnn_chunk_source s) {
+    if (p->linear) { table_fill_linear(t, p, k, rows, s); return; }
+    const cnn_conv2d_geometry *g = &p->g;
+    const cnn_conv2d_axis *h = &f->h, *w = &f->w;
+    t->pixels = k->pixels * k->images;
+    t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
+    /* taps of a row are adjacent in x as they are in w */
+    const ptrdiff_t x_pixel = g->in_channels, x_row = g->in_w * x_pixel, x_image = g->in_h * x_row;
+    const int adjacent = w->offset_step == 1 && x_pixel == p->block;
+    const int64_t in_map = k->begin % f->map;
+    /* In a tile that is even, pixels are equal steps apart: those of one row, or the same pixel of several images. */
+    const ptrdiff_t step_x = p->images_first ? x_image : w->multiplier * x_pixel;
+    const ptrdiff_t step_y = (p->images_first ? (ptrdiff_t)g->out_h * g->out_w : w->step) * g->out_channels;
+    const int32_t step_column = p->images_first ? 0 : w->multiplier;
+    cursor q = {.n = (int32_t)(k->image_begin + k->begin / f->map), .i = (int32_t)(in_map / w->count),
+        .j = (int32_t)(in_map % w->count)};
+    for (int64_t tile = 0; tile < t->tiles; tile++) {
+        const int64_t begin = cnn_table_tile_begin(t, tile), m = cnn_table_tile_begin(t, tile + 1) - begin;
+        const int even = p->images_first || q.j + m <= w->count;
+        int32_t row[CNN_GEMM_ROWS], column[CNN_GEMM_ROWS];       /* of all pixels where the tile is not even */
+        ptrdiff_t pixel[CNN_GEMM_ROWS];
+        int32_t row_min, row_max, column_min, column_max;
+        ptrdiff_t *at = t->at + begin;
+        row[0] = row_min = row_max = q.i * h->multiplier + h->offset;
+        column[0] = column_min = column_max = q.j * w->multiplier + w->offset;
+        pixel[0] = q.n * x_image + row[0] * x_row + column[0] * x_pixel;
+        at[0] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
+            * g->out_channels;
+        if (even) {
+            for (int64_t r = 1; r < m; r++) at[r] = at[0] + r * step_y;
+            column_max = column[0] + (int32_t)(m - 1) * step_column;
+            q.j += p->images_first ? 1 : (int32_t)m;
+        } else {
+            for (int64_t r = 0; r < m; r++) {
+                row[r] = q.i * h->multiplier + h->offset;
+                column[r] = q.j * w->multiplier + w->offset;
+                pixel[r] = q.n * x_image + row[r] * x_row + column[r] * x_pixel;
+                at[r] = (((ptrdiff_t)q.n * g->out_h + h->first + q.i * h->step) * g->out_w + w->first + q.j * w->step)
+                    * g->out_channels;
+                row_min = row[r] < row_min ? row[r] : row_min;
+                row_max = row[r] > row_max ? row[r] : row_max;
+                column_min = column[r] < column_min ? column[r] : column_min;
+                column_max = column[r] > column_max ? column[r] : column_max;
+                if (++q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
+            }
+        }
+        if (q.j == w->count) { q.j = 0; if (++q.i == h->count) { q.i = 0; q.n++; } }
+        const float **out = t->x + begin * f->taps;
+        int32_t *taps = t->tap + tile * f->taps, *length = t->length + tile * f->taps, runs = 0;
+        for (int32_t th = 0; th < h->taps; th++) {
+            const int32_t dh = th * h->offset_step;
+            if (row_max + dh < 0 || row_min + dh >= h->size) continue;
+            const int rows_inside = row_min + dh >= 0 && row_max + dh < h->size;
+            int32_t next = -1;                           /* the tap that would make the last run longer */
+            for (int32_t tw = 0; tw < w->taps; tw++) {
+                const int32_t dw = tw * w->offset_step, tap_number = th * w->taps + tw;
+                if (column_max + dw < 0 || column_min + dw >= w->size) continue;
+                const ptrdiff_t delta = dh * x_row + dw * x_pixel;
+                if (rows_inside && column_min + dw >= 0 && column_max + dw < w->size) {
+                    if (tap_number == next) { length[runs - 1]++; next++; continue; }
+                    if (adjacent) next = tap_number + 1;
+                    if (even) point(out, m, s.x + (pixel[0] + delta), step_x);
+                    else for (int64_t r = 0; r < m; r++) out[r] = s.x + (pixel[r] + delta);
+                } else if (even) {                   /* in a row that is inside, with some columns that are */
+                    point_inside(out, m, s.x + (pixel[0] + delta), step_x, column[0] + dw, step_column, w->size,
+                                 t->zeros);
+                    next = -1;
+                } else {
+                    int used = 0;
+                    for (int64_t r = 0; r < m; r++) {
+                        const int inside = (uint32_t)(row[r] + dh) < (uint32_t)h->size
+                            && (uint32_t)(column[r] + dw) < (uint32_t)w->size;
+                        out[r] = inside ? s.x + (pixel[r] + delta) : t->zeros;
+                        used |= inside;
+                    }
+                    if (!used) continue;
+                    next = -1;
+                }
+                out += m;
+                taps[runs] = tap_number;
+                length[runs++] = 1;
+            }
+        }
+        t->runs[tile] = runs;
+    }
+}
