@@ -250,6 +250,22 @@ def test_backward_input(shape, name):
             assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {residual.shape} {isa}")
 
 
+@pytest.mark.parametrize("act", [{}, {"activation": 1, "max_value": 2.0}, {"activation": 1, "alpha": 0.25}])
+@pytest.mark.parametrize("shape", STRIDED)
+def test_transposed(shape, act):
+    """The layer, with a bias, and an activation that can be a clamp and one that cannot; their slopes are at most 1."""
+    x, w, _, y, attributes, (top, left) = problem(shape, 2)
+    bias = np.linspace(-1, 1, x.shape[3], dtype=np.float32)
+    attributes = {**attributes, "out_h": x.shape[1], "out_w": x.shape[2]}
+    linear = np.asarray(reference.run("conv2d_transpose", [y, w, bias], attributes)[0])
+    expected = np.asarray(reference.run("conv2d_transpose", [y, w, bias], {**attributes, **act})[0])
+    turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
+    bound = forward_bound(y, turned, (1 - top, 1 - left), *x.shape[1:3], BACK[top])
+    bound += 4 * EPS * (np.abs(bias) + np.abs(linear))
+    for isa, (result,) in on_all_paths("conv2d_transpose", [y, w, bias], {**attributes, **act}, (True,), "8x8 strided"):
+        assert_within(result, expected, bound, f"conv2d_transpose {shape} {act} {isa}")
+
+
 @pytest.mark.parametrize("shape, name", EVERY)
 def test_epilogue_of_the_gradient(shape, name):
     """The mask of y or of x scale + shift on what comes without it, bit for bit, and its sums."""
