@@ -4,9 +4,10 @@
 
 #ifndef CNN_WINOGRAD_ADDED
 #define CNN_WINOGRAD_ADDED
-/* Where what is added to result (i, j) lies, which is `to` from the first result on, tile t beginning `column` columns
- * after it; negative: nowhere. */
-VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column, int i, int j, ptrdiff_t c, ptrdiff_t to) {
+/* Where what is added to result (i, j) of a tile lies, from r->added on; negative: nowhere. column: the tile's first; to:
+ * where the result lies, from r->y on. */
+VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column, int i, int j, ptrdiff_t c,
+                                 ptrdiff_t to) {
     if (!r->added || (r->sparse && (i | j) & 1)) return -1;
     return r->sparse ? i / 2 * r->sparse_row + (column + j) / 2 * r->step + c : to;
 }

@@ -2,8 +2,8 @@
 
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form) {
     const cnn_winograd_shape shape = cnn_winograd_shape_of(form);
-    /* Backwards a pixel is reached by the kernel from the other side: with stride 1 from two pixels before it to itself,
-     * with stride 2 those that two taps reach by one pixel before it. */
+    /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it, with
+     * stride 2, where two taps do, from itself and one before it. */
     const int32_t behind = shape.step == shape.out ? 2 : 1;
     return (cnn_winograd_tiling){.out = shape.out,
                                  .in = shape.in,
