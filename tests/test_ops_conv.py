@@ -213,3 +213,20 @@ def test_convolution_passes_nan_and_infinity_to_the_pixels_that_read_them():
         assert np.array_equal(np.isnan(y[0]).all(axis=-1), reached) and np.array_equal(
             np.isnan(y[0]).any(axis=-1), reached
         ), isa
+
+
+@pytest.mark.parametrize(
+    "stride, message",
+    [
+        (1, r"shape \(1, 4, 4, 2\), got \(1, 3, 3, 2\)"),
+        (
+            2,
+            r"shape \(1, 4, 4, 2\), or with that of every stride-th row and column, \(1, 2, 2, 2\), got \(1, 3, 3, 2\)",
+        ),
+    ],
+)
+def test_a_residual_of_another_shape_is_refused(stride, message):
+    attributes = dict(kernel_h=1, kernel_w=1, stride_h=stride, stride_w=stride, in_h=4, in_w=4)
+    inputs = [np.zeros(s, np.float32) for s in ((1, 4 // stride, 4 // stride, 3), (1, 1, 2, 3), (1, 3, 3, 2))]
+    with pytest.raises(ValueError, match=message):
+        _core.run_op("conv2d_backward_input", inputs, attributes)

@@ -280,11 +280,11 @@ def _add_into_gradient(fuser, add):
             continue
         fuser.attach(producer, position, other, instead_of=add)
         fuser.take_over(producer, add)
-        _without_zeros(producer, other)
+        _without_zeros(fuser, producer, other)
         return
 
 
-def _without_zeros(reader, residual):
+def _without_zeros(fuser, reader, residual):
     """The gradient of a 1x1 convolution with stride, a shortcut's, is zero but at every stride-th pixel; where it is
     the residual of a convolution's with the same stride it is computed for those pixels alone.
     """
@@ -292,7 +292,9 @@ def _without_zeros(reader, residual):
     steps = [reader.attributes.get(name, 1) for name in ("stride_h", "stride_w")]
     if (
         reader.name != "conv2d_backward_input"
+        or shortcut is None
         or shortcut.name != reader.name
+        or fuser.only_reader(residual) is not reader
         or steps == [1, 1]
         or [shortcut.attribute(name) for name in ("kernel_h", "kernel_w", "stride_h", "stride_w")] != [1, 1, *steps]
         or any(shortcut.attribute(f"pad_{side}") for side in ("top", "left", "bottom", "right"))

@@ -113,7 +113,7 @@ typedef struct cnn_winograd_outer {
     ptrdiff_t v_plane, d_plane;
     float *sums;                      /* [channels][VECTORS * VL], aligned to a vector */
     int accumulate;                   /* add to sums; otherwise they are written */
-    const char *ahead, *ahead_v;      /* as above, for each tile of registers */
+    const char *ahead, *ahead_v;      /* as above, for each tile of registers, and into L1 */
     ptrdiff_t lines, lines_v;
 } cnn_winograd_outer;
 

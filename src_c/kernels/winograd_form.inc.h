@@ -1,6 +1,6 @@
-/* The transforms of one form of Winograd's convolution, of tiles of OUT x OUT results from IN x IN pixels. Included
- * by winograd.c once a form, with these sizes and with FORM(transform_weights), FORM(transform_output) and
- * FORM(input_tile). */
+/* One form of Winograd's convolution with stride 1, of tiles of OUT x OUT results from IN x IN pixels. Included by
+ * winograd.c once a form, with these sizes and with FORM(transform_weights), FORM(transform_output) and
+ * FORM(input_tile); what becomes of the results is in winograd_output.inc.h. */
 
 static void FORM(weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride) {
     for (ptrdiff_t n = 0; n < width; n += VL) {

@@ -58,9 +58,12 @@ static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
     sparse.dims[2] = cnn_ceil_div(out->dims[2], g.stride_w);
     if (residual && (residual->dtype != CNN_F32
                      || (!cnn_same_shape(residual, out) && !cnn_same_shape(residual, &sparse))))
-        return cnn_fail(error, "residual must be float32 with the output's shape %s, or %s for every %d. row and every "
-                        "%d. column, got %s", cnn_shape_text(out, expected), cnn_shape_text(&sparse, rows), g.stride_h,
-                        g.stride_w, cnn_shape_text(residual, shape));
+        return cnn_same_shape(out, &sparse)
+            ? cnn_fail(error, "residual must be float32 with the output's shape %s, got %s",
+                       cnn_shape_text(out, expected), cnn_shape_text(residual, shape))
+            : cnn_fail(error, "residual must be float32 with the output's shape %s, or with that of every stride-th row "
+                       "and column, %s, got %s", cnn_shape_text(out, expected), cnn_shape_text(&sparse, rows),
+                       cnn_shape_text(residual, shape));
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION);
     return cnn_gradient_epilogue_infer(c, &gradient, out, error);
 }
