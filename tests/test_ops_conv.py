@@ -5,6 +5,7 @@ import pytest
 
 import op_cases
 import reference
+from cnncore import _core
 from harness import check, check_exact, count, on_every_path
 from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise
 
