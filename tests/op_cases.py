@@ -321,13 +321,9 @@ def batchnorm_depthwise(rng, values=normal):
 @generator("batchnorm_depthwise_conv2d")
 def _batchnorm_depthwise(rng, op):
     moments = bool(rng.random() < 0.6)
-    if rng.random() < 0.5:
-        inputs, _, attributes = batchnorm_depthwise(rng)
-    else:  # any geometry
-        a = depthwise(rng)
-        c = a["x"].shape[3]
-        inputs, attributes = [a["x"], a["w"][..., :1], normal(rng, c), normal(rng, c)], a["attributes"]
-    return inputs, {**attributes, **activation_attributes(rng)}, (True, moments, moments)
+    inputs, _, attributes = batchnorm_depthwise(rng)
+    act = relu_family(rng) if rng.random() < 0.8 else {}
+    return inputs, {**attributes, **act}, (True, moments, moments)
 
 
 @generator("batchnorm_depthwise_conv2d_backward")

@@ -9,15 +9,18 @@ enum { LINE = 16 };                    /* floats in a cache line */
 typedef struct strip {
     vf weight[3][3], grad_w[3][3], seen[3][3];         /* [tap row][tap]; seen[i][k]: grad_y of output column q - k */
     vf scale, shift, mean, sum_g, sum_gx;
+    const float *x, *grad_y[3];                        /* the next columns */
+    float *grad_x;
 } strip;
 
-/* Column j of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where
+/* The next column of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where
  * `checked`, output columns that do not exist are left out: not times 0, as y may be infinite. */
-VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b, ptrdiff_t c,
+VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b,
                     ptrdiff_t q, int offset, const relu_constants *act, strip *s) {
-    const ptrdiff_t at = (q * stride - b->pad + offset) * b->pixel + c;
-    const vf x = vload_upto(b->x + at, n), y = relu(kind, vfma(x, s->scale, s->shift), act->slope, act->max_value);
+    const vf x = vload_upto(s->x, n), y = relu(kind, vfma(x, s->scale, s->shift), act->slope, act->max_value);
     vf g = vzero();
+    __builtin_prefetch(s->x + b->in_w * b->pixel, 0, 2);               /* what the next row of x needs */
+    s->x += b->pixel;
 #pragma GCC unroll 3
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
@@ -26,31 +29,33 @@ VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, co
             g = vfma(s->seen[i][k], s->weight[i][tap], g);
             s->grad_w[i][tap] = vfma(s->seen[i][k], y, s->grad_w[i][tap]);
         }
-    g = relu_masked(g, y, (relu_slopes){act->slope, act->max_value});
+    g = relu_masked_of(kind, g, y, act);
     s->sum_g += g;
     s->sum_gx = vfma(g, x - s->mean, s->sum_gx);
-    if (VL == LINE && n == VL && b->stream) vstream(b->grad_x + at, g);
-    else vstore_upto(b->grad_x + at, g, n);
+    if (VL == LINE && n == VL && b->stream) {
+        vstream(s->grad_x, g);
+    } else {
+        __builtin_prefetch(s->grad_x + 4 * b->pixel, 1, 3);
+        vstore_upto(s->grad_x, g, n);
+    }
+    s->grad_x += b->pixel;
 }
 
 /* The columns of x that begin with q * stride - pad. */
 VINLINE void columns(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b,
-                     ptrdiff_t c, ptrdiff_t q, const relu_constants *act, strip *s) {
-    const ptrdiff_t at = q * b->pixel + c, below_x = b->in_w * b->pixel, below_y = b->out_w * b->pixel;
+                     ptrdiff_t q, const relu_constants *act, strip *s) {
+    __builtin_prefetch(s->grad_y[0] + b->out_w * b->pixel, 0, 2);      /* what the next row of x needs first */
 #pragma GCC unroll 3
     for (int i = 0; i < rows; i++) {
         s->seen[i][2] = s->seen[i][1];
         s->seen[i][1] = s->seen[i][0];
-        s->seen[i][0] = !checked || q < b->out_w ? vload_upto(b->grad_y[i] + at, n) : vzero();
+        s->seen[i][0] = !checked || q < b->out_w ? vload_upto(s->grad_y[i], n) : vzero();
+        s->grad_y[i] += b->pixel;
     }
-    __builtin_prefetch(b->grad_y[0] + below_y + at, 0, 2);             /* what the next row of x needs first */
 #pragma GCC unroll 2
     for (int offset = 0; offset < stride; offset++) {
         const ptrdiff_t j = q * stride - b->pad + offset;
-        if (checked && (j < 0 || j >= b->in_w)) continue;
-        __builtin_prefetch(b->x + below_x + j * b->pixel + c, 0, 2);
-        if (!b->stream) __builtin_prefetch(b->grad_x + (j + 4) * b->pixel + c, 1, 3);
-        column(rows, stride, kind, checked, n, b, c, q, offset, act, s);
+        if (!checked || (j >= 0 && j < b->in_w)) column(rows, stride, kind, checked, n, b, q, offset, act, s);
     }
 }
 
@@ -64,10 +69,17 @@ VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cn
     const ptrdiff_t before = 2 / stride, first = (b->pad + stride - 1) / stride;
     const ptrdiff_t begin = before > first ? before : first, whole = (b->in_w + b->pad) / stride;
     const ptrdiff_t end = whole < b->out_w ? whole : b->out_w, last = (b->in_w - 1 + b->pad) / stride + 1;
-    ptrdiff_t q = 0;
-    for (; q < begin && q < last; q++) columns(rows, stride, kind, 1, n, b, c, q, act, &s);
-    for (; q < end; q++) columns(rows, stride, kind, 0, n, b, c, q, act, &s);
-    for (; q < last; q++) columns(rows, stride, kind, 1, n, b, c, q, act, &s);
+    for (ptrdiff_t line = 0; line < b->lines; line++) {
+        s.x = b->x + line * b->in_w * b->pixel + c;
+        s.grad_x = b->grad_x + line * b->in_w * b->pixel + c;
+#pragma GCC unroll 3
+        for (int i = 0; i < rows; i++) s.grad_y[i] = b->grad_y[i] + line * b->out_w * b->pixel + c;
+        for (ptrdiff_t q = 0; q < last; q++) {
+            if (q == begin)
+                for (; q < end; q++) columns(rows, stride, kind, 0, n, b, q, act, &s);
+            if (q < last) columns(rows, stride, kind, 1, n, b, q, act, &s);
+        }
+    }
     for (int i = 0; i < rows; i++)
         for (int tap = 0; tap < 3; tap++) {
             float *to = b->grad_w[i] + tap * b->pixel + c;
@@ -80,29 +92,30 @@ VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cn
     for (ptrdiff_t i = 0; i < n; i++) b->sum_gx[c + i] += gx[i];
 }
 
-VINLINE void row_of(int rows, int stride, int kind, const cnn_depthwise_backward *b, const relu_constants *act) {
+VINLINE void rows_of(int rows, int stride, int kind, const cnn_depthwise_backward *b, const relu_constants *act) {
     ptrdiff_t c = 0;
     for (; c + VL <= b->channels; c += VL) channel_strip(rows, stride, kind, VL, b, c, act);
     if (c < b->channels) channel_strip(rows, stride, kind, b->channels - c, b, c, act);
 }
 
-VINLINE void row_of_kind(int rows, int stride, const cnn_depthwise_backward *b) {
+VINLINE void rows_of_kind(int rows, int stride, const cnn_depthwise_backward *b) {
     const relu_constants act = relu_of(&b->act);
-    if (act.kind == RELU_PLAIN) row_of(rows, stride, RELU_PLAIN, b, &act);
-    else row_of(rows, stride, RELU_SLOPE, b, &act);    /* linear: slope 1, no maximum */
+    if (act.kind == RELU_PLAIN) rows_of(rows, stride, RELU_PLAIN, b, &act);
+    else rows_of(rows, stride, RELU_SLOPE, b, &act);    /* linear: slope 1, no maximum */
 }
 
-static void row(const cnn_depthwise_backward *b) {
+static void rows(const cnn_depthwise_backward *given) {
+    const cnn_depthwise_backward copy = *given, *b = &copy;        /* which no store can change */
     switch (2 * b->rows + b->stride) {
-    case 2 + 1: row_of_kind(1, 1, b); break;
-    case 2 + 2: row_of_kind(1, 2, b); break;
-    case 4 + 1: row_of_kind(2, 1, b); break;
-    case 4 + 2: row_of_kind(2, 2, b); break;
-    case 6 + 1: row_of_kind(3, 1, b); break;
-    default: row_of_kind(3, 2, b);
+    case 2 + 1: rows_of_kind(1, 1, b); break;
+    case 2 + 2: rows_of_kind(1, 2, b); break;
+    case 4 + 1: rows_of_kind(2, 1, b); break;
+    case 4 + 2: rows_of_kind(2, 2, b); break;
+    case 6 + 1: rows_of_kind(3, 1, b); break;
+    default: rows_of_kind(3, 2, b);
     }
     if (b->stream) vstream_end();
 }
 
 extern const cnn_depthwise_backward_kernels KERNEL(cnn_depthwise_backward);
-const cnn_depthwise_backward_kernels KERNEL(cnn_depthwise_backward) = {row};
+const cnn_depthwise_backward_kernels KERNEL(cnn_depthwise_backward) = {rows};

@@ -7,13 +7,14 @@
 #include <stddef.h>
 #include "elementwise.h"
 
-/* One row of x, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to it. Arrays of `rows` pointers go
- * by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
+/* One row of x or more, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to the first of them. Arrays of
+ * `rows` pointers go by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
 typedef struct cnn_depthwise_backward {
     ptrdiff_t channels;                        /* treated by this call */
     ptrdiff_t pixel;                           /* floats from one pixel to the next, and from one tap of w to the next */
     ptrdiff_t in_w, out_w, pad;
     int stride, rows;                          /* 1 or 2; 1 to 3 */
+    ptrdiff_t lines;                           /* rows of x; with stride 2 only one */
     const float *x, *mean, *scale, *shift;
     cnn_act act;                               /* of the relu family */
     const float *grad_y[3], *w[3];             /* column 0; tap 0 of the row */
@@ -24,7 +25,7 @@ typedef struct cnn_depthwise_backward {
 } cnn_depthwise_backward;
 
 typedef struct cnn_depthwise_backward_kernels {
-    void (*row)(const cnn_depthwise_backward *b);
+    void (*rows)(const cnn_depthwise_backward *b);
 } cnn_depthwise_backward_kernels;
 
 #endif

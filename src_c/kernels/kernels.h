@@ -9,6 +9,7 @@
 #include "batchnorm.h"
 #include "depthwise.h"
 #include "depthwise_backward.h"
+#include "depthwise_normalised.h"
 #include "elementwise.h"
 #include "image.h"
 #include "random.h"
@@ -37,6 +38,7 @@ typedef struct cnn_kernels {
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;
     const cnn_depthwise_kernels *depthwise;
+    const cnn_depthwise_normalised_kernels *depthwise_normalised;
     const cnn_depthwise_backward_kernels *depthwise_backward;
     const cnn_augment_kernels *augment;
     const cnn_image_kernels *image;

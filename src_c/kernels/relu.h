@@ -36,4 +36,10 @@ VINLINE vf relu_masked(vf grad_y, vf y, relu_slopes mask) {
     return vselect(y < mask.max_value, g, vzero());
 }
 
+/* The same for an activation of a known kind: without the product where the slope is 0. */
+VINLINE vf relu_masked_of(int kind, vf grad_y, vf y, const relu_constants *act) {
+    if (kind != RELU_PLAIN) return relu_masked(grad_y, y, (relu_slopes){act->slope, act->max_value});
+    return vselect(y < act->max_value, vselect(y > vzero(), grad_y, vzero()), vzero());
+}
+
 #endif

@@ -54,6 +54,7 @@ DECLARE(winograd);
 DECLARE(batchnorm);
 DECLARE(pool);
 DECLARE(depthwise);
+DECLARE(depthwise_normalised);
 DECLARE(depthwise_backward);
 DECLARE(augment);
 DECLARE(image);
@@ -75,6 +76,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .batchnorm = &KERNEL(cnn_batchnorm),
     .pool = &KERNEL(cnn_pool),
     .depthwise = &KERNEL(cnn_depthwise),
+    .depthwise_normalised = &KERNEL(cnn_depthwise_normalised),
     .depthwise_backward = &KERNEL(cnn_depthwise_backward),
     .augment = &KERNEL(cnn_augment),
     .image = &KERNEL(cnn_image),

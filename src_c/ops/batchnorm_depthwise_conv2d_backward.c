@@ -12,7 +12,11 @@
 enum { GRAD_Y, X, W, MEAN, SCALE, SHIFT };
 enum { GRAD_X, GRAD_W, SUM_G, SUM_GX };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
-enum { TAPS = 9, STREAM_BYTES = 8 << 20 };        /* from this size on grad_x is written past the caches */
+enum {
+    TAPS = 9,
+    STREAM_BYTES = 8 << 20,           /* from this size on grad_x is written past the caches */
+    CALL_PIXELS = 64,                 /* wanted in a row of x, or in several: what is done once a call then costs little */
+};
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
@@ -24,18 +28,9 @@ static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const vectors[] = {"mean", "scale", "shift"};
-    char x_shape[64], w_shape[64];
     const cnn_tensor *x = c->in[X], *w = c->in[W];
-    const int64_t stride = cnn_int(c, CNN_DW_STRIDE_H);
     cnn_depthwise g;
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(c, w, error)) return -1;
-    if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != x->dims[3] || w->dims[3] != 1)
-        return cnn_fail(error, "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for "
-                        "x of %s", cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
-    if (stride != cnn_int(c, CNN_DW_STRIDE_W) || stride > 2 || cnn_int(c, CNN_DW_DILATION_H) != 1 ||
-        cnn_int(c, CNN_DW_DILATION_W) != 1)
-        return cnn_fail(error, "strides must be equal, 1 or 2, and there must be no dilation; use the operations of "
-                        "depthwise_conv2d");
+    if (cnn_depthwise_expect_normalised(c, x, w, error)) return -1;
     if (geometry(c, &g, error) || cnn_depthwise_expect_grad(c->in[GRAD_Y], &g, error) ||
         cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error))
         return -1;
@@ -66,11 +61,13 @@ static double flops(const cnn_call *c) {
     return 4.0 * TAPS * (double)cnn_count(c->in[GRAD_Y]) + 6.0 * (double)cnn_count(c->in[X]);
 }
 
-/* Row y of an image: the rows of grad_y that reach it and the taps with which they do. */
-static void row_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, const float *grad_y, const float *w,
-                   float *grad_w, cnn_depthwise_backward *b) {
+/* Row y of an image, and those before row `end` that a call can treat with it: the rows of grad_y that reach it and the
+ * taps with which they do. */
+static void rows_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t end, const float *grad_y,
+                    const float *w, float *grad_w, cnn_depthwise_backward *b) {
     const int64_t stride = cnn_int(c, CNN_DW_STRIDE_H);
     b->rows = 0;
+    b->lines = 1;
     for (int64_t tap = 0; tap < 3; tap++) {
         const int64_t from = y + cnn_int(c, CNN_DW_TOP) - tap, p = from / stride;
         if (from < 0 || from % stride || p >= g->out_h) continue;
@@ -78,6 +75,8 @@ static void row_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, const f
         b->w[b->rows] = w + tap * 3 * g->c;
         b->grad_w[b->rows++] = grad_w + tap * 3 * g->c;
     }
+    if (stride == 1 && b->rows == 3)  /* the same taps for all */
+        b->lines = cnn_min(cnn_min(end, g->out_h - cnn_int(c, CNN_DW_TOP)) - y, cnn_ceil_div(CALL_PIXELS, g->w));
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
@@ -99,27 +98,27 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         memset(sum, 0, (size_t)u.channels * sizeof *sum);
         memset(sum + n, 0, (size_t)u.channels * sizeof *sum);
         for (int64_t tap = 0; tap < TAPS; tap++) memset(slot_w + tap * n, 0, (size_t)u.channels * sizeof *slot_w);
-        for (int64_t y = u.begin; y < u.end; y++) {
+        cnn_depthwise_backward b = {.channels = u.channels,
+                                    .pixel = n,
+                                    .in_w = g->w,
+                                    .out_w = g->out_w,
+                                    .pad = cnn_int(c, CNN_DW_LEFT),
+                                    .stride = (int)cnn_int(c, CNN_DW_STRIDE_W),
+                                    .mean = mean + u.at,
+                                    .scale = scale + u.at,
+                                    .shift = shift + u.at,
+                                    .act = {.kind = (int)cnn_int(c, ACTIVATION),
+                                            .alpha = cnn_float(c, ALPHA),
+                                            .max_value = cnn_float(c, MAX_VALUE)},
+                                    .sum_g = sum,
+                                    .sum_gx = sum + n,
+                                    .stream = stream};
+        for (int64_t y = u.begin; y < u.end; y += b.lines) {
             const int64_t at = (u.image * g->h + y) * g->w * n + u.at;
-            cnn_depthwise_backward b = {.channels = u.channels,
-                                        .pixel = n,
-                                        .in_w = g->w,
-                                        .out_w = g->out_w,
-                                        .pad = cnn_int(c, CNN_DW_LEFT),
-                                        .stride = (int)cnn_int(c, CNN_DW_STRIDE_W),
-                                        .x = x + at,
-                                        .mean = mean + u.at,
-                                        .scale = scale + u.at,
-                                        .shift = shift + u.at,
-                                        .act = {.kind = (int)cnn_int(c, ACTIVATION),
-                                                .alpha = cnn_float(c, ALPHA),
-                                                .max_value = cnn_float(c, MAX_VALUE)},
-                                        .grad_x = grad_x + at,
-                                        .sum_g = sum,
-                                        .sum_gx = sum + n,
-                                        .stream = stream};
-            row_of(c, g, y, grad_y + u.image * g->out_h * g->out_w * n + u.at, w + u.at, slot_w, &b);
-            if (b.rows) c->kernels->depthwise_backward->row(&b);
+            b.x = x + at;
+            b.grad_x = grad_x + at;
+            rows_of(c, g, y, u.end, grad_y + u.image * g->out_h * g->out_w * n + u.at, w + u.at, slot_w, &b);
+            if (b.rows) c->kernels->depthwise_backward->rows(&b);
             else for (int64_t j = 0; j < g->w; j++) memset(grad_x + at + j * n, 0, (size_t)u.channels * sizeof *grad_x);
         }
     }

@@ -70,6 +70,24 @@ static inline int cnn_depthwise_expect_w(const cnn_call *k, const cnn_tensor *w,
         (long long)cnn_int(k, CNN_DW_KERNEL_H), (long long)cnn_int(k, CNN_DW_KERNEL_W), cnn_shape_text(w, shape));
 }
 
+/* The operands of the kernels that normalise what they read: 3x3 taps, multiplier 1, stride 1 or 2, no dilation. */
+static inline int cnn_depthwise_expect_normalised(const cnn_call *k, const cnn_tensor *x, const cnn_tensor *w,
+                                                  cnn_error *error) {
+    char x_shape[64], w_shape[64];
+    const int64_t stride = cnn_int(k, CNN_DW_STRIDE_H);
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(k, w, error)) return -1;
+    if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != x->dims[3] || w->dims[3] != 1)
+        return cnn_fail(error,
+                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x of %s",
+                        cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
+    if (stride != cnn_int(k, CNN_DW_STRIDE_W) || stride > 2 || cnn_int(k, CNN_DW_DILATION_H) != 1 ||
+        cnn_int(k, CNN_DW_DILATION_W) != 1)
+        return cnn_fail(error,
+                        "strides must be equal, 1 or 2, and there must be no dilation; use the operations of "
+                        "depthwise_conv2d");
+    return 0;
+}
+
 static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_depthwise *g, cnn_error *error) {
     char shape[64];
     if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error)) return -1;
