@@ -5,7 +5,8 @@ Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g
 most, element by element, gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24,
 where n counts the roundings on the way of a product to the result: the sum over channels, two passes of at most 5
 operations in each of the three transforms, with stride 2 one more for what is not transformed, bias and residual
-(Higham 2002, section 3.5).
+(Higham 2002, section 3.5). The matrices are those of each tile: with tiles of 4x4 the last row and column of an image
+may be of narrow ones, of two results.
 """
 
 import itertools
@@ -64,24 +65,43 @@ def strided(backwards=False, pad=0):
     return Form(a, g, b, 4)
 
 
+def narrow():
+    """F(2, 3) with the G of F(4, 3), of which it has some rows; the factors that are missing are in B'."""
+    a, g, b = toom_cook((0, 5 / 8, -5 / 8), 2, 3)
+    factor = np.array([p**2 - (3 / 2) ** 2 for p in (0, 5 / 8, -5 / 8)] + [1])[:, None]
+    return Form(a, g / factor, b * factor, 4)
+
+
 FORMS = {
     "4x4": Form(*toom_cook((0, 5 / 8, -5 / 8, 3 / 2, -3 / 2), 4, 3), 4),
     "2x2": Form(*toom_cook((0, 1, -1), 2, 3), 2),
     "4x4 strided": strided(),
 }
 BACK = {0: strided(True, 0), 1: strided(True, 1)}
+NARROW = narrow()
 
 
-def tiles(x, pads, size, step, rows, columns):
-    """(n, rows, columns, size, size, c): windows of a zero-padded image, one for each tile."""
-    top, left = pads
-    n, h, w, c = x.shape
-    padded = np.zeros((n, (rows - 1) * step + size + top + h, (columns - 1) * step + size + left + w, c))
-    padded[:, top : top + h, left : left + w] = x
-    out = np.zeros((n, rows, columns, size, size, c))
-    for i, j in itertools.product(range(rows), range(columns)):
-        out[:, i, j] = padded[:, i * step : i * step + size, j * step : j * step + size]
-    return out
+def axis(out, form):
+    """(first result, first pixel, form) of the tiles along an axis of `out` results; the first pixel without padding."""
+    size = len(form.a)
+    last = NARROW if form is FORMS["4x4"] and out % 4 in (1, 2) else form
+    starts = range(-(-out // size))
+    return [(i * size, i * form.step, form if (i + 1) * size <= out else last) for i in starts]
+
+
+def tiles(out_h, out_w, form):
+    """Those of an image: (form along columns, along rows, first result, first pixel)."""
+    for (i, row, down), (j, column, across) in itertools.product(axis(out_h, form), axis(out_w, form)):
+        yield down, across, (i, j), (row, column)
+
+
+def window(x, first, size):
+    """Pixels of a zero-padded image, size[0] x size[1] of them, from `first` on."""
+    result = np.zeros((len(x), *size, x.shape[3]))
+    from_, to = np.maximum(first, 0), np.minimum(np.add(first, size), x.shape[1:3])
+    inside = tuple(slice(a - f, max(b - f, 0)) for a, b, f in zip(from_, to, first))
+    result[:, *inside] = x[:, from_[0] : max(to[0], 0), from_[1] : max(to[1], 0)]
+    return result
 
 
 def both(left, t, right):
@@ -90,38 +110,45 @@ def both(left, t, right):
 
 
 def forward_bound(x, w, pads, out_h, out_w, form):
-    a, g, b = form.absolute
-    out, size = len(a), b.shape[1]
-    rows, columns = -(-out_h // out), -(-out_w // out)
-    v = both(b, np.abs(tiles(x, pads, size, form.step, rows, columns)), b)
-    u = np.einsum("pi,ijco,qj->pqco", g, np.abs(w), g)
-    m = np.einsum("nabpqc,pqco->nabpqo", v, u)
-    y = both(a, m, a)  # (n, rows, columns, out, out, o)
-    y = y.transpose(0, 1, 3, 2, 4, 5).reshape(len(x), rows * out, columns * out, -1)[:, :out_h, :out_w]
+    y = np.zeros((len(x), out_h, out_w, w.shape[3]))
+    for down, across, (i, j), first in tiles(out_h, out_w, form):
+        (a, g, b), (a2, g2, b2) = down.absolute, across.absolute
+        v = both(b, np.abs(window(x, np.subtract(first, pads), (b.shape[1], b2.shape[1]))), b2)
+        u = np.einsum("pi,ijco,qj->pqco", g, np.abs(w), g2)
+        to = y[:, i : i + len(a), j : j + len(a2)]
+        to[...] = both(a, np.einsum("npqc,pqco->npqo", v, u), a2)[:, : to.shape[1], : to.shape[2]]
     return (w.shape[2] + 36) * EPS * y
 
 
 def weight_bound(x, grad_y, pads, form):
-    a, g, b = form.absolute
     out_h, out_w = grad_y.shape[1:3]
-    rows, columns = -(-out_h // 4), -(-out_w // 4)
-    v = both(b, np.abs(tiles(x, pads, b.shape[1], form.step, rows, columns)), b)
-    d = both(a.T, np.abs(tiles(grad_y, (0, 0), 4, 4, rows, columns)), a.T)
-    m = np.einsum("nabpqc,nabpqo->pqco", v, d)
+    bound, count = 0, 0
+    for down, across, at, first in tiles(out_h, out_w, form):
+        (a, g, b), (a2, g2, b2) = down.absolute, across.absolute
+        v = both(b, np.abs(window(x, np.subtract(first, pads), (b.shape[1], b2.shape[1]))), b2)
+        d = both(a.T, np.abs(window(grad_y, at, (len(a), len(a2)))), a2.T)
+        bound = bound + np.einsum("pi,pqco,qj->ijco", g, np.einsum("npqc,npqo->pqco", v, d), g2)
+        count += len(x)
     most_slots = 1 if form.step == 4 else 16
-    return (x.shape[0] * rows * columns * most_slots + 36) * EPS * np.einsum("pi,pqco,qj->ijco", g, m, g)
+    return (count * most_slots + 36) * EPS * bound
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_the_matrices_make_a_convolution(name):
+@pytest.mark.parametrize(
+    "down, across",
+    [*((form, form) for form in FORMS.values()), (NARROW, NARROW), (NARROW, FORMS["4x4"]), (FORMS["4x4"], NARROW)],
+)
+def test_the_matrices_make_a_convolution(down, across):
     generator = np.random.default_rng(0)
-    a, g, b, step = FORMS[name]
-    out, size, stride = len(a), b.shape[1], step // len(a)
-    d, w = generator.standard_normal((size, size)), generator.standard_normal((3, 3))
-    y = a @ ((g @ w @ g.T) * (b @ d @ b.T)) @ a.T
-    at = [stride * i for i in range(out)]
-    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in at] for i in at]
+    out, size = (len(down.a), len(across.a)), (down.b.shape[1], across.b.shape[1])
+    d, w, stride = generator.standard_normal(size), generator.standard_normal((3, 3)), (size[0] - 3) // (out[0] - 1)
+    y = down.a @ ((down.g @ w @ across.g.T) * (down.b @ d @ across.b.T)) @ across.a.T
+    at = [[stride * i for i in range(n)] for n in out]
+    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in at[1]] for i in at[0]]
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_narrow_tiles_have_the_transformed_kernel_of_whole_ones():
+    np.testing.assert_allclose(NARROW.g, FORMS["4x4"].g[[0, 1, 2, 5]], rtol=1e-15, atol=0)
 
 
 SHAPES = [
@@ -135,10 +162,23 @@ SHAPES = [
     (34, 7, 8, 170, 190, (1, 1, 1, 1)),  # tiles transformed once for all weight gradients, in two groups
     (3, 9, 9, 320, 400, (1, 1, 1, 1)),  # weight gradients written past the caches
 ]
+SHAPES += [  # whole and narrow tiles: every remainder of rows and columns by 4
+    (4, h, (5 * h) % 14 + 5, 16 + h, 32 - h, (1, 1, 1, 1))
+    for h in range(5, 17)
+]
+SHAPES += [
+    (12, 14, 14, 40, 70, (1, 1, 1, 1)),
+    (3, 13, 6, 33, 48, (0, 1, 2, 0)),
+    (40, 6, 5, 180, 170, (1, 1, 1, 1)),  # transformed once for all weight gradients, in groups
+    (8, 18, 17, 16, 130, (1, 1, 1, 1)),
+    (9, 2, 18, 20, 40, (1, 1, 1, 1)),  # low tiles alone
+    (9, 17, 2, 170, 180, (1, 1, 1, 1)),
+]
 SMALL = [  # computed in tiles of 2x2
     (1, 8, 8, 32, 64, (1, 1, 1, 1)),
     (1, 12, 10, 50, 81, (0, 0, 0, 0)),
-    (5, 5, 5, 24, 150, (1, 1, 1, 1)),
+    (1, 9, 7, 24, 150, (1, 1, 1, 1)),
+    (18, 2, 2, 24, 40, (1, 1, 1, 1)),
     (6, 4, 4, 64, 32, (2, 1, 0, 2)),
     (1, 7, 9, 130, 17, (1, 1, 1, 1)),
 ]

@@ -5,15 +5,18 @@
 #include "vec.h"
 
 /* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
-static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, ptrdiff_t first, ptrdiff_t c,
-                                                  ptrdiff_t n, float *copy) {
+static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, int columns, ptrdiff_t first,
+                                                  ptrdiff_t c, ptrdiff_t n, float *copy) {
     for (int i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < rows; j++) {
+        for (ptrdiff_t j = 0; j < columns; j++) {
             const ptrdiff_t column = first + j;
             const int inside = column >= 0 && column < s->columns;
-            vstore(copy + (i * rows + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
+            vstore(copy + (i * columns + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
         }
 }
+
+/* Does a tile have row or column i of the elements? */
+VINLINE int has(int narrow, int i) { return !narrow || cnn_winograd_narrow_has(i); }
 
 /* ---- F(2x2, 3x3): the points 0, 1, -1 and infinity ---- */
 
@@ -60,18 +63,25 @@ VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, i
     }
 }
 
-#define OUT 2
-#define IN 4
+#define SIDE 4
+#define OUT_H 2
+#define OUT_W 2
 #define FORM(name) name##_2
+#define INPUT_TILE input_tile_2
+#define TRANSFORM_OUTPUT(out, m, y) transform_output_2(m, y)
+#include "winograd_weights.inc.h"
 #include "winograd_form.inc.h"
-#undef OUT
-#undef IN
+#undef SIDE
+#undef OUT_H
+#undef OUT_W
 #undef FORM
+#undef INPUT_TILE
+#undef TRANSFORM_OUTPUT
 
-/* ---- F(4x4, 3x3) ---- */
+/* ---- F(4x4, 3x3), and its narrow tiles ---- */
 
 #define OUT 4
-#define IN 6
+#define SIDE 6
 
 /* The points a and b, and what follows from them. */
 #define A 0.625f
@@ -79,23 +89,35 @@ VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, i
 #define A2 (A * A)
 #define B2 (B * B)
 
-/* The first and the last row of B' alone have three terms: of rows 0, 2, 4 and of rows 1, 3, 5. */
-VINLINE vf input_end(vf a, vf b, vf c) { return vfma(vset(A2 * B2), a, vfnma(vset(A2 + B2), b, c)); }
+/* The first row of B' d, or with `last` the last. A narrow tile has the pixels 0 to 3 alone. */
+VINLINE vf input_end(int narrow, int last, const vf d[SIDE]) {
+    if (narrow) return last ? vfnma(vset(A2), d[1], d[3]) : vset(B2) * vfma(vset(A2), d[0], -d[2]);
+    return vfma(vset(A2 * B2), d[last], vfnma(vset(A2 + B2), d[2 + last], d[4 + last]));
+}
 
-/* B' times a column of six. */
-VINLINE void transform_input(const vf d[IN], vf v[IN]) {
-    const vf even_a = vfnma(vset(B2), d[2], d[4]), odd_a = vfnma(vset(B2), d[1], d[3]);
-    const vf even_b = vfnma(vset(A2), d[2], d[4]), odd_b = vfnma(vset(A2), d[1], d[3]);
-    v[0] = input_end(d[0], d[2], d[4]);
-    v[1] = vfma(vset(A), odd_a, even_a);
-    v[2] = vfnma(vset(A), odd_a, even_a);
-    v[3] = vfma(vset(B), odd_b, even_b);
-    v[4] = vfnma(vset(B), odd_b, even_b);
-    v[5] = input_end(d[1], d[3], d[5]);
+/* Rows 1 and 2 of B' d, of the points +-A, or with `b` rows 3 and 4, of +-B. */
+VINLINE void input_pair(int narrow, int b, const vf d[SIDE], vf *plus, vf *minus) {
+    const vf point = vset(b ? B : A), other = vset(b ? A2 : B2);
+    const vf even = narrow ? vset(A2 - B2) * d[2] : vfnma(other, d[2], d[4]);
+    const vf odd = narrow ? vset(A2 - B2) * d[1] : vfnma(other, d[1], d[3]);
+    *plus = vfma(point, odd, even);
+    *minus = vfnma(point, odd, even);
+}
+
+/* B' times a column of six, or four, stored as row or column of elements. */
+VINLINE void store_input(int narrow, const vf d[SIDE], float *v, ptrdiff_t element) {
+    vf out[SIDE];
+    out[0] = input_end(narrow, 0, d);
+    out[5] = input_end(narrow, 1, d);
+    input_pair(narrow, 0, d, out + 1, out + 2);
+    if (!narrow) input_pair(narrow, 1, d, out + 3, out + 4);
+#pragma GCC unroll 6
+    for (int j = 0; j < SIDE; j++)
+        if (has(narrow, j)) vstore(v + j * element, out[j]);
 }
 
 /* G times a column of three. */
-VINLINE void transform_weights_4(const vf g[3], vf u[IN]) {
+VINLINE void transform_weights_4(const vf g[3], vf u[SIDE]) {
     const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
     vf even_a = scale_a * vfma(vset(A2), g[2], g[0]), odd_a = scale_a * vset(A) * g[1];
     vf even_b = scale_b * vfma(vset(B2), g[2], g[0]), odd_b = scale_b * vset(B) * g[1];
@@ -107,8 +129,13 @@ VINLINE void transform_weights_4(const vf g[3], vf u[IN]) {
     u[5] = g[2];
 }
 
-/* A' times a column of six. */
-VINLINE void transform_output_4(const vf m[IN], vf y[OUT]) {
+/* A' times a column of six, or of those of them that a narrow tile has. */
+VINLINE void transform_output_4(int narrow, const vf m[SIDE], vf *y) {
+    if (narrow) {
+        y[0] = m[0] + (m[1] + m[2]);
+        y[1] = vfma(vset(A), m[1] - m[2], m[5]);
+        return;
+    }
     const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
@@ -117,46 +144,76 @@ VINLINE void transform_output_4(const vf m[IN], vf y[OUT]) {
 }
 
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
- * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those
- * that have terms in common, so that all is in registers. */
-VINLINE void input_tile_4(const float *const row[IN], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
-    vf first[IN], second[IN], out[IN];
+ * columns from .. to - 1, constants, being inside the image; low: narrow along the columns. The rows of B' d are taken
+ * one or two at a time, those that have terms in common, so that all is in registers. */
+VINLINE void input_tile_4(int low, int narrow, const float *const *row, ptrdiff_t step, int from, int to, float *v,
+                          ptrdiff_t element) {
+    const int rows = low ? 4 : 6, columns = narrow ? 4 : 6;
+    vf d[SIDE], first[SIDE], second[SIDE];
 #pragma GCC unroll 2
-    for (int pair = 0; pair < 2; pair++) {
-        const vf point = vset(pair ? B : A), other = vset(pair ? A2 : B2);
+    for (int pair = 0; pair < 2 - low; pair++) {
 #pragma GCC unroll 6
-        for (int j = 0; j < IN; j++) {
+        for (int j = 0; j < columns; j++) {
             if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
-            const vf even = vfnma(other, vload(row[2] + j * step), vload(row[4] + j * step));
-            const vf odd = vfnma(other, vload(row[1] + j * step), vload(row[3] + j * step));
-            first[j] = vfma(point, odd, even);
-            second[j] = vfnma(point, odd, even);
+#pragma GCC unroll 6
+            for (int i = 0; i < rows; i++) d[i] = vload(row[i] + j * step);
+            input_pair(low, pair, d, first + j, second + j);
         }
-        transform_input(first, out);
-#pragma GCC unroll 6
-        for (int j = 0; j < IN; j++) vstore(v + (6 + 12 * pair + j) * element, out[j]);
-        transform_input(second, out);
-#pragma GCC unroll 6
-        for (int j = 0; j < IN; j++) vstore(v + (12 + 12 * pair + j) * element, out[j]);
+        store_input(narrow, first, v + (6 + 12 * pair) * element, element);
+        store_input(narrow, second, v + (12 + 12 * pair) * element, element);
     }
 #pragma GCC unroll 2
-    for (int i = 0; i < 2; i++) {
+    for (int last = 0; last < 2; last++) {
 #pragma GCC unroll 6
-        for (int j = 0; j < IN; j++)
-            first[j] = j < from || j >= to ? vzero()
-                : input_end(vload(row[i] + j * step), vload(row[i + 2] + j * step), vload(row[i + 4] + j * step));
-        transform_input(first, out);
+        for (int j = 0; j < columns; j++) {
+            if (j < from || j >= to) { first[j] = vzero(); continue; }
 #pragma GCC unroll 6
-        for (int j = 0; j < IN; j++) vstore(v + (30 * i + j) * element, out[j]);
+            for (int i = 0; i < rows; i++) d[i] = vload(row[i] + j * step);
+            first[j] = input_end(low, last, d);
+        }
+        store_input(narrow, first, v + 30 * last * element, element);
     }
 }
 
 #define FORM(name) name##_4
+#include "winograd_weights.inc.h"
+#undef FORM
+#define INPUT_TILE(...) input_tile_4(OUT_H == 2, OUT_W == 2, __VA_ARGS__)
+#define TRANSFORM_OUTPUT(out, m, y) transform_output_4((out) == 2, m, y)
+#define OUT_H 4
+#define OUT_W 4
+#define FORM(name) name##_4x4
 #include "winograd_form.inc.h"
 #undef FORM
+#undef OUT_W
+#define OUT_W 2
+#define FORM(name) name##_4x2
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_H
+#define OUT_H 2
+#define FORM(name) name##_2x2
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_W
+#define OUT_W 4
+#define FORM(name) name##_2x4
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_H
+#undef OUT_W
+#undef INPUT_TILE
+#undef TRANSFORM_OUTPUT
 
-/* A times a column of four. */
-VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
+/* A times a column of four, or of two. */
+VINLINE void transform_gradient(int narrow, const vf y[OUT], vf v[SIDE]) {
+    if (narrow) {
+        v[0] = y[0];
+        v[1] = vfma(vset(A), y[1], y[0]);
+        v[2] = vfnma(vset(A), y[1], y[0]);
+        v[5] = y[1];
+        return;
+    }
     const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vfma(vset(A2), y[3], y[1]);
     const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vfma(vset(B2), y[3], y[1]);
     v[0] = y[0];
@@ -168,7 +225,7 @@ VINLINE void transform_gradient(const vf y[OUT], vf v[IN]) {
 }
 
 /* G' times a column of six. */
-VINLINE void transform_weight_gradient(const vf u[IN], vf g[3]) {
+VINLINE void transform_weight_gradient(const vf u[SIDE], vf g[3]) {
     const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
     vf sum_a = scale_a * (u[1] + u[2]), difference_a = scale_a * vset(A) * (u[1] - u[2]);
     vf sum_b = scale_b * (u[3] + u[4]), difference_b = scale_b * vset(B) * (u[3] - u[4]);
@@ -187,10 +244,10 @@ VINLINE void store_weight(float *w, vf value, ptrdiff_t n, int stream) {
 static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream) {
     for (ptrdiff_t c = 0; c < columns; c += VL) {
         const ptrdiff_t n = columns - c;
-        vf half[3][IN], column[IN], out[3];
-        for (int j = 0; j < IN; j++) {
+        vf half[3][SIDE], column[SIDE], out[3];
+        for (int j = 0; j < SIDE; j++) {
 #pragma GCC unroll 6
-            for (int i = 0; i < IN; i++) column[i] = vload(u + (IN * i + j) * stride + c);
+            for (int i = 0; i < SIDE; i++) column[i] = vload(u + (SIDE * i + j) * stride + c);
             transform_weight_gradient(column, out);
 #pragma GCC unroll 3
             for (int i = 0; i < 3; i++) half[i][j] = out[i];
@@ -203,53 +260,62 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
     }
 }
 
-VINLINE vf gradient_tile(const float *const row[OUT], ptrdiff_t step, float *v, ptrdiff_t element, int sum) {
-    vf half[IN][OUT], out[IN], total = vzero();
+VINLINE vf gradient_tile(int low, int narrow, const float *const *row, ptrdiff_t step, float *v, ptrdiff_t element,
+                         int sum) {
+    const int rows = low ? 2 : 4, columns = narrow ? 2 : 4;
+    vf half[SIDE][OUT], out[SIDE], total = vzero();
 #pragma GCC unroll 4
-    for (int j = 0; j < OUT; j++) {
+    for (int j = 0; j < columns; j++) {
         vf y[OUT];
 #pragma GCC unroll 4
-        for (int i = 0; i < OUT; i++) y[i] = vload(row[i] + j * step);
-        transform_gradient(y, out);
-        if (sum) total += (y[0] + y[1]) + (y[2] + y[3]);
+        for (int i = 0; i < rows; i++) y[i] = vload(row[i] + j * step);
+        transform_gradient(low, y, out);
+        if (sum) total += low ? y[0] + y[1] : (y[0] + y[1]) + (y[2] + y[3]);
 #pragma GCC unroll 6
-        for (int i = 0; i < IN; i++) half[i][j] = out[i];
+        for (int i = 0; i < SIDE; i++) if (has(low, i)) half[i][j] = out[i];
     }
 #pragma GCC unroll 6
-    for (int i = 0; i < IN; i++) {
-        transform_gradient(half[i], out);
+    for (int i = 0; i < SIDE; i++) {
+        if (!has(low, i)) continue;
+        transform_gradient(narrow, half[i], out);
 #pragma GCC unroll 6
-        for (int j = 0; j < IN; j++) vstore(v + (IN * i + j) * element, out[j]);
+        for (int j = 0; j < SIDE; j++) if (has(narrow, j)) vstore(v + (SIDE * i + j) * element, out[j]);
     }
     return total;
 }
 
-VINLINE void gradient_of(const cnn_winograd_source *s, float *sum, int summed) {
+VINLINE void gradient_of(int low, int narrow, const cnn_winograd_source *s, float *sum, int summed) {
+    const int rows = low ? 2 : 4, columns = narrow ? 2 : 4;
     _Alignas(64) float copy[OUT * OUT * VL];
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
         float *v = s->v + c / VL * s->plane;
         vf total = vzero();
         for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
-            const ptrdiff_t first = s->first + OUT * t;
+            const ptrdiff_t first = s->first + columns * t;
             const float *row[OUT];
-            const int whole = n == VL && first + OUT <= s->columns;
-            if (!whole) padded_copy(s, OUT, first, c, n, copy);
+            const int whole = n == VL && first + columns <= s->columns;
+            if (!whole) padded_copy(s, rows, columns, first, c, n, copy);
 #pragma GCC unroll 4
-            for (int i = 0; i < OUT; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * OUT * VL;
-            total += gradient_tile(row, whole ? s->step : VL, v, s->element, summed);
+            for (int i = 0; i < rows; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
+            total += gradient_tile(low, narrow, row, whole ? s->step : VL, v, s->element, summed);
         }
         if (summed) vstore_upto(sum + c, vload_upto(sum + c, n) + total, n);
     }
 }
 
-static void gradient(const cnn_winograd_source *s, float *sum) {
-    if (sum) gradient_of(s, sum, 1);
-    else gradient_of(s, NULL, 0);
+VINLINE void gradient(int low, int narrow, const cnn_winograd_source *s, float *sum) {
+    if (sum) gradient_of(low, narrow, s, sum, 1);
+    else gradient_of(low, narrow, s, NULL, 0);
 }
 
+static void gradient_4x4(const cnn_winograd_source *s, float *sum) { gradient(0, 0, s, sum); }
+static void gradient_4x2(const cnn_winograd_source *s, float *sum) { gradient(0, 1, s, sum); }
+static void gradient_2x4(const cnn_winograd_source *s, float *sum) { gradient(1, 0, s, sum); }
+static void gradient_2x2(const cnn_winograd_source *s, float *sum) { gradient(1, 1, s, sum); }
+
 #undef OUT
-#undef IN
+#undef SIDE
 
 #include "winograd_strided.inc.h"
 
@@ -269,12 +335,21 @@ static void gradient(const cnn_winograd_source *s, float *sum) {
 #undef VECTORS
 #endif
 
+/* The functions of each kind of tile. */
+#define ONLY(function) {[CNN_WINOGRAD_WHOLE] = function}
+#define EVERY(stem)                                                              \
+    [CNN_WINOGRAD_WHOLE] = stem##_4x4, [CNN_WINOGRAD_NARROW] = stem##_4x2,       \
+    [CNN_WINOGRAD_LOW] = stem##_2x4, [CNN_WINOGRAD_SMALL] = stem##_2x2
+
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
-    .form = {{input_2, weights_2, output_2}, {input_4, weights_4, output_4},
-             {input_strided, weights_strided, output_strided}, {input_back_0, weights_strided, output_back_0},
-             {input_back_1, weights_strided, output_back_1}},
-    .gradient = {gradient, gradient_strided}, .weight_gradient = {weight_gradient, weight_gradient_strided},
+    .form = {[CNN_WINOGRAD_2X2] = {weights_2, ONLY(input_2), ONLY(output_2)},
+             [CNN_WINOGRAD_4X4] = {weights_4, {EVERY(input)}, {EVERY(output)}},
+             [CNN_WINOGRAD_STRIDED] = {weights_strided, ONLY(input_strided), ONLY(output_strided)},
+             [CNN_WINOGRAD_BACK_0] = {weights_strided, ONLY(input_back_0), ONLY(output_back_0)},
+             [CNN_WINOGRAD_BACK_1] = {weights_strided, ONLY(input_back_1), ONLY(output_back_1)}},
+    .gradient = {{EVERY(gradient)}, ONLY(gradient_strided)},
+    .weight_gradient = {weight_gradient, weight_gradient_strided},
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},
     .outer = {NULL, outer_1, outer_2, outer_3, outer_4},

@@ -15,6 +15,17 @@
  *
  * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
  *
+ * Where a map is not a multiple of 4 wide, 1 or 2 columns are left for the last tile of a row, and F(4x4, 3x3) may take a
+ * NARROW one, of 2 results from 4 pixels, along rows, columns or both. F(2, 3) with the points 0, +-a and infinity has
+ * products with the same transformed kernel: row p of G is (1, p, p^2) / product over the other points, which has a
+ * factor p^2 - b^2 more than F(2, 3)'s, so that in a narrow tile
+ *
+ *     A' row i:  the powers p^i of the points, and 1 at infinity for i = 1
+ *     B' row p:  (p^2 - b^2) times the coefficients of x (x^2 - a^2) / (x - p), and of x (x^2 - a^2) at infinity
+ *
+ * and its rows (columns) of elements are 0, 1, 2 and 5 of the six, 3 and 4 being those of +-b. So an axis of 14 results
+ * takes 3 * 6 + 4 = 22 rows of products, not 24.
+ *
  * With stride 2 the even pixels of a row meet taps 0 and 2 of the kernel, the odd ones tap 1:
  *
  *     y[i] = w[0] d[2 i] + w[2] d[2 i + 2] + w[1] d[2 i + 1],
@@ -31,7 +42,8 @@
  * A BLOCK of transformed tiles is an array [element][vector of channels][slot][tile][VL]: channel c of tile t in slot k
  * of element e is at first_slot(e) * element + (c / VL) * slots(e) * plane + k * slot + t * VL + c % VL. What a product
  * reads for a few tiles and VL channels is then adjacent in memory, and every offset in its inner loop is a constant.
- * Channels that do not exist are zeros. */
+ * Channels that do not exist are zeros. Tiles are of one KIND after the other, in the order of cnn_winograd_kind: those
+ * that have any element are then neighbours, the narrow and the whole, the whole and the low, the whole, or all. */
 #ifndef CNN_KERNELS_WINOGRAD_H
 #define CNN_KERNELS_WINOGRAD_H
 
@@ -46,6 +58,12 @@ typedef enum cnn_winograd_form_number {
     CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
+/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 x 2, 2 x 4, or 2 x 2 results. */
+typedef enum cnn_winograd_kind {
+    CNN_WINOGRAD_NARROW, CNN_WINOGRAD_WHOLE, CNN_WINOGRAD_LOW, CNN_WINOGRAD_SMALL, CNN_WINOGRAD_KINDS
+} cnn_winograd_kind;
+enum { CNN_WINOGRAD_NARROW_OUT = 2 };
+
 /* A tile of `out` x `out` results is made from `in` x `in` pixels; the next tile's are `step` pixels on. */
 typedef struct cnn_winograd_shape { int out, in, step, elements, slots; } cnn_winograd_shape;
 static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
@@ -53,6 +71,9 @@ static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
         {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {4, 9, 8, 36, 81}, {8, 5, 4, 36, 81}, {8, 5, 4, 36, 81}};
     return shapes[form];
 }
+
+/* Do narrow tiles have row or column i of the elements? */
+static inline int cnn_winograd_narrow_has(int i) { return i < 3 || i == 5; }
 
 /* Slots of element e, and of all before it. */
 static inline int cnn_winograd_slots(int strided, int e) {
@@ -62,7 +83,7 @@ static inline int cnn_winograd_first_slot(int strided, int e) {
     return !strided ? e : e / 6 < 5 ? 9 * (e / 6) + e % 6 : 45 + 4 * (e % 6);
 }
 
-/* Tiles that are neighbours in a row of an image, to be transformed into a block. */
+/* Tiles of one kind that are neighbours in a row of an image, to be transformed into a block. */
 typedef struct cnn_winograd_source {
     ptrdiff_t tiles, channels;
     /* Pixel row i of the tiles, at column 0 of the image. For a row outside the image column `first` is at zeros, as
@@ -74,7 +95,7 @@ typedef struct cnn_winograd_source {
     ptrdiff_t element, plane, slot;   /* floats, see above */
 } cnn_winograd_source;
 
-/* Neighbouring tiles whose results go to an image. */
+/* Neighbouring tiles of one kind whose results go to an image. */
 typedef struct cnn_winograd_result {
     ptrdiff_t tiles, channels;
     const float *m;                   /* the first tile in the block */
@@ -120,23 +141,27 @@ typedef struct cnn_winograd_outer {
 typedef void (*cnn_winograd_product_function)(const cnn_winograd_product *product);
 typedef void (*cnn_winograd_outer_function)(const cnn_winograd_outer *outer);
 
-/* The transforms of a form. */
+typedef void (*cnn_winograd_input_function)(const cnn_winograd_source *source);
+typedef void (*cnn_winograd_gradient_function)(const cnn_winograd_source *source, float *sum);
+typedef void (*cnn_winograd_output_function)(const cnn_winograd_result *result);
+
+/* The transforms of a form, those of tiles for each kind that it has. */
 typedef struct cnn_winograd_form {
-    /* Element e of B' d B, d being the tile's pixels. */
-    void (*input)(const cnn_winograd_source *source);
     /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n], for `width` columns, a multiple of VL.
      * flip: g[2 - i][2 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
+    /* Element e of B' d B, d being the tile's pixels. */
+    cnn_winograd_input_function input[CNN_WINOGRAD_KINDS];
     /* clamp(A' m A + bias + added). */
-    void (*output)(const cnn_winograd_result *result);
+    cnn_winograd_output_function output[CNN_WINOGRAD_KINDS];
 } cnn_winograd_form;
 
 typedef struct cnn_winograd_kernels {
     cnn_winograd_form form[CNN_WINOGRAD_FORMS];
     /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and,
-     * [1], of that with stride 2: element e of A dy A', dy being 4x4 pixels, of which only rows 0 to 3 of the source are
-     * read; if `sum`, sum[n] += the sum of the pixels of column n. */
-    void (*gradient[2])(const cnn_winograd_source *source, float *sum);
+     * [1], of that with stride 2: element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
+     * source are read; if `sum`, sum[n] += the sum of the pixels of column n. */
+    cnn_winograd_gradient_function gradient[2][CNN_WINOGRAD_KINDS];
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
      * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
      * cnn_gemm_kernels' stream_end. */

@@ -1,6 +1,6 @@
 /* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they
- * are in registers. Included once a form, with OUT, the rows and columns of a tile's results, HALF, how many columns the
- * rows' transform leaves, and FORM(output_columns), FORM(output_row). */
+ * are in registers. Included once a form, with OUT_H and OUT_W, the rows and columns of a tile's results, HALF, how many
+ * columns the rows' transform leaves, and FORM(output_columns), FORM(output_row). */
 
 #ifndef CNN_WINOGRAD_ADDED
 #define CNN_WINOGRAD_ADDED
@@ -28,22 +28,22 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
         square = vload_upto(r->moments->square + c, n);
     }
     for (ptrdiff_t t = 0; t < r->tiles; t++, m += VL) {
-        const ptrdiff_t rows = whole ? OUT : r->rows, left = r->columns - OUT * t,
-                        columns = whole || left >= OUT ? OUT : left, at = t * OUT * r->step + c;
-        vf half[OUT][HALF];
+        const ptrdiff_t rows = whole ? OUT_H : r->rows, left = r->columns - OUT_W * t,
+                        columns = whole || left >= OUT_W ? OUT_W : left, at = t * OUT_W * r->step + c;
+        vf half[OUT_H][HALF];
         FORM(output_columns)(r, m, plane, half);
 #pragma GCC unroll 4
-        for (int i = 0; i < OUT; i++) {
+        for (int i = 0; i < OUT_H; i++) {
             if (!whole && i >= rows) break;
-            vf y[OUT], row_sum = vzero(), row_square = vzero();
+            vf y[OUT_W], row_sum = vzero(), row_square = vzero();
             FORM(output_row)(half[i], y);
             if (moments && r->start && t == 0 && i == 0) shift = y[0] + start;
 #pragma GCC unroll 4
-            for (int j = 0; j < OUT; j++) {
+            for (int j = 0; j < OUT_W; j++) {
                 if (!whole && j >= columns) break;
                 const ptrdiff_t to = at + i * r->row + j * r->step;
                 y[j] += start;
-                const ptrdiff_t added = winograd_added(r, t * OUT, i, j, c, to);
+                const ptrdiff_t added = winograd_added(r, t * OUT_W, i, j, c, to);
                 if (added >= 0) y[j] += vload_upto(r->added + added, n);
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
                 if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
@@ -69,12 +69,12 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
 
 /* Every combination that matters has its own code. */
 static void FORM(output)(const cnn_winograd_result *r) {
-    const int whole = r->rows == OUT && r->columns >= OUT * r->tiles;
+    const int whole = r->rows == OUT_H && r->columns >= OUT_W * r->tiles;
     for (ptrdiff_t c = 0; c < r->channels; c += VL) {
         const ptrdiff_t n = r->channels - c;
         if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, 1, 0, 0, 1);
         else if (r->gradient) FORM(output_plane)(r, c, n < VL ? n : VL, 0, 0, 0, 1);
-#if OUT > 4                                       /* gradients, and now and then a transposed convolution */
+#if OUT_H > 4                                       /* gradients, and now and then a transposed convolution */
         else FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, 0);
 #else
         else if (n < VL) FORM(output_plane)(r, c, n, 0, 1, r->moments != NULL, 0);

@@ -140,7 +140,7 @@ VINLINE void strided_input_of(int every, int odd, const cnn_winograd_source *s) 
             else if (n == VL && first >= 0 && left == in - 1)
                 strided_input_tile(every, odd, row, s->step, 0, in - 1, &to);
             else {
-                padded_copy(s, in, first, c, n, copy);
+                padded_copy(s, in, in, first, c, n, copy);
 #pragma GCC unroll 9
                 for (int i = 0; i < in; i++) row[i] = copy + i * in * VL;
                 strided_input_tile(every, odd, row, VL, 0, in, &to);
@@ -242,21 +242,25 @@ VINLINE void output_columns_back_1(const cnn_winograd_result *r, const float *m,
 VINLINE void output_row_back_0(const vf half[9], vf y[8]) { back_row(0, half, y); }
 VINLINE void output_row_back_1(const vf half[9], vf y[8]) { back_row(1, half, y); }
 
-#define OUT 4
+#define OUT_H 4
+#define OUT_W 4
 #define HALF 9
 #define FORM(name) name##_strided
 #include "winograd_output.inc.h"
-#undef OUT
+#undef OUT_H
+#undef OUT_W
 #undef FORM
 
-#define OUT 8
+#define OUT_H 8
+#define OUT_W 8
 #define FORM(name) name##_back_0
 #include "winograd_output.inc.h"
 #undef FORM
 #define FORM(name) name##_back_1
 #include "winograd_output.inc.h"
 #undef FORM
-#undef OUT
+#undef OUT_H
+#undef OUT_W
 #undef HALF
 
 /* ---- the weight gradient ---- */
@@ -272,7 +276,7 @@ static void gradient_strided(const cnn_winograd_source *s, float *sum) {
             const int whole = n == VL && first + 4 <= s->columns;
             const ptrdiff_t step = whole ? s->step : VL;
             vf y[4][4], half[5][4], column[4], across[5];
-            if (!whole) padded_copy(s, 4, first, c, n, copy);
+            if (!whole) padded_copy(s, 4, 4, first, c, n, copy);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
                 const float *row = whole ? s->row[i] + first * s->step + c : copy + i * 4 * VL;

@@ -29,12 +29,11 @@ typedef struct winograd_plan {
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
-/* Do the tiles of a form pay? `most_waste`: pixels of tiles, beside those of the image. */
+/* Do the tiles of a form pay? `most_waste`: products, beside those of tiles that were all inside the image. */
 static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile, double most_waste) {
-    const int32_t out = cnn_winograd_shape_of(form).out;
-    const int64_t tiles_h = cnn_ceil_div(g->out_h, out), tiles_w = cnn_ceil_div(g->out_w, out),
-                  tiles = g->images * tiles_h * tiles_w;
-    const double waste = (double)(tiles_h * tiles_w * out * out) / ((double)g->out_h * g->out_w);
+    const cnn_winograd_tiling t = cnn_winograd_tiling_of(g, form);
+    const int64_t tiles = cnn_winograd_tiles(&t);
+    const double waste = cnn_winograd_whole_h(&t) * t.out / t.out_h * cnn_winograd_whole_w(&t) * t.out / t.out_w;
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= g->in_channels && waste <= most_waste;
 }
 
@@ -49,7 +48,9 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
         return pays(g, form, CHANNELS_PER_TILE, 1.35) ? form : CNN_NO_WINOGRAD;
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
-    return pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
+    /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
+    const int small = g->out_h <= CNN_WINOGRAD_NARROW_OUT && g->out_w <= CNN_WINOGRAD_NARROW_OUT;
+    return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
         : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_SMALL_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
 
@@ -140,7 +141,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
         choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
             panel_bytes(&panels, p);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks", tiling.out, tiling.out,
-             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->block);
+             strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+             panels.widest * panels.vl, p->block);
     choice->kernel = p->text;
     return 0;
 }
@@ -193,14 +195,16 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
     }
 }
 
-/* V of tiles first .. end - 1. */
+/* V of a block's tiles. */
 static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
-                   int64_t first, int64_t end, const float *x) {
-    for (int64_t t = first; t < end;) {
-        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
+                   const cnn_winograd_order *order, const float *x) {
+    const int64_t vl = c->kernels->vector;
+    for (int64_t t = order->begin; t < order->end;) {
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, 0, tiling->in_channels, s->zeros);
-        cnn_winograd_into(&in, &s->v_block, (end - first) * c->kernels->vector, s->v + (t - first) * c->kernels->vector);
-        form(c, p)->input(&in);
+        cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
+                          s->v + cnn_winograd_place(tiling, order, &strip) * vl);
+        form(c, p)->input[strip.kind](&in);
         t += strip.tiles;
     }
 }
@@ -208,9 +212,9 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
  * 1] where U does not stay in L2 from block to block, V[e + 1] where V does not; and unless both do not from from[i] to
  * to[i], one of `arrays` after the other. */
-static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, int64_t tiles, int64_t channels,
-                     const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
-                     const char *const to[AHEAD]) {
+static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s,
+                     const cnn_winograd_order *order, int64_t channels, const cnn_panel *n, const float *u, int arrays,
+                     const char *const from[AHEAD], const char *const to[AHEAD]) {
     const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
                   most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
     const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
@@ -219,24 +223,27 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
     cnn_winograd_product product = {.planes = planes};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     for (int64_t e = 0; e < elements(p); e++) {
+        const cnn_winograd_span span = cnn_winograd_span_of(order, e);
         const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      rows = slots * tiles, parts = cnn_ceil_div(rows, most), low = rows / parts,
+                      rows = slots * span.tiles, parts = cnn_max(1, cnn_ceil_div(rows, most)), low = rows / parts,
                       higher = rows - parts * low, i = e / share;
         if (e % share == 0) {
             int64_t steps = 0;
             for (int64_t next = e; next < e + share; next++)
-                steps += cnn_ceil_div(cnn_winograd_slots(strided(p), (int)next) * tiles, most) * planes;
+                steps += cnn_ceil_div(cnn_winograd_slots(strided(p), (int)next) *
+                                          cnn_winograd_span_of(order, next).tiles, most) * planes;
             *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[i], to[i], steps);
         }
+        if (!rows) continue;                              /* all tiles are narrow, without this element */
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
                                                  (const char *)(u + (e + 2) * element), parts * planes);
         product.v_plane = slots * s->v_block.plane;
         product.m_plane = slots * s->m_block.plane;
-        product.v = s->v + at * s->v_block.element;
+        product.v = s->v + at * s->v_block.element + span.first * vl;
         if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(product.v + slots * s->v_block.element),
                                                      (const char *)(product.v + 2 * slots * s->v_block.element),
                                                      parts * planes);
-        product.m = s->m + at * s->m_block.element;
+        product.m = s->m + at * s->m_block.element + span.first * vl;
         product.u = u + e * element;
         if (higher) {
             product.groups = higher;
@@ -253,9 +260,9 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
     }
 }
 
-/* The results of tiles first .. end - 1 and a panel's channels. */
+/* The results of a block's tiles and a panel's channels. */
 static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
-                    int64_t first, int64_t end, const cnn_panel *n, cnn_winograd_result result) {
+                    const cnn_winograd_order *order, const cnn_panel *n, cnn_winograd_result result) {
     const cnn_winograd_tiling *g = tiling;
     const float *added = result.added;
     const cnn_gradient_epilogue *whole = result.gradient;
@@ -264,18 +271,18 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
     result.channels = n->columns;
     result.element = s->m_block.element;
     result.plane = s->m_block.plane;
-    result.slot = (end - first) * c->kernels->vector;
+    result.slot = (order->end - order->begin) * c->kernels->vector;
     result.sparse = p->sparse;
     result.sparse_row = cnn_ceil_div(g->out_w, 2) * g->out_channels;
     result.step = g->out_channels;
     result.row = (int64_t)g->out_w * g->out_channels;
-    for (int64_t t = first; t < end; t += result.tiles) {
-        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
+    for (int64_t t = order->begin; t < order->end; t += result.tiles) {
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
         const int64_t at = ((strip.image * g->out_h + strip.y) * g->out_w + strip.x) * g->out_channels;
         const int64_t sparse_at = (strip.image * cnn_ceil_div(g->out_h, 2) + strip.y / 2) * result.sparse_row
             + strip.x / 2 * g->out_channels;
         result.tiles = strip.tiles;
-        result.m = s->m + (t - first) * c->kernels->vector;
+        result.m = s->m + cnn_winograd_place(tiling, order, &strip) * c->kernels->vector;
         result.y = y + at;
         result.added = added ? added + (p->sparse ? sparse_at : at) : NULL;
         if (whole) {
@@ -284,10 +291,10 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
             if (gradient.x) gradient.x += at;
             result.gradient = &gradient;
         }
-        result.rows = cnn_min(g->out, g->out_h - strip.y);
-        result.columns = cnn_min(g->out * strip.tiles, g->out_w - strip.x);
-        result.start = t == first;
-        form(c, p)->output(&result);
+        result.rows = cnn_min(strip.out_h, g->out_h - strip.y);
+        result.columns = cnn_min(strip.out_w * strip.tiles, g->out_w - strip.x);
+        result.start = t == order->begin;
+        form(c, p)->output[strip.kind](&result);
     }
 }
 
@@ -297,8 +304,8 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
     int64_t pixels = 0;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip s = cnn_winograd_strip_at(tiling, t, end);
-        const int64_t rows = cnn_min(tiling->out, tiling->out_h - s.y);
-        const int64_t width = cnn_min(tiling->out * s.tiles, tiling->out_w - s.x);
+        const int64_t rows = cnn_min(s.out_h, tiling->out_h - s.y);
+        const int64_t width = cnn_min(s.out_w * s.tiles, tiling->out_w - s.x);
         for (int64_t q = 0; activate && q < rows * width; q++) {
             float *at = y + ((s.image * tiling->out_h + s.y + q / width) * tiling->out_w + s.x + q % width) *
                 tiling->out_channels + from;
@@ -338,7 +345,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t block = p->own ? unit % p->blocks : unit / p->ranges;
         const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
         const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
-        if (block != filled) gather(c, p, &tiling, &s, first, last, x);
+        const cnn_winograd_order order = cnn_winograd_order_of(&tiling, first, last);
+        if (block != filled) gather(c, p, &tiling, &s, &order, x);
         filled = block;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
@@ -359,13 +367,13 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 from[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, last);
                 to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
             }
-            multiply(c, p, &s, last - first, g->in_channels, &n, u, like_y + 1, from, to);
+            multiply(c, p, &s, &order, g->in_channels, &n, u, like_y + 1, from, to);
             const cnn_moment_sums sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
             cnn_gradient_epilogue through;
             if (gradient)
                 through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, block, n.begin, n.columns);
-            scatter(c, p, &tiling, &s, first, last, &n,
+            scatter(c, p, &tiling, &s, &order, &n,
                     (cnn_winograd_result){.bias = bias ? bias + n.begin : NULL,
                                           .added = residual ? residual + n.begin : NULL,
                                           .y = y + n.begin,

@@ -139,7 +139,8 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s",
-             strided(p) ? " strided" : "", panels.rows, panels.widest * panels.vl, p->groups, panels.count, p->ranges,
+             strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+             panels.widest * panels.vl, p->groups, panels.count, p->ranges,
              p->kept ? ", transformed once" : "");
     choice->kernel = p->text;
     return 0;
@@ -149,30 +150,34 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
     return cnn_conv2d_flops(&((const winograd_gradient *)c->plan)->g);
 }
 
-/* Transforms tiles first .. end - 1 of x, its channels from `channel` on; the first goes to v, slots are `slot` floats
- * apart. */
-static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t first,
-                        int64_t end, const float *x, int64_t channel, int64_t channels, const float *zeros,
-                        const cnn_winograd_block *block, int64_t slot, float *v) {
+/* Transforms tiles first .. end - 1 of x, of those that `order` has in a block at v, its channels from `channel` on. */
+static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
+                        const cnn_winograd_order *order, int64_t first, int64_t end, const float *x, int64_t channel,
+                        int64_t channels, const float *zeros, const cnn_winograd_block *block, float *v) {
+    const int64_t vl = c->kernels->vector;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, zeros);
-        cnn_winograd_into(&in, block, slot, v + (t - first) * c->kernels->vector);
-        c->kernels->winograd->form[p->form].input(&in);
+        cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
+                          v + cnn_winograd_place(tiling, order, &strip) * vl);
+        c->kernels->winograd->form[p->form].input[strip.kind](&in);
         t += strip.tiles;
     }
 }
 
 /* The same of grad_y. bias: NULL, or set to the sums of the columns. */
 static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                             int64_t first, int64_t end, const float *grad_y, int64_t column, int64_t columns,
-                             const float *zeros, const cnn_winograd_block *block, int64_t slot, float *d, float *bias) {
+                             const cnn_winograd_order *order, int64_t first, int64_t end, const float *grad_y,
+                             int64_t column, int64_t columns, const float *zeros, const cnn_winograd_block *block,
+                             float *d, float *bias) {
+    const int64_t vl = c->kernels->vector;
     if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
-        cnn_winograd_into(&in, block, slot, d + (t - first) * c->kernels->vector);
-        c->kernels->winograd->gradient[strided(p)](&in, bias);
+        cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
+                          d + cnn_winograd_place(tiling, order, &strip) * vl);
+        c->kernels->winograd->gradient[strided(p)][strip.kind](&in, bias);
         t += strip.tiles;
     }
 }
@@ -186,30 +191,30 @@ static float *bias_of(const winograd_gradient *p, const shared *all, int64_t gro
 static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
                           const cnn_winograd_tiling *tiling, const shared *all, const float *x, const float *grad_y,
                           const float *zeros) {
-    const int64_t vl = c->kernels->vector;
     const transforms *t = &all->kept;
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t group = unit / p->blocks, block = unit % p->blocks, begin = group_begin(p, tiling, group),
                       first = begin + block * p->block,
                       end = cnn_min(first + p->block, group_begin(p, tiling, group + 1));
-        const int64_t slot = (group_begin(p, tiling, group + 1) - begin) * vl;
-        transform_x(c, p, tiling, first, end, x, 0, p->g.in_channels, zeros, &t->v_block, slot,
-                    t->v + group * t->v_block.bytes / 4 + (first - begin) * vl);
-        transform_grad_y(c, p, tiling, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block, slot,
-                         t->d + group * t->d_block.bytes / 4 + (first - begin) * vl, bias_of(p, all, group, block));
+        const cnn_winograd_order order = cnn_winograd_order_of(tiling, begin, group_begin(p, tiling, group + 1));
+        transform_x(c, p, tiling, &order, first, end, x, 0, p->g.in_channels, zeros, &t->v_block,
+                    t->v + group * t->v_block.bytes / 4);
+        transform_grad_y(c, p, tiling, &order, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
+                         t->d + group * t->d_block.bytes / 4, bias_of(p, all, group, block));
     }
     cnn_barrier(e);
 }
 
-/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, `tiles` tiles. */
+/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, a group's tiles. */
 static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const transforms *t, const scratch *s,
-                          int64_t tiles, int64_t channel, int64_t channels, const cnn_panel *n) {
+                          const cnn_winograd_order *order, int64_t channel, int64_t channels, const cnn_panel *n) {
     const int64_t vl = c->kernels->vector,
                   steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
     for (int64_t e = 0; e < ELEMENTS; e++) {
+        const cnn_winograd_span span = cnn_winograd_span_of(order, e);
         const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      terms = slots * tiles, calls = cnn_ceil_div(terms, KEPT_BLOCK_TILES),
+                      terms = slots * span.tiles, calls = cnn_max(1, cnn_ceil_div(terms, KEPT_BLOCK_TILES)),
                       v_plane = slots * t->v_block.plane, d_plane = slots * t->d_block.plane;
         const float *v = t->v + at * t->v_block.element + channel / vl * v_plane,
                     *d = t->d + at * t->d_block.element + n->begin / vl * d_plane;
@@ -219,16 +224,17 @@ static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const t
             ahead = cnn_winograd_ahead_of((char *)next_d, (char *)(next_d + n->vectors * d_plane), calls * steps),
             ahead_v = cnn_winograd_ahead_of((char *)next_v, (char *)(next_v + cnn_ceil_div(channels, vl) * v_plane),
                                             calls * steps);
-        for (int64_t first = 0; first < terms; first += KEPT_BLOCK_TILES) {
+        for (int64_t call = 0; call < calls; call++) {
+            const int64_t first = terms * call / calls;
             cnn_winograd_outer outer = {
-                .tiles = cnn_min(KEPT_BLOCK_TILES, terms - first),
+                .tiles = terms * (call + 1) / calls - first,
                 .channels = channels,
-                .v = v + first * vl,
-                .d = d + first * vl,
+                .v = v + (span.first + first) * vl,
+                .d = d + (span.first + first) * vl,
                 .v_plane = v_plane,
                 .d_plane = d_plane,
                 .sums = s->sums + e * s->element,
-                .accumulate = first > 0};
+                .accumulate = call > 0};
             outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
             outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
             c->kernels->winograd->outer[n->vectors](&outer);
@@ -241,13 +247,14 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                                    const scratch *s, int64_t group, const float *x, int64_t channel, int64_t channels,
                                    const float *grad_y, const cnn_panel *n, const shared *bias) {
     const transforms *b = &s->block;
+    const int64_t vl = c->kernels->vector;
     const int64_t begin = group_begin(p, tiling, group), end = group_begin(p, tiling, group + 1);
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
         float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
-        const int64_t slot = tiles * c->kernels->vector;
-        transform_x(c, p, tiling, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, slot, b->v);
-        transform_grad_y(c, p, tiling, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, slot, b->d,
+        const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
+        transform_x(c, p, tiling, &order, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, b->v);
+        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, b->d,
                          sum ? sum + n->begin : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
@@ -266,14 +273,15 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                 ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * steps);
             ptrdiff_t lines;
             const char *now = cnn_winograd_advance(&ahead, steps, &lines);
+            const cnn_winograd_span span = cnn_winograd_span_of(&order, e);
             const int64_t slots = cnn_winograd_slots(strided(p), (int)e),
                           first = cnn_winograd_first_slot(strided(p), (int)e);
             const cnn_winograd_outer outer = {.ahead = now,
                                               .lines = lines,
-                                              .tiles = slots * tiles,
+                                              .tiles = slots * span.tiles,
                                               .channels = channels,
-                                              .v = b->v + first * b->v_block.element,
-                                              .d = b->d + first * b->d_block.element,
+                                              .v = b->v + first * b->v_block.element + span.first * vl,
+                                              .d = b->d + first * b->d_block.element + span.first * vl,
                                               .v_plane = slots * b->v_block.plane,
                                               .d_plane = slots * b->d_block.plane,
                                               .sums = s->sums + e * s->element,
@@ -312,8 +320,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             transforms t = all.kept;
             t.v += group * t.v_block.bytes / 4;
             t.d += group * t.d_block.bytes / 4;
-            multiply_kept(c, p, &t, &s, group_begin(p, &tiling, group + 1) - group_begin(p, &tiling, group), first,
-                          channels, &n);
+            const cnn_winograd_order order = cnn_winograd_order_of(&tiling, group_begin(p, &tiling, group),
+                                                                   group_begin(p, &tiling, group + 1));
+            multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
             transform_and_multiply(c, p, &tiling, &s, group, x, first, channels, grad_y, &n, range ? NULL : &all);
         }

@@ -5,12 +5,15 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
     /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it, with
      * stride 2, where two taps do, from itself and one before it. */
     const int32_t behind = shape.step == shape.out ? 2 : 1;
+    const int32_t down = g->out_h % shape.out, across = g->out_w % shape.out, mixed = form == CNN_WINOGRAD_4X4;
     return (cnn_winograd_tiling){.out = shape.out,
                                  .in = shape.in,
                                  .step = shape.step,
                                  .images = g->images,
                                  .h = (int32_t)cnn_ceil_div(g->out_h, shape.out),
                                  .w = (int32_t)cnn_ceil_div(g->out_w, shape.out),
+                                 .low = mixed && down > 0 && down <= CNN_WINOGRAD_NARROW_OUT,
+                                 .narrow = mixed && across > 0 && across <= CNN_WINOGRAD_NARROW_OUT,
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
@@ -23,11 +26,40 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
 
 cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t first, int64_t end) {
     const int64_t column = first % t->w, row = first / t->w % t->h;
+    const int low = t->low && row == t->h - 1, narrow = t->narrow && column == t->w - 1;
     return (cnn_winograd_strip){.first = first,
-                                .tiles = cnn_min(t->w - column, end - first),
+                                .tiles = cnn_min(narrow ? 1 : t->w - t->narrow - column, end - first),
+                                .kind = low ? (narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_LOW)
+                                            : (narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE),
+                                .out_h = low ? CNN_WINOGRAD_NARROW_OUT : t->out,
+                                .out_w = narrow ? CNN_WINOGRAD_NARROW_OUT : t->out,
                                 .image = first / t->w / t->h,
                                 .y = row * t->out,
                                 .x = column * t->out};
+}
+
+/* Tiles of a kind, of those before number `end`: in rows of tiles that are all before it, and in its own. */
+static int64_t count(const cnn_winograd_tiling *t, int64_t end, int kind) {
+    const int64_t image = end / t->w / t->h, row = end / t->w % t->h, column = end % t->w, high = t->h - t->low;
+    const int64_t wide = t->w - t->narrow;
+    const int low = kind >= CNN_WINOGRAD_LOW, narrow = kind == CNN_WINOGRAD_NARROW || kind == CNN_WINOGRAD_SMALL;
+    if (low > t->low || narrow > t->narrow) return 0;
+    const int64_t rows = low ? image : image * high + cnn_min(row, high);
+    const int64_t own = low == (row >= high) && !narrow ? cnn_min(column, wide) : 0;
+    return rows * (narrow ? 1 : wide) + own;
+}
+
+cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t begin, int64_t end) {
+    cnn_winograd_order o = {.begin = begin, .end = end};
+    for (int kind = 0; kind < CNN_WINOGRAD_KINDS; kind++) {
+        o.before[kind] = count(t, begin, kind);
+        o.edge[kind + 1] = o.edge[kind] + count(t, end, kind) - o.before[kind];
+    }
+    return o;
+}
+
+int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_order *o, const cnn_winograd_strip *s) {
+    return o->edge[s->kind] + count(t, s->first, s->kind) - o->before[s->kind];
 }
 
 /* `rows` rows of pixels from (y, x) of an image of h x w pixels with `all` channels. */
@@ -41,14 +73,14 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
 
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
                                         int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->in,
+    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->in - (t->out - s->out_h),
                   s->y / t->out * t->step - t->pad_top, s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w,
                   t->in_channels, channels, zeros);
 }
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
                                          int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, t->out, s->y, s->x, t->out_h,
+    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, s->out_h, s->y, s->x, t->out_h,
                   t->out_w, t->out_channels, channels, zeros);
 }
 

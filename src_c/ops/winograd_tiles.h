@@ -1,6 +1,6 @@
 /* What the passes of Winograd's convolution share: how an image is cut into tiles of results, and how
  * blocks of transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of
- * an image, then down, then from image to image. */
+ * an image, then down, then from image to image; in a block they lie by kinds. */
 #ifndef CNN_OPS_WINOGRAD_TILES_H
 #define CNN_OPS_WINOGRAD_TILES_H
 
@@ -14,6 +14,7 @@ enum {
 typedef struct cnn_winograd_tiling {
     int32_t out, in, step;            /* of the form, see kernels/winograd.h */
     int32_t images, h, w;             /* rows and columns of tiles of an image */
+    int32_t low, narrow;              /* is the last row of tiles low, the last column narrow? */
     int32_t in_h, in_w, in_channels;  /* of what tiles read, the first pad_top rows above the image */
     int32_t pad_top, pad_left;
     int32_t out_h, out_w, out_channels;
@@ -22,12 +23,36 @@ typedef struct cnn_winograd_tiling {
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
-/* Neighbours in a row of tiles: `tiles` from tile number `first` on, not beyond tile number `end`. */
+/* Of so many whole tiles a row and column of tiles of an image have the products. */
+static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) { return t->h - t->low / 3.0; }
+static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) { return t->w - t->narrow / 3.0; }
+
+/* Neighbours in a row of tiles that are of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
 typedef struct cnn_winograd_strip {
     int64_t first, tiles;
+    cnn_winograd_kind kind;
+    int32_t out_h, out_w;             /* results of a tile */
     int64_t image, y, x;              /* of the first result */
 } cnn_winograd_strip;
 cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t first, int64_t end);
+
+/* How tiles begin .. end - 1 lie in a block of them alone. */
+typedef struct cnn_winograd_order {
+    int64_t begin, end;
+    int64_t edge[CNN_WINOGRAD_KINDS + 1];   /* those of kind k are number edge[k] .. edge[k + 1] - 1 in the block */
+    int64_t before[CNN_WINOGRAD_KINDS];     /* tiles of that kind, of those before `begin` */
+} cnn_winograd_order;
+cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t begin, int64_t end);
+/* The number in the block of a strip's first tile, the others follow. */
+int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_order *o, const cnn_winograd_strip *s);
+/* The tiles in the block that have element e. */
+typedef struct cnn_winograd_span { int64_t first, tiles; } cnn_winograd_span;
+static inline cnn_winograd_span cnn_winograd_span_of(const cnn_winograd_order *o, int64_t e) {
+    const int low = cnn_winograd_narrow_has((int)e / 6), narrow = cnn_winograd_narrow_has((int)e % 6);
+    const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE];
+    return (cnn_winograd_span){
+        first, o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS] - first};
+}
 
 /* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
  * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */
@@ -45,7 +70,7 @@ int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end);
 typedef struct cnn_winograd_ahead { const char *at, *end; int64_t lines; } cnn_winograd_ahead;
 /* All of from..to within so many steps. */
 static inline cnn_winograd_ahead cnn_winograd_ahead_of(const char *from, const char *to, int64_t steps) {
-    return (cnn_winograd_ahead){from, to, cnn_ceil_div(to - from, steps * CNN_WINOGRAD_LINE)};
+    return (cnn_winograd_ahead){from, to, cnn_ceil_div(to - from, cnn_max(1, steps) * CNN_WINOGRAD_LINE)};
 }
 /* The start of the lines of the next steps; *lines: for each of them. */
 static inline const char *cnn_winograd_advance(cnn_winograd_ahead *a, int64_t steps, ptrdiff_t *lines) {
