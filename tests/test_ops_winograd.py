@@ -82,7 +82,7 @@ NARROW = narrow()
 
 
 def axis(out, form):
-    """(first result, first pixel, form) of the tiles along an axis of `out` results; the first pixel without padding."""
+    """(first result, first pixel, form) of the tiles along an axis of `out` results; pixels without padding."""
     size = len(form.a)
     last = NARROW if form is FORMS["4x4"] and out % 4 in (1, 2) else form
     starts = range(-(-out // size))
@@ -98,9 +98,10 @@ def tiles(out_h, out_w, form):
 def window(x, first, size):
     """Pixels of a zero-padded image, size[0] x size[1] of them, from `first` on."""
     result = np.zeros((len(x), *size, x.shape[3]))
-    from_, to = np.maximum(first, 0), np.minimum(np.add(first, size), x.shape[1:3])
-    inside = tuple(slice(a - f, max(b - f, 0)) for a, b, f in zip(from_, to, first))
-    result[:, *inside] = x[:, from_[0] : max(to[0], 0), from_[1] : max(to[1], 0)]
+    (top, left), (bottom, right) = np.maximum(first, 0), np.maximum(np.add(first, size), 0)
+    inside = x[:, top:bottom, left:right]
+    i, j = np.subtract((top, left), first)
+    result[:, i : i + inside.shape[1], j : j + inside.shape[2]] = inside
     return result
 
 
@@ -163,8 +164,7 @@ SHAPES = [
     (3, 9, 9, 320, 400, (1, 1, 1, 1)),  # weight gradients written past the caches
 ]
 SHAPES += [  # whole and narrow tiles: every remainder of rows and columns by 4
-    (4, h, (5 * h) % 14 + 5, 16 + h, 32 - h, (1, 1, 1, 1))
-    for h in range(5, 17)
+    (4, h, (5 * h) % 14 + 5, 16 + h, 32 - h, (1, 1, 1, 1)) for h in range(5, 17)
 ]
 SHAPES += [
     (12, 14, 14, 40, 70, (1, 1, 1, 1)),
@@ -342,6 +342,37 @@ def test_backward_weight(shape, name):
         assert_within(
             grad_bias, expected[1], (count + 2) * EPS * np.abs(grad_y).sum(axis=(0, 1, 2)), f"grad_bias {shape} {isa}"
         )
+
+
+def test_narrow_tiles_err_no_more_than_whole_ones():
+    """Root mean square errors of the results in each kind of tile, and of weight gradients that come from one kind
+    alone, in relation to their size.
+    """
+    x, w, _, grad_y, attributes, _ = problem((16, 14, 14, 64, 64, (1, 1, 1, 1)))
+    rms = lambda e: np.sqrt(np.mean(e**2))
+    errors = _core.run_op("conv2d", [x, w], attributes)[0] - reference.run("conv2d", [x, w], attributes)[0]
+    kinds = {"4x4": np.s_[:, :12, :12], "4x2": np.s_[:, :12, 12:], "2x4": np.s_[:, 12:, :12], "2x2": np.s_[:, 12:, 12:]}
+    forward, backward = {}, {}
+    for kind, part in kinds.items():
+        forward[kind] = rms(errors[part])
+        only = np.zeros_like(grad_y)
+        only[part] = grad_y[part]
+        expected = np.asarray(reference.run("conv2d_backward_weight", [x, only], attributes)[0])
+        result = _core.run_op("conv2d_backward_weight", [x, only], attributes)[0]
+        backward[kind] = rms(result - expected) / rms(expected)
+    assert max(forward.values()) == forward["4x4"], forward
+    assert max(backward.values()) == backward["4x4"], backward
+
+
+@pytest.mark.parametrize("h, w", [(14, 14), (13, 6), (16, 9)])
+def test_an_image_has_the_same_results_anywhere_in_a_batch(h, w):
+    x, weights, bias, _, attributes, _ = problem((11, h, w, 40, 72, (1, 1, 1, 1)))
+    for isa in _core.available_isas():
+        y, shifted = (
+            _core.run_op("conv2d", [np.roll(x, by, 0), weights, bias], attributes, isa=isa, outputs=(True,))[0]
+            for by in (0, 4)
+        )
+        assert np.roll(y, 4, 0).tobytes() == shifted.tobytes()
 
 
 def test_error_is_a_small_multiple_of_the_direct_algorithms():

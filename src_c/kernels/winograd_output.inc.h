@@ -1,6 +1,6 @@
 /* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they
- * are in registers. Included once a form, with OUT_H and OUT_W, the rows and columns of a tile's results, HALF, how many
- * columns the rows' transform leaves, and FORM(output_columns), FORM(output_row). */
+ * are in registers. Included once a form, with OUT_H and OUT_W, the rows and columns of a tile's results, HALF, how
+ * many columns the rows' transform leaves, and FORM(output_columns), FORM(output_row). */
 
 #ifndef CNN_WINOGRAD_ADDED
 #define CNN_WINOGRAD_ADDED

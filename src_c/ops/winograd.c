@@ -212,9 +212,9 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
  * 1] where U does not stay in L2 from block to block, V[e + 1] where V does not; and unless both do not from from[i] to
  * to[i], one of `arrays` after the other. */
-static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s,
-                     const cnn_winograd_order *order, int64_t channels, const cnn_panel *n, const float *u, int arrays,
-                     const char *const from[AHEAD], const char *const to[AHEAD]) {
+static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, const cnn_winograd_order *order,
+                     int64_t channels, const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
+                     const char *const to[AHEAD]) {
     const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
                   most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
     const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;

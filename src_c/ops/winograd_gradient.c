@@ -9,7 +9,7 @@ enum {
     ELEMENTS = 36,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
     BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
-    KEPT_BLOCK_TILES = 64, /* the same where only one element is needed at a time, which is to stay in L1 */
+    KEPT_BLOCK_TILES = 48, /* about so many where only one element is needed at a time, which is to stay in L1 */
     /* with fewer channels writing and reading all transforms takes longer than computing them again */
     KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
@@ -33,8 +33,9 @@ static int64_t weights_of(const winograd_gradient *p) { return 9 * (int64_t)p->g
 
 static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
 
-static int64_t group_begin(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t group) {
-    return cnn_winograd_tiles(tiling) * group / p->groups;
+static cnn_winograd_order group_at(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t group) {
+    const int64_t tiles = cnn_winograd_tiles(tiling);
+    return cnn_winograd_order_of(tiling, tiles * group / p->groups, tiles * (group + 1) / p->groups);
 }
 
 /* Range r of input channels, in whole vectors. */
@@ -140,8 +141,7 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s",
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->groups, panels.count, p->ranges,
-             p->kept ? ", transformed once" : "");
+             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -194,10 +194,9 @@ static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_g
     const transforms *t = &all->kept;
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-        const int64_t group = unit / p->blocks, block = unit % p->blocks, begin = group_begin(p, tiling, group),
-                      first = begin + block * p->block,
-                      end = cnn_min(first + p->block, group_begin(p, tiling, group + 1));
-        const cnn_winograd_order order = cnn_winograd_order_of(tiling, begin, group_begin(p, tiling, group + 1));
+        const int64_t group = unit / p->blocks, block = unit % p->blocks;
+        const cnn_winograd_order order = group_at(p, tiling, group);
+        const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
         transform_x(c, p, tiling, &order, first, end, x, 0, p->g.in_channels, zeros, &t->v_block,
                     t->v + group * t->v_block.bytes / 4);
         transform_grad_y(c, p, tiling, &order, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
@@ -214,7 +213,8 @@ static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const t
     for (int64_t e = 0; e < ELEMENTS; e++) {
         const cnn_winograd_span span = cnn_winograd_span_of(order, e);
         const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      terms = slots * span.tiles, calls = cnn_max(1, cnn_ceil_div(terms, KEPT_BLOCK_TILES)),
+                      terms = slots * span.tiles,
+                      calls = cnn_max(1, (terms + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES),
                       v_plane = slots * t->v_block.plane, d_plane = slots * t->d_block.plane;
         const float *v = t->v + at * t->v_block.element + channel / vl * v_plane,
                     *d = t->d + at * t->d_block.element + n->begin / vl * d_plane;
@@ -248,14 +248,15 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                                    const float *grad_y, const cnn_panel *n, const shared *bias) {
     const transforms *b = &s->block;
     const int64_t vl = c->kernels->vector;
-    const int64_t begin = group_begin(p, tiling, group), end = group_begin(p, tiling, group + 1);
+    const cnn_winograd_order all = group_at(p, tiling, group);
+    const int64_t begin = all.begin, end = all.end;
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
         float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
         transform_x(c, p, tiling, &order, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, b->v);
-        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block, b->d,
-                         sum ? sum + n->begin : NULL);
+        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block,
+                         b->d, sum ? sum + n->begin : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
                       steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
@@ -320,8 +321,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             transforms t = all.kept;
             t.v += group * t.v_block.bytes / 4;
             t.d += group * t.d_block.bytes / 4;
-            const cnn_winograd_order order = cnn_winograd_order_of(&tiling, group_begin(p, &tiling, group),
-                                                                   group_begin(p, &tiling, group + 1));
+            const cnn_winograd_order order = group_at(p, &tiling, group);
             multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
             transform_and_multiply(c, p, &tiling, &s, group, x, first, channels, grad_y, &n, range ? NULL : &all);

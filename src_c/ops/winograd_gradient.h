@@ -3,6 +3,8 @@
  *
  *     grad_w[..][c][o] = G' [ sum over tiles of (B' x B)[c] o (A grad_y A')[o] ] G
  *
+ * with the matrices A and B of each tile: narrow ones add to the elements that they have, as G is the same.
+ *
  * For each of the 36 elements the sum over tiles is a product of a few input channels x a panel of output channels, as
  * in weight_gradient.h.
  *

@@ -27,7 +27,7 @@ static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return 
 static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) { return t->h - t->low / 3.0; }
 static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) { return t->w - t->narrow / 3.0; }
 
-/* Neighbours in a row of tiles that are of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
+/* Neighbours in a row of tiles, of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
 typedef struct cnn_winograd_strip {
     int64_t first, tiles;
     cnn_winograd_kind kind;
