@@ -15,9 +15,9 @@
  *
  * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
  *
- * Where 1 or 2 of a map's columns are left for the last tile of a row, F(4x4, 3x3) takes a NARROW one, of 2 results from
- * 4 pixels, and so for the rows. F(2, 3) with the points 0, +-a and infinity has products with the same transformed
- * kernel: F(4, 3) divides row p of G by p^2 - b^2 more, and a narrow tile's B' makes up for it:
+ * Where 1 or 2 of a map's columns are left for the last tile of a row, F(4x4, 3x3) takes a NARROW one, of 2 results
+ * from 4 pixels, and so for the rows. F(2, 3) with the points 0, +-a and infinity has products with the same
+ * transformed kernel: F(4, 3) divides row p of G by p^2 - b^2 more, and a narrow tile's B' makes up for it:
  *
  *     A' row i:  the powers p^i of the points, and 1 at infinity for i = 1
  *     B' row p:  (p^2 - b^2) times the coefficients of x (x^2 - a^2) / (x - p), and of x (x^2 - a^2) at infinity

@@ -11,8 +11,8 @@ enum {
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
-    CHANNELS_PER_TILE = 16, /* fewer tiles do not pay for reading U, four times as large as the weights; ... */
-    CHANNELS_PER_SMALL_TILE = 32, /* ... 1.8 times with tiles of 2x2 */
+    CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
+    CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
 };
 
@@ -45,13 +45,13 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
         /* 14 or 7 rows in tiles of 4 are 1.31 times as many pixels: still a seventh faster; 10 rows, 1.44, no more. */
-        return pays(g, form, CHANNELS_PER_TILE, 1.35) ? form : CNN_NO_WINOGRAD;
+        return pays(g, form, CHANNELS_PER_STRIDED_TILE, 1.35) ? form : CNN_NO_WINOGRAD;
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
     const int small = g->out_h <= CNN_WINOGRAD_NARROW_OUT && g->out_w <= CNN_WINOGRAD_NARROW_OUT;
     return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
-        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_SMALL_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
+        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
 
 static int64_t elements(const winograd_plan *p) { return cnn_winograd_shape_of(p->form).elements; }
