@@ -57,7 +57,8 @@ typedef enum cnn_winograd_form_number {
     CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
-/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 x 2, 2 x 4, or 2 x 2 results. */
+/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 rows of 2 results (NARROW), 2 rows of
+ * 4 (LOW) or 2 rows of 2 (SMALL). */
 typedef enum cnn_winograd_kind {
     CNN_WINOGRAD_NARROW, CNN_WINOGRAD_WHOLE, CNN_WINOGRAD_LOW, CNN_WINOGRAD_SMALL, CNN_WINOGRAD_KINDS
 } cnn_winograd_kind;
