@@ -51,7 +51,10 @@ typedef struct cnn_gemm_tile {
 typedef struct cnn_gemm_outer {
     ptrdiff_t pixels;                 /* terms of the sum, any number from 0 */
     const float *const *x;            /* [pixels] */
-    const float *const *grad_y;       /* [pixels], each `width` floats, aligned to a vector */
+    /* [pixels] a row of grad_y each: row i is at grad_y + i * grad_y_stride, `width` floats, aligned to a vector */
+    const int32_t *row;
+    const float *grad_y;
+    ptrdiff_t grad_y_stride;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
     float *w;                         /* row c is at w + c * stride */
     ptrdiff_t stride, last;           /* last: as above */

@@ -110,16 +110,18 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 /* `fetch`, a constant: is there something to fetch ahead? */
 VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
     vf sum[ROWS][VECTORS];
-    const float *const *x = t->x, *const *grad_y = t->grad_y;
-    const ptrdiff_t channel = t->channel, lines = t->lines, ahead_step = t->ahead_step * (ptrdiff_t)sizeof(float);
+    const float *const *x = t->x, *grad_y = t->grad_y;
+    const int32_t *row = t->row;
+    const ptrdiff_t channel = t->channel, grad_y_stride = t->grad_y_stride, pixels = t->pixels;
+    const ptrdiff_t lines = t->lines, ahead_step = t->ahead_step * (ptrdiff_t)sizeof(float);
     uintptr_t ahead = (uintptr_t)t->ahead;
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) sum[r][v] = vzero();
 #pragma GCC unroll 2
-    for (ptrdiff_t p = 0; p < t->pixels; p++) {
-        const float *row = x[p] + channel, *g = grad_y[p];
+    for (ptrdiff_t p = 0; p < pixels; p++) {
+        const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
         vf column[VECTORS];
         if (fetch) {
             for (ptrdiff_t line = 0; line < lines; line++) __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
@@ -129,21 +131,28 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
         for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) {
-            vf value = vset(row[r]);
+            vf value = vset(values[r]);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[v], sum[r][v]);
         }
     }
+    float *w = t->w;
+    const ptrdiff_t stride = t->stride, last = t->last;
+    if (t->accumulate)
 #pragma GCC unroll 16
-    for (int r = 0; r < ROWS; r++) {
-        float *w = t->w + r * t->stride;
+        for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const float *added = w + r * stride + v * VL;
+                sum[r][v] += v < VECTORS - 1 ? vload(added) : load_last(added, last);
+            }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
-            if (t->accumulate) sum[r][v] += v < VECTORS - 1 ? vload(w + v * VL) : load_last(w + v * VL, t->last);
-            if (v < VECTORS - 1) vstore(w + v * VL, sum[r][v]);
-            else store_last(w + v * VL, sum[r][v], t->last);
+            if (v < VECTORS - 1) vstore(w + r * stride + v * VL, sum[r][v]);
+            else store_last(w + r * stride + v * VL, sum[r][v], last);
         }
-    }
 }
 
 static void TILE(outer)(const cnn_gemm_outer *t) {

@@ -211,6 +211,15 @@ VINLINE vf vkeep(vf v) {
     return v;
 }
 
+/* An address that is to be in a register by itself: compilers like to add its parts anew for every element, from sums
+ * of constants that take a register each. */
+VINLINE const float *vkeep_address(const float *p) {
+#if defined(__x86_64__) || defined(__aarch64__)
+    __asm__("" : "+r"(p));
+#endif
+    return p;
+}
+
 /* Sums of the lanes, in a fixed order. */
 VINLINE float vsum(vf v) {
     float lane[VL];

@@ -11,12 +11,17 @@ typedef struct cnn_panels {
     int32_t vl;                       /* floats in a vector */
 } cnn_panels;
 
-static inline cnn_panels cnn_panels_of(const cnn_kernels *k, int64_t columns) {
-    int64_t vectors = cnn_ceil_div(columns, k->vector), count = cnn_ceil_div(vectors, k->gemm->vectors),
+/* Panels of at most so many vectors. */
+static inline cnn_panels cnn_panels_within(const cnn_kernels *k, int64_t columns, int64_t most) {
+    int64_t vectors = cnn_ceil_div(columns, k->vector), count = cnn_ceil_div(vectors, most),
         widest = cnn_ceil_div(vectors, count);
     return (cnn_panels){.columns = (int32_t)columns, .vectors = (int32_t)vectors, .count = (int32_t)count,
         .widest = (int32_t)widest,
                         .rows = k->gemm->rows[widest], .vl = k->vector};
+}
+
+static inline cnn_panels cnn_panels_of(const cnn_kernels *k, int64_t columns) {
+    return cnn_panels_within(k, columns, k->gemm->vectors);
 }
 
 typedef struct cnn_panel {

@@ -11,7 +11,9 @@ enum {
     GROUP_PIXELS = 384,
     GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
-    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels a multiple of it apart are copied, so much further apart */
+    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels a multiple of it apart fall into few sets of a cache */
+    HIDING_PRODUCTS = 256,            /* see hides_misses */
+    COPY_USES = 8, PACK_USES = 16,    /* a copy of x pays from so many panels on, a packed grad_y beyond so many tiles */
 };
 
 typedef struct gradient_plan {
@@ -19,7 +21,7 @@ typedef struct gradient_plan {
     cnn_conv2d_geometry g;
     cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
     int32_t source;                   /* see conv2d_source.h */
-    /* pixels are copied: their pitch would put them all into a few cache sets, or the source is a copy anyway */
+    /* pixels are copied, further apart: for their pitch, or because the source is a copy anyway */
     int32_t copied;
     int32_t pitch_pad;                /* floats between the pixels of the copy */
     int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
@@ -38,7 +40,7 @@ typedef struct lists {
 
 typedef struct scratch {
     lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
-    const float **x, **grad_y;        /* [block_pixels] what a kernel reads */
+    const float **x;                  /* [block_pixels] where they are copied */
     float *panels;                    /* [unit_panels][block_pixels][widest panel] grad_y of the block */
     float *copy;                      /* x of the block, [pixel][channels + pitch_pad] of one tap */
 } scratch;
@@ -50,6 +52,29 @@ static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
 }
 
 static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
+
+/* How the channels of a tap are cut: into `larger` tiles of rows + 1, then tiles of `rows`. */
+typedef struct tap_cut { int64_t rows, larger; } tap_cut;
+static int64_t first_channel(const tap_cut *cut, int64_t tile) { return tile * cut->rows + cnn_min(tile, cut->larger); }
+
+/* Panels of such a width that the fewest tiles cover grad_w: panels and tiles of unequal sizes leave registers idle. */
+static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
+    const int64_t columns = g->out_channels / g->groups, channels = g->in_channels / g->groups;
+    cnn_panels best = cnn_panels_of(k, columns);
+    for (int64_t most = best.widest - 1; most > 0; most--) {
+        const cnn_panels narrower = cnn_panels_within(k, columns, most);
+        if (narrower.count * tiles_of_tap(&narrower, channels) < best.count * tiles_of_tap(&best, channels))
+            best = narrower;
+    }
+    return best;
+}
+
+/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then pixels are read
+ * where they lie, whatever their pitch. */
+static int hides_misses(const cnn_panels *panels) {
+    return panels->rows * panels->widest * panels->vl >= HIDING_PRODUCTS;
+}
+
 static int64_t taps_of(const gradient_plan *p) {
     return (int64_t)p->g.kernel_h * p->g.kernel_w;
 }
@@ -64,7 +89,6 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
         l->pixel = take(&memory, &bytes, taps * n, sizeof *l->pixel);
     }
     s->x = take(&memory, &bytes, n, sizeof *s->x);
-    s->grad_y = take(&memory, &bytes, n, sizeof *s->grad_y);
     s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
     const int64_t copied = p->source == CNN_GATHERED
@@ -116,9 +140,10 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
         p->window = *geometry;
         p->g = cnn_conv2d_gathered(geometry);
     }
-    p->copied = p->source != CNN_IN_PLACE || g->in_channels % BAD_PITCH == 0;
-    p->pitch_pad = g->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = panels_of(c->kernels, g);
+    const int bad_pitch = g->in_channels % BAD_PITCH == 0;
+    p->copied = p->source != CNN_IN_PLACE || (bad_pitch && panels.count >= COPY_USES && !hides_misses(&panels));
+    p->pitch_pad = bad_pitch ? PITCH_PAD : 0;
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t channels = g->in_channels / g->groups, rows = taps_of(p) * channels,
         tiles = taps_of(p) * tiles_of_tap(&panels, channels);
@@ -177,8 +202,30 @@ static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t pa
     return panel / panels->count * group_out + cnn_panel_at(panels, panel % panels->count).begin;
 }
 
-static void prefetch(const float *from, int64_t floats) {
-    for (int64_t i = 0; i < floats; i += LINE) __builtin_prefetch(from + i, 0, 2);
+/* Rows of a tensor that the next block reads. A few lines of them are asked for with every kernel call. */
+typedef struct coming {
+    const float *const *x;            /* [rows] where they begin, but for `first` floats */
+    const float *grad_y;              /* or, x NULL, row r begins at grad_y + r * stride */
+    int64_t first, stride, floats, rows, lines;  /* floats of a row; lines for a call */
+    int64_t row, at;                  /* what is asked for next */
+} coming;
+
+static coming coming_of(const float *const *x, const float *grad_y, int64_t first, int64_t stride, int64_t floats,
+                        int64_t rows, int64_t calls) {
+    return (coming){x, grad_y, first, stride, floats, rows,
+                    .lines = cnn_ceil_div(rows * cnn_ceil_div(floats, LINE), calls)};
+}
+
+static void ask(coming *c) {
+    for (int64_t line = 0; line < c->lines && c->row < c->rows; line++) {
+        const float *begin = c->x ? c->x[c->row] + c->first : c->grad_y + c->row * c->stride;
+        __builtin_prefetch(begin + c->at, 0, 2);
+        c->at += LINE;
+        if (c->at >= c->floats) {
+            c->at = 0;
+            c->row++;
+        }
+    }
 }
 
 /* Copies channels from..from + count of the block's pixels, q0 and on, which lie at x, to s->copy, normalised or
@@ -210,10 +257,11 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     const gradient_plan *p = (const gradient_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_gemm_kernels *kernels = c->kernels->gemm;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = panels_of(c->kernels, g);
     const cnn_conv2d_axis h = cnn_conv2d_axis_h(g, 0), w = cnn_conv2d_axis_w(g, 0);
     const int64_t taps = taps_of(p), channels = g->in_channels / g->groups;
     const int64_t tap_tiles = tiles_of_tap(&panels, channels), tiles = taps * tap_tiles;
+    const tap_cut cut_tap = {channels / tap_tiles, channels % tap_tiles};
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t width = (int64_t)panels.widest * panels.vl, panel_floats = p->block_pixels * width;
     const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
@@ -226,8 +274,9 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     scratch s;
     scratch_layout(&s, e->thread_workspace, p, &panels);
 
-    /* grad_y is read where it lies if the kernels can: whole vectors, aligned, on a pitch good for the caches. */
-    const int in_place = !grad_bias && group_out % panels.vl == 0 && g->out_channels % BAD_PITCH != 0
+    /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
+    const int in_place = !grad_bias && group_out % panels.vl == 0
+        && (g->out_channels % BAD_PITCH != 0 || tiles <= PACK_USES || hides_misses(&panels))
         && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && p->source != CNN_GATHERED;
@@ -255,8 +304,17 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
             if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap);
             if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap);
-            const float *listed = NULL;       /* whose rows s.grad_y holds, all of the block's */
-            int64_t call = 0;
+            const int64_t coming_floats = (q2 - q1) * stream_floats, coming_share = cnn_ceil_div(coming_floats, calls);
+            const float *stream = (x_streams ? x : grad_y) + q1 * stream_floats;
+            coming next_y = {0}, next_x = {0};
+            if (q2 > q1 && !y_streams)
+                next_y = coming_of(NULL, grad_y + q1 * g->out_channels + column0, 0, g->out_channels, columns, q2 - q1,
+                                   calls);
+            if (q2 > q1 && ahead && !x_streams) {
+                const int64_t begin = u.first_panel / panels.count * group_in + first_channel(&cut_tap, u.first_tile),
+                    end = (u.end_panel - 1) / panels.count * group_in + first_channel(&cut_tap, u.end_tile);
+                next_x = coming_of(next->x, NULL, begin, 0, end - begin, next->count[0], calls);
+            }
             for (int64_t panel = u.first_panel; panel < u.end_panel && !in_place; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                 const int64_t column = column_of(&panels, group_out, panel);
@@ -270,53 +328,39 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                 }
             }
             for (int64_t tap = first_tap; tap < end_tap; tap++) {
-                const int64_t tile0 = cnn_max(u.first_tile, tap * tap_tiles) - tap * tap_tiles;
-                const int64_t tile1 = cnn_min(u.end_tile, (tap + 1) * tap_tiles) - tap * tap_tiles;
-                const int64_t from = channels * tile0 / tap_tiles, to = channels * tile1 / tap_tiles;
+                const int64_t tile0 = cnn_max(u.first_tile - tap * tap_tiles, 0);
+                const int64_t tile1 = cnn_min(u.end_tile - tap * tap_tiles, tap_tiles);
+                const int64_t from = first_channel(&cut_tap, tile0), to = first_channel(&cut_tap, tile1);
                 const int64_t used = now->count[tap];
-                const int32_t *pixel = now->pixel + tap * p->block_pixels;
+                const int64_t step = used ? cnn_ceil_div(coming_share, used) : 0;
+                const float *const *in = now->x + tap * p->block_pixels;
                 for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
-                    const float **in = now->x + tap * p->block_pixels;
+                    const int64_t column = column_of(&panels, group_out, panel);
                     const int64_t channel0 = panel / panels.count * group_in;   /* of the convolution's group */
-                    if (p->copied) {
-                        if (panel / panels.count != conv_group) {
-                            conv_group = panel / panels.count;
-                            copy_pixels(c, e, o, &s, in, q0, used, channel0 + from, to - from);
-                        }
+                    if (p->copied && panel / panels.count != conv_group) {
+                        conv_group = panel / panels.count;
+                        copy_pixels(c, e, o, &s, now->x + tap * p->block_pixels, q0, used, channel0 + from, to - from);
                         in = s.x;
                     }
-                    const float *rows_of_y = in_place
-                        ? grad_y + q0 * g->out_channels + column_of(&panels, group_out, panel)
-                        : s.panels + (panel - u.first_panel) * panel_floats;
-                    const int64_t y_pitch = in_place ? g->out_channels : width;
-                    /* The same pointers as the tap before, where the block has one panel and no pixel is left out. */
-                    const int whole = used == q1 - q0;
-                    if (!whole || rows_of_y != listed)
-                        for (int64_t i = 0; i < used; i++) s.grad_y[i] = rows_of_y + pixel[i] * y_pitch;
-                    listed = whole ? rows_of_y : NULL;
-                    /* What this loop prefetches of the next block: its share of the pixels, of x and of grad_y. */
-                    const int64_t loop = (tile1 - tile0) * (u.end_panel - u.first_panel);
-                    int64_t at = (tile1 - tile0) * (panel - u.first_panel);
-                    for (int64_t tile = tile0; tile < tile1; tile++, at++, call++) {
-                        const int64_t first = channels * tile / tap_tiles;
-                        const int64_t rows = channels * (tile + 1) / tap_tiles - first;
-                        const int64_t coming_floats = (q2 - q1) * stream_floats;
-                        const int64_t step = used ? cnn_ceil_div(coming_floats, calls * used) : 0;
-                        kernels->outer[n.vectors][rows](&(cnn_gemm_outer){
-                            .ahead = (x_streams ? x : grad_y) + q1 * stream_floats + coming_floats * call / calls,
-                            .ahead_step = step, .lines = cnn_ceil_div(step, LINE),
-                            .pixels = used, .x = in, .grad_y = s.grad_y, .channel = first + channel0,
-                            .w = target + (tap * channels + first) * g->out_channels
-                                + column_of(&panels, group_out, panel),
-                            .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block});
-                        if (q2 == q1) continue;
-                        for (int64_t q = (q2 - q1) * call / calls; !y_streams && q < (q2 - q1) * (call + 1) / calls; q++)
-                            prefetch(grad_y + (q1 + q) * g->out_channels + column0, columns);
-                        if (!ahead || x_streams) continue;
-                        const int64_t coming = next->count[tap];
-                        for (int64_t q = coming * at / loop; q < coming * (at + 1) / loop; q++)
-                            prefetch(next->x[tap * p->block_pixels + q] + channel0 + from, to - from);
+                    cnn_gemm_outer outer = {
+                        .pixels = used, .x = in, .row = now->pixel + tap * p->block_pixels,
+                        .grad_y = in_place ? grad_y + q0 * g->out_channels + column
+                            : s.panels + (panel - u.first_panel) * panel_floats,
+                        .grad_y_stride = in_place ? g->out_channels : width,
+                        .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block,
+                        .ahead_step = step, .lines = cnn_ceil_div(step, LINE)};
+                    float *w = target + tap * channels * g->out_channels + column;
+                    for (int64_t tile = tile0, first = from; tile < tile1; tile++) {
+                        const int64_t rows = cut_tap.rows + (tile < cut_tap.larger);
+                        outer.channel = first + channel0;
+                        outer.w = w + first * g->out_channels;
+                        outer.ahead = stream;
+                        kernels->outer[n.vectors][rows](&outer);
+                        first += rows;
+                        stream += coming_share;
+                        ask(&next_y);
+                        ask(&next_x);
                     }
                 }
             }
