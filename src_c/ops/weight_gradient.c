@@ -13,7 +13,7 @@ enum {
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
     BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels a multiple of it apart fall into few sets of a cache */
     HIDING_PRODUCTS = 256,            /* see hides_misses */
-    COPY_USES = 8, PACK_USES = 16,    /* a copy of x pays from so many panels on, a packed grad_y beyond so many tiles */
+    COPY_USES = 8, PACK_USES = 16,    /* so many panels pay for a copy of x, more tiles than this for packing grad_y */
 };
 
 typedef struct gradient_plan {
