@@ -94,10 +94,10 @@ class Steps:
 
     def _run_prepared(self, executable, store, threads, seed=0, step=0):
         """Run inference or evaluation; weights are packed and folded first where they have changed."""
-        if executable.prepared_version != (store, store.version):
-            executable.run(threads, _core.PREPARE, seed, step)
-            executable.prepared_version = store, store.version
-        executable.run(threads, _core.COMPUTE, seed, step)
+        version = store, store.version
+        prepare = 0 if executable.prepared_version == version else _core.PREPARE
+        executable.run(threads, prepare | _core.COMPUTE, seed, step)
+        executable.prepared_version = version
 
     # -- one batch --
 

@@ -1,5 +1,6 @@
 /* batchnorm_fold: weights and bias of a convolution or dense layer with the batch normalisation after it folded in, for
- * inference. Parallel over rows of w seen as (rows, output channels). */
+ * inference. Parallel over rows of w seen as (rows, output channels); the few constants each thread computes for itself,
+ * rather than wait for the others. */
 #include "batchnorm.h"
 
 enum { W, BIAS, MEAN, VAR, GAMMA, BETA };
@@ -31,7 +32,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_tensor matrix = {.rank = 2, .dims = {cnn_count(c->in[W]) / output_channels(c), output_channels(c)}};
     cnn_batchnorm_cut cut = cnn_batchnorm_cut_of(&matrix);
     memcpy(c->plan, &cut, sizeof cut);
-    choice->workspace_bytes = 2 * cut.width * (int64_t)sizeof(float);
+    choice->thread_workspace_bytes = 2 * cut.width * (int64_t)sizeof(float);
     return 0;
 }
 
@@ -41,18 +42,12 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *v[6];
     for (int i = W; i <= BETA; i++) v[i] = cnn_data(e, operand(c, i));
     float *w2 = cnn_data(e, c->out[0]), *bias2 = cnn_data(e, c->n_out > 1 ? c->out[1] : NULL);
-    float *scale = (float *)e->workspace, *shift = scale + cut->width;
+    float *scale = (float *)e->thread_workspace, *shift = scale + cut->width;
     int64_t begin, end;
+    k->constants(cut->channels, v[BIAS], v[MEAN], v[VAR], v[GAMMA], v[BETA], c->attr[EPSILON], scale, shift);
     cnn_share_channels(e, cut->channels, &begin, &end);
-    if (begin < end) {
-        const float *part[6];
-        for (int i = BIAS; i <= BETA; i++) part[i] = v[i] ? v[i] + begin : NULL;
-        k->constants(end - begin, part[BIAS], part[MEAN], part[VAR], part[GAMMA], part[BETA], c->attr[EPSILON],
-                     scale + begin, shift + begin);
-        if (bias2) memcpy(bias2 + begin, shift + begin, (size_t)(end - begin) * sizeof *shift);
-    }
-    cnn_batchnorm_widen(cut, scale, begin, end);
-    cnn_barrier(e);
+    if (bias2 && begin < end) memcpy(bias2 + begin, shift + begin, (size_t)(end - begin) * sizeof *shift);
+    cnn_batchnorm_widen(cut, scale, 0, cut->channels);
     cnn_share(e, cut->blocks, &begin, &end);
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * cut->block * cut->channels;

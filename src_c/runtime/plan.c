@@ -50,6 +50,18 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
     return 0;
 }
 
+/* What an operation of the prepare section writes is its own, so that it has to do with the next one only where that
+ * reads what is prepared, or where one of them has a workspace. */
+static int is_prepared(const cnn_tensor *t) { return t && t->storage == CNN_PREPARED; }
+static int apart(const cnn_node *node, const cnn_node *next) {
+    if (node->section != CNN_PREPARE || next->section != CNN_PREPARE) return 0;
+    if (node->choice.workspace_bytes || next->choice.workspace_bytes) return 0;
+    for (int i = 0; i < next->n_in; i++) if (is_prepared(next->operands[i])) return 0;
+    for (int i = 0; i < node->n_out; i++) if (node->call.out[i] && !is_prepared(node->call.out[i])) return 0;
+    for (int i = 0; i < next->n_out; i++) if (next->call.out[i] && !is_prepared(next->call.out[i])) return 0;
+    return 1;
+}
+
 /* What an operation needs in the arena beside its tensors: its workspace, then its packed weights where they are kept
  * for it alone. */
 static int64_t scratch_bytes(const cnn_program *p, const cnn_node *node) {
@@ -126,6 +138,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
         return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
     for (int64_t n = 0; n < p->n_nodes; n++) p->trains |= p->nodes[n].section == CNN_UPDATE;
     if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
+    for (int64_t n = 0; n + 1 < p->n_nodes; n++) p->nodes[n].apart = apart(&p->nodes[n], &p->nodes[n + 1]);
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
     int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first),
         *last = calloc((size_t)T + 1, sizeof *last);

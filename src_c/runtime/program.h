@@ -16,6 +16,7 @@ typedef struct cnn_node {
     cnn_choice choice;
     /* Bytes in the arena; in the prepared storage, or in the arena where the program trains. */
     int64_t workspace_offset, packed_offset;
+    int apart;                                   /* the next operation may begin before all threads are done with it */
 } cnn_node;
 
 struct cnn_program {

@@ -1,4 +1,4 @@
-/* Running: one parallel region, all threads walk through the operations together, a barrier after each. */
+/* Running: one parallel region, all threads walk through the operations together, a barrier after each that has to do with the next. */
 #include "program.h"
 
 #include <stdatomic.h>
@@ -68,9 +68,9 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
             cnn_team_barrier(team, thread);
         }
         node->op->run(&node->call, &e);
-        if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && should_stop(w))
+        if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && !node->apart && should_stop(w))
             atomic_store_explicit(&w->stop, n + 1, memory_order_release);
-        cnn_team_barrier(team, thread);
+        if (!node->apart) cnn_team_barrier(team, thread);
         if (r->seconds && thread == 0) { double t = now(); r->seconds[n] += t - start; start = t; }
     }
 }

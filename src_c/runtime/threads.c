@@ -21,19 +21,20 @@
 #define CNN_PAUSE() ((void)0)
 #endif
 
-/* What is left of a thread's share of a work, in one word: the work's number, the first group of units and the one
- * after the last. Each on its own cache line. */
-typedef struct cnn_share_left {
-    _Alignas(64) atomic_ullong left;
+/* What the others must know of a thread, each on its own cache line. */
+typedef struct cnn_member {
+    _Alignas(64) atomic_ullong left;  /* of its share of a work: the work's number, the first group of units and the one
+                                         after the last */
     unsigned works;                   /* that the thread has begun */
-} cnn_share_left;
+    atomic_int processor;             /* that it was last seen on, counting from 1; 0: it has not come to a barrier */
+} cnn_member;
 
 /* A sense-reversing barrier: the last thread to arrive opens the next phase. Each on its own cache line. */
 struct cnn_team {
     _Alignas(64) atomic_int arrived;
     _Alignas(64) atomic_uint phase;
-    int threads;
-    cnn_share_left *shares;           /* [threads] */
+    atomic_int threads;
+    cnn_member *members;              /* [threads] */
 };
 
 enum {
@@ -41,16 +42,38 @@ enum {
 }; /* About 40 us of waiting before the processor is yielded to whoever else wants it. Sleeping (futex) instead costs
     * some 30 % of a step: operations take a millisecond, and waking up takes a good part of one. */
 
+static int processor(void) {
+#if defined(__linux__)
+    return sched_getcpu() + 1;
+#else
+    return 0;
+#endif
+}
+
+/* Was another thread of the team last seen on this one's processor, or not seen yet? It can go on only when this one
+ * lets go: there are more threads than processors, or the others are busy with something else, as when a process that
+ * has just started its threads finds those of another library spinning. */
+static int in_the_way(cnn_team *team, int thread, int threads) {
+    const int here = atomic_load_explicit(&team->members[thread].processor, memory_order_relaxed);
+    for (int other = 0; other < threads; other++) {
+        const int there = atomic_load_explicit(&team->members[other].processor, memory_order_relaxed);
+        if (other != thread && (there == here || there == 0)) return 1;
+    }
+    return 0;
+}
+
 void cnn_team_barrier(cnn_team *team, int thread) {
-    (void)thread;
-    if (team->threads == 1) return;
+    const int threads = atomic_load_explicit(&team->threads, memory_order_relaxed);
+    if (threads == 1) return;
     unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == team->threads - 1) {
+    atomic_store_explicit(&team->members[thread].processor, processor(), memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == threads - 1) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
         return;
     }
     for (int spin = 0; atomic_load_explicit(&team->phase, memory_order_acquire) == phase; spin++) {
+        if (spin == SPINS / 16 && in_the_way(team, thread, threads)) spin = SPINS;
         if (spin < SPINS) CNN_PAUSE();
         else sched_yield();
     }
@@ -67,16 +90,16 @@ static unsigned long long pack_share(unsigned number, int64_t begin, int64_t end
 
 cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count) {
     return (cnn_work){.team = team, .count = count, .grain = (count + MOST_GROUPS - 1) / MOST_GROUPS,
-                      .number = ++team->shares[thread].works, .thread = thread, .from = thread};
+                      .number = ++team->members[thread].works, .thread = thread, .from = thread};
 }
 
 /* Takes a group of units from a share, from its beginning where it is the thread's own; -1 where none is left. A share
  * whose owner has not come to this work yet is what it will be, and whoever comes first says so; what is left of an
  * earlier work is nothing, as every thread saw to that before it went on. */
 static int64_t take(cnn_work *w, int owner) {
-    const int threads = w->team->threads;
+    const int threads = atomic_load_explicit(&w->team->threads, memory_order_relaxed);
     const int64_t groups = w->count ? (w->count + w->grain - 1) / w->grain : 0;
-    atomic_ullong *left = &w->team->shares[owner].left;
+    atomic_ullong *left = &w->team->members[owner].left;
     unsigned long long seen = atomic_load_explicit(left, memory_order_relaxed);
     for (;;) {
         const unsigned number = (unsigned)(seen >> 2 * GROUP_BITS);
@@ -96,7 +119,7 @@ static int64_t take(cnn_work *w, int owner) {
 
 int64_t cnn_work_next(cnn_work *w) {
     if (w->at < w->stop) return w->at++;
-    const int threads = w->team->threads;
+    const int threads = atomic_load_explicit(&w->team->threads, memory_order_relaxed);
     for (int turn = 0; turn < threads; turn++, w->from = (w->from + 1) % threads) {
         const int64_t group = take(w, w->from);
         if (group < 0) continue;
@@ -152,22 +175,23 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
     pthread_once(&once, watch_fork);
     if (forked) threads = 1;
     if (threads > 1) {
-        cnn_share_left shares[threads];
-        memset(shares, 0, sizeof shares);
-        cnn_team team = {.threads = 0, .shares = shares};
+        cnn_member members[threads];
+        memset(members, 0, sizeof members);
+        cnn_team team = {.threads = 0, .members = members};
         #pragma omp parallel num_threads(threads)
         {
-            #pragma omp single
-            team.threads = omp_get_num_threads();     /* the implied barrier publishes it */
-            run_flushed(function, context, &team, omp_get_thread_num(), team.threads);
+            /* Every thread says how many they are, so that none waits for the others before it begins. */
+            const int granted = omp_get_num_threads();
+            atomic_store_explicit(&team.threads, granted, memory_order_relaxed);
+            run_flushed(function, context, &team, omp_get_thread_num(), granted);
         }
         return;
     }
 #else
     (void)threads;
 #endif
-    cnn_share_left share = {0};
-    cnn_team alone = {.threads = 1, .shares = &share};
+    cnn_member member = {0};
+    cnn_team alone = {.threads = 1, .members = &member};
     run_flushed(function, context, &alone, 0, 1);
 }
 
