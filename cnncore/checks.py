@@ -1,6 +1,5 @@
 """Checks of arguments, each raising one sentence: ``<owner>: <argument> must <rule>, got <value>``."""
 
-import difflib
 import math
 import numbers
 
@@ -46,9 +45,9 @@ def choice(owner, name, value, valid):
 
 def suggestion(value, valid):
     """Return `` (did you mean ...?)`` for a name near to one of `valid`, else an empty string."""
-    near = (
-        difflib.get_close_matches(value, [v for v in valid if isinstance(v, str)], n=1)
-        if isinstance(value, str)
-        else []
-    )
+    if not isinstance(value, str):
+        return ""
+    import difflib  # here, because only what is wrong needs it
+
+    near = difflib.get_close_matches(value, [v for v in valid if isinstance(v, str)], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

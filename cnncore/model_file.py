@@ -96,6 +96,19 @@ def read(path):
     return file.tensors(), file.metadata()
 
 
+def begin(path):
+    """Read the header of a model file, and the tensors later, to where they shall lie.
+
+    Raises what `read` does, and so does reading the tensors.
+
+    Returns
+    -------
+    ModelFile
+        ``entries()``: name to (dtype, shape); ``metadata()``; ``read_into({name: array})``, once.
+    """
+    return _core.ModelFile(path, header_only=True)
+
+
 def parse(data):
     """Like `read`, from a bytes-like object that holds a whole file."""
     file = _core.ModelFile(data=data)

@@ -1,6 +1,8 @@
 """What a model tells about itself: its layers, its program, where the time goes and how much memory it takes."""
 
-from .compiler import report
+from .lazy import LazyModule
+
+report = LazyModule("compiler.report")
 
 
 class Reports:

@@ -10,14 +10,18 @@ ever imported or run: layers, losses and optimizers are looked up in closed tabl
 import json
 import os
 import warnings
+from math import prod
 
 import numpy as np
 
-from . import checks, layers, losses, metrics, model_file, optimizers
+from . import checks, layers, model_file
 from ._core import VERSION
+from .lazy import LazyModule
 from .model import InputLayer, Model
 from .sequential import Sequential
-from .variables import at_most
+from .variables import at_most, store_of
+
+losses, metrics, optimizers = LazyModule("losses"), LazyModule("metrics"), LazyModule("optimizers")
 
 FORMAT = "cnncore-1"
 _DAMAGE = (
@@ -161,15 +165,12 @@ def save_weights(model, filepath, overwrite=True):
     )
 
 
-def _read(filepath):
-    path = os.fspath(filepath)
-    tensors, metadata = model_file.read(path)
+def _check_format(path, metadata):
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f'"{path}": is not a model of this library: metadata "format" must be "{FORMAT}", got '
             f"{metadata.get('format')!r}"
         )
-    return path, tensors, metadata
 
 
 def _parse(path, metadata, key):
@@ -200,29 +201,33 @@ def load_model(filepath, custom_objects=None, compile=True):
         For a file that is damaged, is of another kind, or does not hold together. Nothing in it is run.
     FileNotFoundError
     """
-    path, tensors, metadata = _read(filepath)
+    path = os.fspath(filepath)
+    file = model_file.begin(path)
+    entries, metadata = file.entries(), file.metadata()
+    _check_format(path, metadata)
     entry = _parse(path, metadata, "model")
     if not isinstance(entry, dict) or entry.get("class_name") not in ("Model", "Sequential"):
         raise ValueError(f'"{path}": metadata "model" must describe a Model, got {str(entry)[:80]}')
     try:
-        with _custom(custom_objects or {}), at_most(sum(array.size for array in tensors.values())):
+        with _custom(custom_objects or {}), at_most(sum(prod(shape) for _, shape in entries.values())):
             model = layer_from_config(entry)
     except _DAMAGE as error:
         raise ValueError(
             f'"{path}": the description of the model is damaged: {type(error).__name__} {error}'
         ) from error
     named = named_variables(model)
-    weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
-    _check_weights(path, named, weights)
-    for name, variable in named.items():
-        variable.adopt(weights[name])
+    _check_weights(path, named, {name: entries[name] for name in entries if not name.startswith("optimizer/")})
     if "classes" in metadata:
         try:
             model.class_names = _parse(path, metadata, "classes")
         except (TypeError, ValueError) as error:
             raise ValueError(f'"{path}": metadata "classes" is damaged: {error}') from error
+    store = store_of(named.values(), copy=False)
+    places = {name: variable.data for name, variable in named.items()}
     if compile and "training" in metadata:
-        _restore_training(path, model, _parse(path, metadata, "training"), named, tensors)
+        places |= _restore_training(path, model, _parse(path, metadata, "training"), named, entries)
+    file.read_into(places)
+    store.version += 1
     return model
 
 
@@ -242,6 +247,7 @@ class _custom:
 
 
 def _check_weights(path, named, weights):
+    """Raise where `weights`, name to (dtype, shape), are not those of the variables."""
     missing, surplus = [n for n in named if n not in weights], [n for n in weights if n not in named]
     if missing or surplus:
         raise ValueError(
@@ -249,14 +255,15 @@ def _check_weights(path, named, weights):
             f"not in the model: {', '.join(surplus[:3]) or 'none'}"
         )
     for name, variable in named.items():
-        if weights[name].shape != variable.shape or weights[name].dtype != np.float32:
+        dtype, shape = weights[name]
+        if shape != variable.shape or dtype != "float32":
             raise ValueError(
-                f'"{path}": weight "{name}" must be float32 of shape {variable.shape}, got '
-                f"{weights[name].dtype} of {weights[name].shape}"
+                f'"{path}": weight "{name}" must be float32 of shape {variable.shape}, got {dtype} of {shape}'
             )
 
 
-def _restore_training(path, model, training, named, tensors):
+def _restore_training(path, model, training, named, entries):
+    """Compile the model as it was; returns where the optimizer's state must be read to, by its names in the file."""
     try:
         optimizer = optimizers.deserialize(training["optimizer"])
         model.compile(
@@ -273,6 +280,7 @@ def _restore_training(path, model, training, named, tensors):
         raise ValueError(
             f'"{path}": the description of the training is damaged: {type(error).__name__} {error}'
         ) from error
+    places = {}
     if optimizer.iterations:
         store = model._store()
         optimizer.build(store)
@@ -281,18 +289,22 @@ def _restore_training(path, model, training, named, tensors):
                 buffer, offset = store.layout[variable]
                 if buffer != "parameters":
                     continue
-                array = tensors.get(f"optimizer/{slot}/{name}")
-                if array is None or array.shape != variable.shape:
+                state = f"optimizer/{slot}/{name}"
+                dtype, shape = entries.get(state, (None, None))
+                if shape != variable.shape or dtype != "float32":
                     raise ValueError(
-                        f'"{path}": the optimizer\'s state "optimizer/{slot}/{name}" must have shape {variable.shape}, '
-                        f"got {None if array is None else array.shape}"
+                        f'"{path}": the optimizer\'s state "{state}" must be float32 of shape {variable.shape}, got '
+                        f"{dtype} of {shape}"
                     )
-                store.view(optimizer.state[slot], variable, offset)[...] = array
+                places[state] = store.view(optimizer.state[slot], variable, offset)
+    return places
 
 
 def load_weights(model, filepath, skip_mismatch=False):
     """Read the weights of a model from a file; see Model.load_weights."""
-    path, tensors, metadata = _read(filepath)
+    path = os.fspath(filepath)
+    tensors, metadata = model_file.read(path)
+    _check_format(path, metadata)
     model._require_built()
     named = named_variables(model)
     weights = {name: array for name, array in tensors.items() if not name.startswith("optimizer/")}
@@ -319,6 +331,6 @@ def load_weights(model, filepath, skip_mismatch=False):
             )
         named = {n: v for n, v in named.items() if n in fitting}
     else:
-        _check_weights(path, named, weights)
+        _check_weights(path, named, {name: (array.dtype.name, array.shape) for name, array in weights.items()})
     for name, variable in named.items():
         variable.assign(weights[name])

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _core
 
+_ZERO = bytes(4)
 _floats_left = contextvars.ContextVar(
     "floats_left", default=None
 )  # [how many floats new variables may still have], or None: any number
@@ -15,8 +16,8 @@ _floats_left = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def at_most(floats):
-    """Within the block new variables are zeros, not initialized, and have so many floats together; one more is a
-    ValueError.
+    """Within the block new variables have so many floats together; one more is a ValueError. They are read-only zeros
+    that take no memory, until a `Store` gives them some.
 
     For reading files: the weights come from the file, and a description can claim no more of them than it holds.
     """
@@ -59,14 +60,17 @@ class Variable:
         left = _floats_left.get()
         if left is None:
             value = np.asarray(initializer(self.shape), np.float32)
+            if value.shape != self.shape:
+                raise ValueError(
+                    f'variable "{name}": the initializer must return shape {self.shape}, got {value.shape}'
+                )
+            value = np.ascontiguousarray(value)
         else:
             left[0] -= prod(self.shape)
             if left[0] < 0:
                 raise ValueError(f'variable "{name}": shape {self.shape} must fit into the weights that the file holds')
-            value = np.zeros(self.shape, np.float32)
-        if value.shape != self.shape:
-            raise ValueError(f'variable "{name}": the initializer must return shape {self.shape}, got {value.shape}')
-        self.data = np.ascontiguousarray(value)  # a view into the store once there is one
+            value = np.ndarray(self.shape, np.float32, _ZERO, strides=(0,) * len(self.shape))
+        self.data = value  # a view into the store once there is one
         self.store, self.offset = None, 0  # offset in bytes
         Changes.count += 1
 
@@ -90,17 +94,10 @@ class Variable:
         if value.dtype.kind not in "fiub":
             raise ValueError(f'variable "{self.path}": value must be an array of numbers, got {value.dtype}')
         if self.store is None:
-            self.data = np.array(value, np.float32, order="C")  # the one before may be another's, see adopt
+            self.data = np.array(value, np.float32, order="C")  # the one before may be without memory, see at_most
         else:
             self.data[...] = value
             self.store.version += 1
-
-    def adopt(self, array):
-        """Set the value like `assign`, without a copy until there is a store: for arrays that nobody will change."""
-        if self.store is None and array.dtype == np.float32 and array.shape == self.shape and array.flags.c_contiguous:
-            self.data = array
-        else:
-            self.assign(array)
 
     def __array__(self, dtype=None, copy=None):
         return self.data.astype(dtype or np.float32)
@@ -116,9 +113,15 @@ class Store:
     stand in the order in which the backward pass finishes their gradients, the last layer first, so that what is ready
     together lies together. A store whose variables were taken over by another one (a model that became part of a larger
     model) is `retired`.
+
+    Parameters
+    ----------
+    variables : iterable of Variable
+    copy : bool
+        False: the variables' values are left behind, and the caller writes others.
     """
 
-    def __init__(self, variables):
+    def __init__(self, variables, copy=True):
         self.variables = list(variables)
         self.retired = False
         self.version = 0  # counts changes of the weights, so that what is derived from them can be renewed
@@ -131,12 +134,13 @@ class Store:
             offset = 0
             for variable in members:
                 self.layout[variable] = (name, offset)
-                offset += -(-variable.data.nbytes // _core.ALIGNMENT) * _core.ALIGNMENT
+                offset += -(-4 * prod(variable.shape) // _core.ALIGNMENT) * _core.ALIGNMENT
             buffers[name] = _core.aligned_zeros(max(offset // 4, 1))
         self.parameters, self.state = buffers["parameters"], buffers["state"]
         for variable, (name, offset) in self.layout.items():
             view = self.view(buffers[name], variable, offset)
-            view[...] = variable.data
+            if copy:
+                view[...] = variable.data
             if variable.store is not None:
                 variable.store.retired = True
             variable.data, variable.store, variable.offset = view, self, offset
@@ -145,7 +149,7 @@ class Store:
     def view(buffer, variable, offset):
         """The part of a flat buffer that belongs to a variable, in its shape."""
         begin = offset // 4
-        return buffer[begin : begin + int(np.prod(variable.shape, dtype=np.int64))].reshape(variable.shape)
+        return buffer[begin : begin + prod(variable.shape)].reshape(variable.shape)
 
     def ranges(self, variables):
         """The contiguous ranges (offset in bytes, number of floats) of `parameters` that these variables fill, padding
@@ -161,9 +165,9 @@ class Store:
         return result
 
 
-def store_of(variables):
+def store_of(variables, copy=True):
     """The store that holds all these variables. Where there is none, a new one takes over them and all that lies in
-    stores with them, so that models which share some of their layers come to share one store."""
+    stores with them, so that models which share some of their layers come to share one store. copy: see Store."""
     variables = list(dict.fromkeys(variables))
     stores = list(dict.fromkeys(v.store for v in variables if v.store is not None))
     if len(stores) == 1 and not stores[0].retired and all(v.store is stores[0] for v in variables):
@@ -171,7 +175,7 @@ def store_of(variables):
     together = dict.fromkeys(variables)
     for store in stores:
         together.update(dict.fromkeys(v for v in store.variables if v.store is store))
-    return Store(together)
+    return Store(together, copy)
 
 
 def count_parameters(variables):

@@ -2,14 +2,17 @@
 engine.
 """
 
+import functools
 import threading
 
 import numpy as np
 
-from .. import _core, checks, losses, metrics, random
+from .. import _core, checks, random
 from ..compiler.programs import LossProgram, ProgramCache, environment, inference_program
+from ..lazy import LazyModule
 from ..variables import Changes, store_of
-from .conversion import convert_targets
+
+losses, metrics, conversion = LazyModule("losses"), LazyModule("metrics"), LazyModule("training.conversion")
 
 _WHOLE_STEP = _core.PREPARE | _core.COMPUTE | _core.UPDATE
 
@@ -26,7 +29,11 @@ class Steps:
         self._step_seed = self._shuffle_generator = None
         self._predict_count = 0
         self.optimizer, self.compiled_losses = None, []
-        self._total = metrics.Mean(name="loss")
+
+    @functools.cached_property
+    def _total(self):
+        """The running mean of the whole loss."""
+        return metrics.Mean(name="loss")
 
     # -- programs --
 
@@ -102,7 +109,7 @@ class Steps:
     # -- one batch --
 
     def _convert_targets(self, y):
-        return convert_targets(self, y)
+        return conversion.convert_targets(self, y)
 
     def _step(self, batch, train, threads):
         """One training step, or one batch of evaluation; updates the running means."""

@@ -4,12 +4,13 @@ from contextlib import closing
 
 import numpy as np
 
-from .. import batches, callbacks as callbacks_module, checks, optimizers
-from ..progress import ProgressBar
-from . import sources
-from .conversion import checked_batch, engine_batch
-from .output_loss import output_losses
+from .. import batches, checks
+from ..lazy import LazyModule
 from .steps import Steps, randomness
+
+optimizers, progress, callbacks_module = LazyModule("optimizers"), LazyModule("progress"), LazyModule("callbacks")
+conversion, sources = LazyModule("training.conversion"), LazyModule("training.sources")
+output_loss = LazyModule("training.output_loss")
 
 
 class Trainer(Steps):
@@ -49,7 +50,7 @@ class Trainer(Steps):
         if chosen is None:
             raise ValueError(f"{owner}: optimizer must not be None")
         names = self.output_names if self.built else ["output"]
-        plans = output_losses(owner, names, loss, loss_weights, metrics, weighted_metrics)
+        plans = output_loss.output_losses(owner, names, loss, loss_weights, metrics, weighted_metrics)
         self._step_seed, self._shuffle_generator = randomness(seed)
         self.optimizer, self.compiled_losses = chosen, plans
         self._compile_arguments = dict(
@@ -170,7 +171,7 @@ class Trainer(Steps):
         for epoch in range(initial_epoch, epochs):
             self.reset_metrics()
             callback_list.on_epoch_begin(epoch)
-            with closing(ProgressBar(steps, epoch + 1, epochs, verbose=verbose)) as bar:
+            with closing(progress.ProgressBar(steps, epoch + 1, epochs, verbose=verbose)) as bar:
                 self._train_epoch(stream.epoch(), callback_list, bar, threads)
                 if bar.batches == 0:
                     raise ValueError(
@@ -221,7 +222,7 @@ class Trainer(Steps):
         source = sources.evaluation_source(self, x, y, batch_size, sample_weight)
         total = steps if steps is not None else source.steps
         callback_list = callbacks_module.CallbackList(callbacks, model=self, verbose=verbose, steps=total)
-        with closing(ProgressBar(total, label="Evaluate", verbose=verbose)) as bar:
+        with closing(progress.ProgressBar(total, label="Evaluate", verbose=verbose)) as bar:
             logs = self._evaluate(source, steps, callback_list, threads, bar)
             if bar.batches == 0:
                 raise ValueError(f'model "{self.name}": the iterable of batches gave none')
@@ -275,7 +276,7 @@ class Trainer(Steps):
         callback_list = callbacks_module.CallbackList(callbacks, model=self, verbose=verbose, steps=total)
         parts = []
         callback_list.on_predict_begin()
-        with closing(ProgressBar(total, label="Predict", verbose=verbose)) as bar:
+        with closing(progress.ProgressBar(total, label="Predict", verbose=verbose)) as bar:
             for step, batch in enumerate(source):
                 if steps is not None and step >= steps:
                     break
@@ -325,7 +326,8 @@ class Trainer(Steps):
         self._require_compiled()
         if y is None:
             raise ValueError(f'model "{self.name}": y must be given')
-        self._step(engine_batch(checked_batch(self, x, y, sample_weight, class_weight)), train, threads)
+        batch = conversion.checked_batch(self, x, y, sample_weight, class_weight)
+        self._step(conversion.engine_batch(batch), train, threads)
         return self._returned(return_dict)
 
     def predict_on_batch(self, x, threads=0):

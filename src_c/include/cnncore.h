@@ -157,8 +157,8 @@ int cnn_program_run(const cnn_program *program, const cnn_run *run, cnn_error *e
  * types other than F32, U8 and I32; ranks other than 1 to CNN_MAX_RANK; dimensions below 1 or above 2147483647; sizes
  * that do not follow from shape and type; tensors that overlap, leave a hole, are not aligned to their elements, or do
  * not end where the file ends. It reads the file into memory of its own, which is little more than the file's size (a
- * mapped file that somebody else shortens would end the process), and never follows anything a file says to another
- * file. */
+ * mapped file that somebody else shortens would end the process), or the tensors to where the caller wants them, and
+ * never follows anything a file says to another file. */
 
 #define CNN_FILE_MAX_HEADER_BYTES 100000000
 #define CNN_FILE_MAX_TENSORS 65536
@@ -177,6 +177,12 @@ typedef struct cnn_file_tensor {
  * are at fault. */
 cnn_file *cnn_file_open(const char *path, cnn_error *error);
 cnn_file *cnn_file_open_memory(const void *bytes, size_t size, cnn_error *error);       /* copies what it needs */
+/* The same in two steps, for tensors that shall lie elsewhere: the first reads and checks everything but the tensors'
+ * bytes, and their `data` are NULL. The second reads tensor i, of places[i] != NULL, to places[i], which has room for
+ * its bytes; once for a file. Returns 0, or -1 with a sentence and errno as above; the places' contents are undefined
+ * then. */
+cnn_file *cnn_file_begin(const char *path, cnn_error *error);
+int cnn_file_read(cnn_file *file, void *const *places, cnn_error *error);
 void cnn_file_close(cnn_file *file); /* ends the life of all that the functions below have returned; NULL is allowed */
 
 int cnn_file_tensor_count(const cnn_file *file);

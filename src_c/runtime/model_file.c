@@ -21,13 +21,23 @@ typedef struct entry {
     const char *key, *value;
 } entry;
 
+/* Where the bytes come from. */
+typedef struct source {
+    int fd;                            /* -1: memory */
+    const unsigned char *bytes;        /* what is left of the memory */
+    int64_t size;                      /* of the whole */
+} source;
+
 struct cnn_file {
+    source source;
+    char *what;                       /* the file in sentences */
     char *header;
     unsigned char *data;
     cnn_file_tensor *tensors;         /* by offset */
     const cnn_file_tensor **by_name;
     entry *metadata;                  /* by key */
     int64_t n_tensors, tensor_capacity, n_metadata, metadata_capacity;
+    int64_t data_bytes;
     int reason; /* the system's, where opening fails for lack of memory or in reading; else 0 */
 };
 
@@ -408,13 +418,7 @@ static int arrange(cnn_file *f, int64_t data_bytes, cnn_error *error) {
     return 0;
 }
 
-/* ---- where the bytes come from ---- */
-
-typedef struct source {
-    int fd;                            /* -1: memory */
-    const unsigned char *bytes;        /* what is left of the memory */
-    int64_t size;                      /* of the whole */
-} source;
+/* ---- the bytes ---- */
 
 static int take(source *s, void *to, int64_t n, int *reason, cnn_error *error) {
     if (s->fd < 0) {
@@ -436,7 +440,17 @@ static int take(source *s, void *to, int64_t n, int *reason, cnn_error *error) {
     return 0;
 }
 
-static int fill(cnn_file *f, source *s, cnn_error *error) {
+static int skip(source *s, int64_t n, int *reason, cnn_error *error) {
+    if (s->fd < 0) s->bytes += n;
+    else if (lseek(s->fd, (off_t)n, SEEK_CUR) < 0) {
+        *reason = errno;
+        return cnn_fail(error, "cannot be read: %s", strerror(*reason));
+    }
+    return 0;
+}
+
+static int read_header(cnn_file *f, cnn_error *error) {
+    source *s = &f->source;
     unsigned char prefix[8];
     if (s->size < 8)
         return cnn_fail(error, "must begin with 8 bytes that tell the header's length, got %lld bytes in all",
@@ -454,39 +468,79 @@ static int fill(cnn_file *f, source *s, cnn_error *error) {
     if (!f->header) return no_memory(f, error, "the header");
     if (take(s, f->header, (int64_t)length, &f->reason, error)) return -1;
     parser p = { .begin = f->header, .at = f->header, .end = f->header + length, .error = error };
-    int64_t data_bytes = s->size - 8 - (int64_t)length;
-    if (header(&p, f) || arrange(f, data_bytes, error)) return -1;
-    f->data = cnn_alloc((size_t)data_bytes);
+    f->data_bytes = s->size - 8 - (int64_t)length;
+    return header(&p, f) || arrange(f, f->data_bytes, error) ? -1 : 0;
+}
+
+static int read_all(cnn_file *f, cnn_error *error) {
+    f->data = cnn_alloc((size_t)f->data_bytes);
     if (!f->data) return no_memory(f, error, "the tensors");
-    if (take(s, f->data, data_bytes, &f->reason, error)) return -1;
+    if (take(&f->source, f->data, f->data_bytes, &f->reason, error)) return -1;
     for (int64_t i = 0; i < f->n_tensors; i++) f->tensors[i].data = f->data + f->tensors[i].offset;
     return 0;
 }
 
-/* `what` is the file in sentences. */
-static cnn_file *open_source(source *s, const char *what, cnn_error *error) {
+static int read_into(cnn_file *f, void *const *places, cnn_error *error) {
+    for (int64_t i = 0; i < f->n_tensors; i++) {
+        const int64_t bytes = f->tensors[i].bytes;
+        if (places[i] ? take(&f->source, places[i], bytes, &f->reason, error)
+                      : skip(&f->source, bytes, &f->reason, error))
+            return -1;
+        f->tensors[i].data = places[i];
+    }
+    return 0;
+}
+
+/* Says what has gone wrong with the file; returns the system's reason. */
+static int failed(const char *what, const cnn_error *inner, int reason, cnn_error *error) {
+    cnn_fail(error, "model file %s: %.380s", what, inner->text);
+    return errno = reason;
+}
+
+/* Takes over the source. `what` is the file in sentences. */
+static cnn_file *begin(source s, const char *what, cnn_error *error) {
     cnn_error inner = { { 0 } };
     int reason = ENOMEM;
     cnn_file *f = cnn_alloc(sizeof *f);
-    if (!f) cnn_fail(&inner, "out of memory");
-    else {
-        if (fill(f, s, &inner) == 0) return f;
-        reason = f->reason;
-        cnn_file_close(f);
+    if (f) {
+        f->source = s;
+        f->what = cnn_alloc(strlen(what) + 1);
     }
-    cnn_fail(error, "model file %s: %.380s", what, inner.text);
-    errno = reason;
+    if (!f || !f->what) {
+        cnn_fail(&inner, "out of memory");
+        if (!f && s.fd >= 0) close(s.fd);
+    } else {
+        strcpy(f->what, what);
+        if (read_header(f, &inner) == 0) return f;
+        reason = f->reason;
+    }
+    cnn_file_close(f);
+    failed(what, &inner, reason, error);
     return NULL;
+}
+
+/* The file with the tensors in memory of its own, and its source closed. */
+static cnn_file *complete(cnn_file *f, cnn_error *error) {
+    cnn_error inner = { { 0 } };
+    if (!f) return NULL;
+    if (read_all(f, &inner)) {
+        const int reason = failed(f->what, &inner, f->reason, error);
+        cnn_file_close(f);
+        errno = reason;
+        return NULL;
+    }
+    if (f->source.fd >= 0) close(f->source.fd);
+    f->source.fd = -1;
+    return f;
 }
 
 cnn_file *cnn_file_open_memory(const void *bytes, size_t size, cnn_error *error) {
     source s = { .fd = -1, .bytes = bytes, .size = (int64_t)size };    /* an object in C has fewer than 2^63 bytes */
-    return open_source(&s, "in memory", error);
+    return complete(begin(s, "in memory", error), error);
 }
 
-cnn_file *cnn_file_open(const char *path, cnn_error *error) {
+cnn_file *cnn_file_begin(const char *path, cnn_error *error) {
     struct stat status;
-    cnn_file *f = NULL;
     quoted name = quote(path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us; it is refused below */
     int reason = fd < 0 || fstat(fd, &status) ? errno : 0;
@@ -494,18 +548,31 @@ cnn_file *cnn_file_open(const char *path, cnn_error *error) {
     else if (!S_ISREG(status.st_mode)) {
         reason = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
         cnn_fail(error, "model file %s: must be a regular file", name.text);
-    } else {
-        source s = { .fd = fd, .size = status.st_size };
-        f = open_source(&s, name.text, error);
-        reason = errno;
-    }
+    } else return begin((source){ .fd = fd, .size = status.st_size }, name.text, error);
     if (fd >= 0) close(fd);
     errno = reason;
-    return f;
+    return NULL;
+}
+
+cnn_file *cnn_file_open(const char *path, cnn_error *error) { return complete(cnn_file_begin(path, error), error); }
+
+int cnn_file_read(cnn_file *f, void *const *places, cnn_error *error) {
+    cnn_error inner = { { 0 } };
+    f->reason = 0;
+    if (f->source.fd < 0) cnn_fail(&inner, "has been read already");
+    else if (read_into(f, places, &inner) == 0) {
+        close(f->source.fd);
+        f->source.fd = -1;
+        return 0;
+    }
+    failed(f->what, &inner, f->reason, error);
+    return -1;
 }
 
 void cnn_file_close(cnn_file *f) {
     if (!f) return;
+    if (f->source.fd >= 0) close(f->source.fd);
+    cnn_free(f->what);
     cnn_free(f->header);
     cnn_free(f->data);
     cnn_free(f->tensors);

@@ -1,0 +1,23 @@
+"""Modules that are imported when something of them is first used, because most programs get by without them: one that
+predicts needs no optimizers."""
+
+import importlib
+
+
+class LazyModule:
+    """Stands in for a module of the package; its attributes are the module's.
+
+    Parameters
+    ----------
+    name : str
+        Within the package: "training.sources".
+    """
+
+    def __init__(self, name):
+        self._name = f"{__package__}.{name}"
+
+    def __getattr__(self, attribute):
+        return getattr(importlib.import_module(self._name), attribute)
+
+    def __repr__(self):
+        return f"<LazyModule {self._name}>"
