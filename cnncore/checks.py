@@ -4,6 +4,11 @@ import math
 import numbers
 
 
+def is_integer(value):
+    """Is `value` an integer, Python's or NumPy's, but not a bool?"""
+    return type(value) is int or (isinstance(value, numbers.Integral) and not isinstance(value, bool))
+
+
 def number(owner, name, value, rule="be a finite number", accept=math.isfinite):
     """Return `value` as a float, or raise ValueError if it is not a real number for which `accept` holds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not accept(value):
@@ -23,7 +28,7 @@ def non_negative(owner, name, value):
 
 def integer(owner, name, value, minimum=0):
     """Return `value` as an int; it must be an integer (a NumPy integer too) of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+    if not is_integer(value) or value < minimum:
         raise ValueError(f"{owner}: {name} must be an integer >= {minimum}, got {value!r}")
     return int(value)
 

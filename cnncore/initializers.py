@@ -450,6 +450,8 @@ def get(identifier):
     ValueError
         If the name or an argument in the config is unknown.
     """
+    if isinstance(identifier, Initializer):
+        return identifier
     if isinstance(identifier, (np.ndarray, np.generic)):
         return Constant(identifier)
     initializer = _registry.get(identifier)

@@ -7,13 +7,14 @@ import numpy as np
 
 from .. import _core, config
 from ..layers.base import Lowering
-from .differentiate import differentiate
+from ..lazy import LazyModule
 from .executable import Arena, Executable
 from .fuse import fuse_backward, fuse_forward
 from .ir import Value
-from .normalise_on_load import normalise_on_load
 from .order import order, shorten_lives
-from .recompute import recompute
+
+differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
+normalise_on_load = LazyModule("compiler.normalise_on_load")
 
 PASSES = {"fuse": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
@@ -232,7 +233,7 @@ class LossProgram:
     def _train(b, store, optimizer, total, trainable):
         graph = b.graph
         wanted = {b.weight(variable): variable for variable in trainable}
-        gradients = differentiate(graph, total, wanted)
+        gradients = differentiate.differentiate(graph, total, wanted)
         for value, variable in wanted.items():
             if value in gradients:
                 _place(
@@ -245,7 +246,7 @@ class LossProgram:
                 )
         if PASSES["fuse"]:
             fuse_backward(graph)
-            normalise_on_load(graph)
+            normalise_on_load.normalise_on_load(graph)
         if PASSES["recompute"]:
-            recompute(graph)
+            recompute.recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

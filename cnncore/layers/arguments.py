@@ -1,18 +1,16 @@
 """Arguments that layers of images share: pairs, paddings, data formats."""
 
-import numbers
+from ..checks import is_integer
 
 
 def pair(layer, name, value, minimum=1):
     """(rows, columns) from an integer or a pair of integers."""
-    values = (value, value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
+    values = (value, value) if is_integer(value) else value
     try:
         values = tuple(values)
     except TypeError:
         values = ()
-    if len(values) != 2 or not all(
-        isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= minimum for v in values
-    ):
+    if len(values) != 2 or not all(is_integer(v) and v >= minimum for v in values):
         raise ValueError(f"{layer}: {name} must be an integer of at least {minimum} or a pair of them, got {value!r}")
     return int(values[0]), int(values[1])
 
@@ -23,18 +21,14 @@ def borders(layer, name, value):
         f"{layer}: {name} must be an integer, (rows, columns) or ((top, bottom), (left, right)), "
         f"none of them negative, got {value!r}"
     )
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if is_integer(value):
         value = (value, value)
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ValueError(rule)
     result = []
     for side in value:
-        side = (side, side) if isinstance(side, numbers.Integral) and not isinstance(side, bool) else side
-        if (
-            not isinstance(side, (list, tuple))
-            or len(side) != 2
-            or not all(isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= 0 for v in side)
-        ):
+        side = (side, side) if is_integer(side) else side
+        if not isinstance(side, (list, tuple)) or len(side) != 2 or not all(is_integer(v) and v >= 0 for v in side):
             raise ValueError(rule)
         result.append((int(side[0]), int(side[1])))
     return tuple(result)
