@@ -1,5 +1,6 @@
 """Cold start with MobileNetV2, in a fresh process each time: start of Python, import, loading the network with its
-weights from files, and the first prediction; the import alone; and what each package takes on the disk.
+weights from files, and the first prediction; of these what comes after Python and NumPy, which is what the package
+itself costs; the import alone; and what each package takes on the disk.
 
 The processes of all sides take turns, after one of each that fills the file cache. What they predict is compared.
 """
@@ -9,6 +10,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,12 +49,13 @@ with torch.inference_mode():
 """,
 }
 FRAME = """
-import json, sys
+import sys, time
 import numpy as np
 folder, threads = sys.argv[1], int(sys.argv[2])
 x = np.load(folder + "/images.npy")
+start = time.perf_counter()
 {predict}
-print(json.dumps([float(value) for value in logits[0, :10]]))
+print(time.perf_counter() - start, *logits[0, :10].tolist())
 """
 IMPORTS = {"nothing": "", "numpy": "import numpy"} | {package: f"import {package}" for package in PREDICT}
 TOLERANCE = 1e-3  # of the largest logit, as in bench/models.py
@@ -97,6 +100,20 @@ def process(code, *arguments):
     return call
 
 
+class FirstPrediction:
+    """Processes that load the network with a package and predict: what each printed of the logits, and of the seconds
+    from before the import to the logits in a process that had NumPy."""
+
+    def __init__(self, package, folder, threads):
+        self._call = process(FRAME.format(predict=PREDICT[package]), folder, str(threads))
+        self.logits, self.seconds = None, []
+
+    def __call__(self):
+        seconds, *logits = map(float, self._call().split())
+        self.logits = np.array(logits)
+        self.seconds.append(seconds)
+
+
 def installed_bytes(package):
     """Bytes of a package's files, without compiled bytecode; those of the whole distribution where it was installed
     as one."""
@@ -121,12 +138,12 @@ def run(args):
         folder = pathlib.Path(name)
         write_files(folder, packages)
         print(timing.environment(args.threads, (*packages, "numpy")), flush=True)
-        starts = {
-            package: process(FRAME.format(predict=PREDICT[package]), name, str(args.threads)) for package in packages
-        }
-        logits = {package: np.array(json.loads(start())) for package, start in starts.items()}
+        starts = {package: FirstPrediction(package, name, args.threads) for package in packages}
+        for start in starts.values():
+            start()
+        wanted = starts["cnncore"].logits
         for package in packages[1:]:
-            difference = np.abs(logits[package] - logits["cnncore"]).max() / np.abs(logits["cnncore"]).max()
+            difference = np.abs(starts[package].logits - wanted).max() / np.abs(wanted).max()
             if not difference < TOLERANCE:
                 raise SystemExit(
                     f"startup: logits of cnncore and {package} must agree to {TOLERANCE}, they differ by "
@@ -141,21 +158,23 @@ def run(args):
             "package": key,
             "import_s": seconds["import", key],
             "first_prediction_s": seconds.get(("start", key)),
+            "after_numpy_s": statistics.median(starts[key].seconds[-args.rounds :]) if key in starts else None,
             "installed_bytes": None if key == "nothing" else installed_bytes(key),
         }
         for key in imports
     ]
     print(
-        "\n| package | start and import, s | start to first prediction, s | cnncore's share of it | installed, MB |\n"
-        "| --- | ---: | ---: | ---: | ---: |"
+        "\n| package | start and import, s | start to first prediction, s | cnncore's share of it | after NumPy, s | "
+        "cnncore's share of it | installed, MB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     )
-    own = seconds["start", "cnncore"]
+    own = next(row for row in rows if row["package"] == "cnncore")
     for row in rows:
-        first, size = row["first_prediction_s"], row["installed_bytes"]
-        print(
-            f"| {row['package']} | {row['import_s']:.3f} | {'' if first is None else f'{first:.3f}'} | "
-            f"{'' if first is None else f'{own / first:.2f}'} | {'' if size is None else f'{size / 1e6:.1f}'} |"
-        )
+        cells = [row["package"], f"{row['import_s']:.3f}"]
+        for name in ("first_prediction_s", "after_numpy_s"):
+            value = row[name]
+            cells += ["", ""] if value is None else [f"{value:.3f}", f"{own[name] / value:.2f}"]
+        cells.append("" if row["installed_bytes"] is None else f"{row['installed_bytes'] / 1e6:.1f}")
+        print(f"| {' | '.join(cells)} |")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"threads": args.threads, "rounds": args.rounds, "rows": rows}, file, indent=1)

@@ -2,9 +2,12 @@
 
 import math
 import pathlib
+import time
 
 import numpy as np
 import pytest
+
+import cnncore
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -318,6 +321,20 @@ def test_the_check_of_a_layer_finds_wrong_results(kind, kernel, groups):
     passes["forward"].prepare = lambda threads: passes["forward"].result.__imul__(np.float32(1.01))
     with pytest.raises(AssertionError, match="forward is wrong"):
         layers.check(layer, passes, threads=1)
+
+
+def test_a_start_gives_logits_and_the_time_after_numpy(tmp_path):
+    from bench import startup
+
+    startup.write_files(tmp_path, ["cnncore"])
+    start = startup.FirstPrediction("cnncore", str(tmp_path), 1)
+    before = time.perf_counter()
+    start()
+    whole = time.perf_counter() - before
+    model = cnncore.load_model(tmp_path / "model.cnn")
+    expected = model.predict_on_batch(np.load(tmp_path / "images.npy"))[0, :10]
+    assert (start.logits.astype(np.float32) == expected).all()
+    assert len(start.seconds) == 1 and 0 < start.seconds[0] < whole
 
 
 def test_a_missing_peer_is_left_out_with_a_line(monkeypatch, capsys):

@@ -311,6 +311,44 @@ def test_paths_that_cannot_be_read(tmp_path):
         model_file.read(3.5)
 
 
+def test_tensors_are_read_to_where_they_shall_lie(tmp_path):
+    tensors, metadata = small()
+    model_file.write(tmp_path / "a.cnn", tensors, metadata)
+    for left_out in (None, *tensors):
+        file = model_file.begin(tmp_path / "a.cnn")
+        assert file.metadata() == metadata
+        assert file.entries() == {name: (array.dtype.name, array.shape) for name, array in tensors.items()}
+        places = {name: np.full_like(array, 7) for name, array in tensors.items() if name != left_out}
+        file.read_into({**places, "no such tensor": np.zeros(1)})
+        for name, place in places.items():
+            assert place.tobytes() == tensors[name].tobytes(), name
+        with pytest.raises(ValueError, match="read already"):
+            file.read_into(places)
+
+
+def test_places_that_do_not_fit_are_refused(tmp_path):
+    array = np.arange(6, dtype=np.float32)
+    model_file.write(tmp_path / "a.cnn", {"x": array})
+    fixed = np.zeros(6, np.float32)
+    fixed.flags.writeable = False
+    for place in (np.zeros(5, np.float32), np.zeros(12, np.float32)[::2], fixed):
+        with pytest.raises(ValueError, match="24 bytes|contiguous"):
+            model_file.begin(tmp_path / "a.cnn").read_into({"x": place})
+    with pytest.raises(ValueError, match="by path"):
+        _core.ModelFile(header_only=True)
+
+
+def test_a_file_that_is_shortened_between_header_and_tensors(tmp_path):
+    path = tmp_path / "a.cnn"
+    array = np.arange(1000, dtype=np.float32)
+    model_file.write(path, {"x": array})
+    size = path.stat().st_size
+    file = model_file.begin(path)
+    os.truncate(path, size - 1)
+    with pytest.raises(ValueError, match=f"a.cnn.*became shorter than its {size} bytes"):
+        file.read_into({"x": np.empty_like(array)})
+
+
 def test_files_are_closed(tmp_path):
     path = tmp_path / "a.cnn"
     model_file.write(path, *small())
@@ -318,8 +356,12 @@ def test_files_are_closed(tmp_path):
     before = len(os.listdir("/dev/fd"))
     for _ in range(20):
         model_file.read(path)
+        model_file.begin(path)
+        model_file.begin(path).read_into({})
         with pytest.raises(ValueError):
             model_file.read(tmp_path / "bad.cnn")
+        with pytest.raises(ValueError):
+            model_file.begin(tmp_path / "bad.cnn")
     assert len(os.listdir("/dev/fd")) == before
 
 

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import cnncore as cc
@@ -99,6 +100,31 @@ assert not loaded & {"PIL", "torch", "keras", "scipy", "matplotlib", "argparse",
 """
     child = python(code)
     assert child.stdout == "" and child.stderr == ""
+
+
+def test_a_program_that_predicts_imports_no_training(tmp_path):
+    """What only training needs is there as soon as it is used, also where a file names it."""
+    model = cc.Sequential([cc.Input((4, 4, 1)), cc.layers.Flatten(), cc.layers.Dense(2)])
+    model.save(tmp_path / "bare.cnn")
+    model.compile(cc.optimizers.Adam(cc.optimizers.schedules.CosineDecay(0.1, 10)), "mse", metrics=["mae"])
+    x = np.zeros((8, 4, 4, 1), np.float32)
+    model.fit(x, np.ones((8, 2)), epochs=1, verbose=0)
+    model.save(tmp_path / "trained.cnn")
+    code = f"""
+import sys, numpy as np
+modules = set(sys.modules)
+import cnncore
+x = np.zeros((8, 4, 4, 1), np.float32)
+cnncore.load_model({str(tmp_path / "bare.cnn")!r}).predict_on_batch(x)
+names = "callbacks losses metrics optimizers progress datasets data augment compiler.report compiler.differentiate"
+loaded = {{f"cnncore.{{name}}" for name in names.split()}} | {{"difflib", "csv", "argparse"}}
+loaded &= set(sys.modules) - modules
+assert not loaded, loaded
+model = cnncore.load_model({str(tmp_path / "trained.cnn")!r})
+print(model.optimizer.iterations, model.fit(x, np.ones((8, 2)), verbose=0).history["mae"], repr(model.optimizer))
+"""
+    again = model.fit(x, np.ones((8, 2)), verbose=0).history["mae"]
+    assert python(code).stdout == f"1 {again} {model.optimizer!r}\n"
 
 
 def test_everything_named_can_be_reached():

@@ -430,7 +430,7 @@ def test_random_damage_of_descriptions_is_an_error_or_a_model(tmp_path):
 
 
 def test_a_loaded_weight_can_be_changed_before_its_first_use(tmp_path):
-    """Until then it is what the file was read into, which cannot be written to."""
+    """Another model of the same file keeps its own."""
     model = cc.Sequential([cc.Input((4,)), layers.Dense(3, name="head")])
     model.save(tmp_path / "m.cnn")
     loaded = cc.load_model(tmp_path / "m.cnn")
