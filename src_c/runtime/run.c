@@ -1,4 +1,5 @@
-/* Running: one parallel region, all threads walk through the operations together, a barrier after each that has to do with the next. */
+/* Running: one parallel region, all threads walk through the operations together, a barrier after each that has to do
+ * with the next. */
 #include "program.h"
 
 #include <stdatomic.h>

@@ -42,11 +42,13 @@ enum {
 }; /* About 40 us of waiting before the processor is yielded to whoever else wants it. Sleeping (futex) instead costs
     * some 30 % of a step: operations take a millisecond, and waking up takes a good part of one. */
 
-static int processor(void) {
+/* The processor that the thread is on, counting from 1; where the system does not tell, none that others are on. */
+static int processor(int thread) {
 #if defined(__linux__)
+    (void)thread;
     return sched_getcpu() + 1;
 #else
-    return 0;
+    return thread + 1;
 #endif
 }
 
@@ -66,7 +68,7 @@ void cnn_team_barrier(cnn_team *team, int thread) {
     const int threads = atomic_load_explicit(&team->threads, memory_order_relaxed);
     if (threads == 1) return;
     unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    atomic_store_explicit(&team->members[thread].processor, processor(), memory_order_relaxed);
+    atomic_store_explicit(&team->members[thread].processor, processor(thread), memory_order_relaxed);
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == threads - 1) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
