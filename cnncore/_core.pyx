@@ -759,8 +759,8 @@ cdef class ModelFile:
 
     Give `path`, or `data` (any contiguous buffer of bytes). Raises ValueError where the bytes are at fault, with a
     sentence that says how, OSError where the file cannot be read, MemoryError. The object is a read-only buffer of all
-    the tensors' bytes, which `tensors` shows as arrays. With header_only=True the tensors' bytes are not read; `entries`
-    tells what there is, and `read_into` reads it.
+    the tensors' bytes, which `tensors` shows as arrays. With header_only=True those are not read; `entries` tells what
+    there is, and `read_into` reads it.
     """
     cdef cnn_file *file
     cdef Py_ssize_t shape[1]
@@ -834,7 +834,8 @@ cdef class ModelFile:
                 array = arrays.get(t.name.decode())
                 if array is not None:
                     if array.nbytes != t.bytes or not array.flags.writeable:
-                        raise ValueError(f"tensor {t.name.decode()!r}: must be read to a writable array of {t.bytes} bytes")
+                        raise ValueError(f"tensor {t.name.decode()!r}: must be read to a writable array of "
+                                         f"{t.bytes} bytes")
                     places[i] = <void *><uintptr_t>address(array)
             with nogil:
                 status = cnn_file_read(self.file, places, &error)
