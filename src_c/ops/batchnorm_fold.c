@@ -1,5 +1,5 @@
 /* batchnorm_fold: weights and bias of a convolution or dense layer with the batch normalisation after it folded in, for
- * inference. Parallel over rows of w seen as (rows, output channels); each thread computes the few constants for itself,
+ * inference. Parallel over rows of w seen as (rows, output channels); each thread computes the few constants itself,
  * rather than wait for the others. */
 #include "batchnorm.h"
 
