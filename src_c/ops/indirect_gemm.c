@@ -9,6 +9,7 @@ enum {
     MAX_BLOCK = 512,                  /* input channels in a block */
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
+    LINE = 16,                        /* floats in a cache line */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -194,7 +195,7 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
         const int64_t floats = tile.channels * taps * n->width, far = floats / t->tiles;
         const int64_t near_step = cnn_ceil_div(next->share, tile.channels);
-        tile.far_step = cnn_ceil_div(n->width, t->tiles);
+        const int64_t step = cnn_ceil_div(n->width, t->tiles), half_step = cnn_ceil_div(n->width, 2 * t->tiles);
         for (int64_t i = 0, begin = 0, rows; i < t->tiles; i++, begin += rows) {
             rows = cnn_table_tile_begin(t, i + 1) - begin;
             tile.runs = t->runs[i];
@@ -205,9 +206,15 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             tile.added_at = added_at + begin;
             tile.start = i == 0;
             tile.far = tile.w + floats + far * i;
+            tile.far_step = step;
             if (p->linear && p->source == CNN_IN_PLACE) {   /* rows * channels floats follow, for so many terms */
                 tile.near = tile.x[0] + rows * p->g.in_channels;
                 tile.near_step = rows;
+            }
+            else if (tile.far_step > LINE && !next->pieces) {    /* few tiles: one line for each term is not enough */
+                tile.near = tile.far + far / 2;
+                tile.near_step = half_step;
+                tile.far_step = half_step;
             }
             if (next->pieces) cnn_coming_ask(next, i, near_step, p->source == CNN_IN_PLACE, &tile);
             kernels->gemm->tile[n->vectors][rows](&tile);

@@ -6,6 +6,7 @@ enum {
     /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
      * it has weights of its own and reads all pixels */
     MANY_PIXELS = 128,
+    MOST_ROWS = 6,                    /* of a map whose tiles are rows of it: a sixth of them is at the top or bottom */
 };
 
 /* ---- how the work is cut, by shapes alone ---- */
@@ -131,6 +132,9 @@ void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f
     const cnn_conv2d_axis *h = &f->h, *w = &f->w;
     t->pixels = k->pixels * k->images;
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
+    /* Whole rows of a small map, one a tile: the first and the last need not multiply the padding beside them. */
+    const int whole_rows = k->begin % w->count == 0 && t->pixels % w->count == 0;
+    if (!p->images_first && whole_rows && w->count <= rows && h->count <= MOST_ROWS) t->tiles = t->pixels / w->count;
     /* taps of a row are adjacent in x as they are in w */
     const ptrdiff_t x_pixel = g->in_channels, x_row = g->in_w * x_pixel, x_image = g->in_h * x_row;
     const int adjacent = w->offset_step == 1 && x_pixel == p->block;
