@@ -210,8 +210,7 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             if (p->linear && p->source == CNN_IN_PLACE) {   /* rows * channels floats follow, for so many terms */
                 tile.near = tile.x[0] + rows * p->g.in_channels;
                 tile.near_step = rows;
-            }
-            else if (tile.far_step > LINE && !next->pieces) {    /* few tiles: one line for each term is not enough */
+            } else if (step > LINE && !next->pieces) {   /* few tiles: one line for each term is not enough */
                 tile.near = tile.far + far / 2;
                 tile.near_step = half_step;
                 tile.far_step = half_step;

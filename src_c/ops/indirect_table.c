@@ -134,7 +134,8 @@ void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f
     t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
     /* Whole rows of a small map, one a tile: the first and the last need not multiply the padding beside them. */
     const int whole_rows = k->begin % w->count == 0 && t->pixels % w->count == 0;
-    if (!p->images_first && whole_rows && w->count <= rows && h->count <= MOST_ROWS) t->tiles = t->pixels / w->count;
+    if (!p->images_first && whole_rows && w->count <= rows && 2 * w->count > rows && h->count <= MOST_ROWS)
+        t->tiles = t->pixels / w->count;
     /* taps of a row are adjacent in x as they are in w */
     const ptrdiff_t x_pixel = g->in_channels, x_row = g->in_w * x_pixel, x_image = g->in_h * x_row;
     const int adjacent = w->offset_step == 1 && x_pixel == p->block;
