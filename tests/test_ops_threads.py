@@ -146,6 +146,13 @@ def streamed_cases():
     inputs = [grad_y, backward, None, None, x, mean, positive(c), vector(c)]
     yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
+    depthwise, norm = normal(RNG, 3, 3, c, 1, scale=0.3), [positive(c), vector(c)]
+    relu6 = {**CONV, "activation": 1, "max_value": 6.0}
+    yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], relu6, (True, True, True))
+    yield Case("batchnorm_depthwise_conv2d_backward", 0, [y, x, depthwise, mean, *norm], relu6, (True,) * 4)
+    halved = {**relu6, "stride_h": 2, "stride_w": 2}
+    inputs = [normal(RNG, n, 49, 46, c), x, depthwise, mean, *norm]
+    yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, halved, (True,) * 4)
     strided = dict(
         kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, **dict.fromkeys(PADS, 1), in_h=h, in_w=w, activation=1
     )
