@@ -1,4 +1,5 @@
 #include "indirect_table.h"
+#include "layout.h"
 
 enum {
     CHUNK_PIXELS = 96,                /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
@@ -53,27 +54,26 @@ cnn_chunk cnn_chunk_at(const cnn_indirect_plan *p, const cnn_phase *f, int64_t i
 /* ---- the table of a chunk's pointers ---- */
 
 int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p, int64_t pixels, int64_t taps) {
-    enum { PARTS = 13, PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
+    enum { PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
     const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
         : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
-    const int64_t moved = p->moves ? pixels : 0, sparse = p->sparse ? pixels : 0;
-    int64_t at = 0;
-    char *part[PARTS];
-    const int64_t bytes[PARTS] = {pixels * (int64_t)sizeof(ptrdiff_t), pixels * 4, pixels * taps * 4, pixels * taps * 4,
-        pixels * taps * (int64_t)sizeof(float *),
-                                  cnn_table_zeros(p) * 4, copy * 4, PANEL_BYTES, PANEL_BYTES, PANEL_BYTES,
-                                  moved * PANEL_BYTES, moved * (int64_t)sizeof(ptrdiff_t),
-                                  sparse * (int64_t)sizeof(ptrdiff_t)};
-    for (int i = 0; i < PARTS; i++) {
-        part[i] = memory ? memory + at : NULL;
-        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
-    }
-    *t = (cnn_table){.at = (ptrdiff_t *)part[0], .runs = (int32_t *)part[1], .tap = (int32_t *)part[2],
-        .length = (int32_t *)part[3],
-                 .x = (const float **)part[4], .zeros = (float *)part[5], .copy = (float *)part[6],
-                 .moments = {(float *)part[7], (float *)part[8], (float *)part[9]}, .panel = (float *)part[10],
-                 .panel_at = (ptrdiff_t *)part[11], .sparse_at = (ptrdiff_t *)part[12]};
-    return at;
+    const int64_t moved = p->moves ? pixels : 0, positions = pixels * (int64_t)sizeof(ptrdiff_t);
+    cnn_layout l = {.memory = memory};
+    *t = (cnn_table){.pixels = 0};
+    t->at = cnn_take(&l, positions);
+    t->runs = cnn_take(&l, pixels * 4);
+    t->tap = cnn_take(&l, pixels * taps * 4);
+    t->length = cnn_take(&l, pixels * taps * 4);
+    t->x = cnn_take(&l, pixels * taps * (int64_t)sizeof(float *));
+    t->zeros = cnn_take(&l, cnn_table_zeros(p) * 4);
+    t->copy = cnn_take(&l, copy * 4);
+    t->moments.shift = cnn_take(&l, PANEL_BYTES);
+    t->moments.sum = cnn_take(&l, PANEL_BYTES);
+    t->moments.square = cnn_take(&l, PANEL_BYTES);
+    t->panel = cnn_take(&l, moved * PANEL_BYTES);
+    t->panel_at = cnn_take(&l, moved ? positions : 0);
+    t->sparse_at = cnn_take(&l, p->sparse ? positions : 0);
+    return l.bytes;
 }
 
 /* The position of an output pixel within a phase. */

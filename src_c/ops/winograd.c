@@ -1,4 +1,5 @@
 #include "winograd.h"
+#include "layout.h"
 #include "panels.h"
 #include "winograd_tiles.h"
 
@@ -93,18 +94,15 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     const int in_place = panels.count == 1;
     s->v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, in_place ? cnn_max(in, out) : in);
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
-    const int64_t m_bytes = in_place ? 0 : s->m_block.bytes;
-    const int64_t sizes[] = {s->v_block.bytes, m_bytes, zeros_bytes(p), out * 4, out * 4, out * 4,
-                             p->own ? panel_bytes(&panels, p) : 0};
-    char *part[7];
-    int64_t at = 0;
-    for (int i = 0; i < 7; i++) { part[i] = memory ? memory + at : NULL; at += cnn_round_up(sizes[i], CNN_ALIGNMENT); }
-    s->v = (float *)part[0];
-    s->m = (float *)part[in_place ? 0 : 1];
-    s->zeros = (float *)part[2];
-    s->moments = (cnn_moment_sums){(float *)part[3], (float *)part[4], (float *)part[5]};
-    s->u = (float *)part[6];
-    return at;
+    cnn_layout l = {.memory = memory};
+    s->v = cnn_take(&l, s->v_block.bytes);
+    s->m = in_place ? s->v : cnn_take(&l, s->m_block.bytes);
+    s->zeros = cnn_take(&l, zeros_bytes(p));
+    s->moments.shift = cnn_take(&l, out * 4);
+    s->moments.sum = cnn_take(&l, out * 4);
+    s->moments.square = cnn_take(&l, out * 4);
+    s->u = cnn_take(&l, p->own ? panel_bytes(&panels, p) : 0);
+    return l.bytes;
 }
 
 /* Tiles of a block at most: V, M and an element of U stay in L2, and the more channels, the more tiles are to share the

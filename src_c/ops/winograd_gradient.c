@@ -1,4 +1,5 @@
 #include "winograd_gradient.h"
+#include "layout.h"
 #include "panels.h"
 #include "winograd_tiles.h"
 
@@ -73,16 +74,6 @@ static int64_t zeros_bytes(const winograd_gradient *p) {
     return ((t.w - 1) * t.step + t.in) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) * (int64_t)sizeof(float);
 }
 
-/* Places arrays of `bytes` bytes one after the other; returns the bytes of all. */
-static int64_t place(char *memory, int count, const int64_t *bytes, float **arrays[]) {
-    int64_t at = 0;
-    for (int i = 0; i < count; i++) {
-        *arrays[i] = memory && bytes[i] ? (float *)(memory + at) : NULL;
-        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
-    }
-    return at;
-}
-
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
     const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
@@ -90,9 +81,12 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->block.v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, channels);
     s->block.d_block = cnn_winograd_block_of(c->kernels, p->form, p->block, width);
     s->element = channels * width + CNN_WINOGRAD_PAD;
-    const int64_t bytes[] = {p->kept ? 0 : s->block.v_block.bytes, p->kept ? 0 : s->block.d_block.bytes,
-                             ELEMENTS * s->element * 4, zeros_bytes(p)};
-    return place(memory, 4, bytes, (float **[]){&s->block.v, &s->block.d, &s->sums, &s->zeros});
+    cnn_layout l = {.memory = memory};
+    s->block.v = cnn_take(&l, p->kept ? 0 : s->block.v_block.bytes);
+    s->block.d = cnn_take(&l, p->kept ? 0 : s->block.d_block.bytes);
+    s->sums = cnn_take(&l, ELEMENTS * s->element * 4);
+    s->zeros = cnn_take(&l, zeros_bytes(p));
+    return l.bytes;
 }
 
 static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
@@ -101,11 +95,12 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
     s->kept.v_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.in_channels);
     s->kept.d_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.out_channels);
     s->slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
-    const int64_t bytes[] = {(p->groups - 1) * s->slot * 4,
-                             bias ? (int64_t)p->groups * p->blocks * p->g.out_channels * 4 : 0,
-                             p->kept ? p->groups * s->kept.v_block.bytes : 0,
-                             p->kept ? p->groups * s->kept.d_block.bytes : 0};
-    return place(memory, 4, bytes, (float **[]){&s->partial, &s->bias, &s->kept.v, &s->kept.d});
+    cnn_layout l = {.memory = memory};
+    s->partial = cnn_take(&l, (p->groups - 1) * s->slot * 4);
+    s->bias = cnn_take(&l, bias ? (int64_t)p->groups * p->blocks * p->g.out_channels * 4 : 0);
+    s->kept.v = cnn_take(&l, p->kept ? p->groups * s->kept.v_block.bytes : 0);
+    s->kept.d = cnn_take(&l, p->kept ? p->groups * s->kept.d_block.bytes : 0);
+    return l.bytes;
 }
 
 int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
