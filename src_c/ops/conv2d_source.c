@@ -3,8 +3,8 @@
 #include <string.h>
 
 /* COPIED: floats moved at a time, so that up to COPIED - 1 more than asked for are written; what comes next overwrites
- * them. */
-enum { FEW_CHANNELS = 8, COPIED = 4 };
+ * them. NARROW: see narrow(). */
+enum { FEW_CHANNELS = 8, COPIED = 4, NARROW = 128 };
 typedef float copied __attribute__((vector_size(COPIED * sizeof(float)), aligned(4), may_alias));
 
 cnn_conv2d_geometry cnn_conv2d_flattened(cnn_conv2d_geometry g) {
@@ -24,13 +24,15 @@ cnn_conv2d_geometry cnn_conv2d_gathered(const cnn_conv2d_geometry *g) {
                               (int64_t)g->kernel_h * g->kernel_w * g->in_channels, g->out_channels);
 }
 
-/* First the rows that the chunk reads are copied with their padding, so that the rest knows no borders: columns that
- * the kernel passes over, and rows of each image, those in the padding as well. */
-static int64_t padded_row(const cnn_conv2d_geometry *g) {
-    return ((int64_t)(g->out_w - 1) * g->stride_w + g->kernel_w) * g->in_channels;
-}
+/* Where windows touch a border, what they read is copied first with its padding, so that the rest knows no borders; all
+ * others are gathered from the image. Where rows of an image are short, borders are never far: the rows that a chunk
+ * reads are copied whole, once for all the rows of output that share them. */
+static int narrow(const cnn_conv2d_geometry *g) { return (int64_t)g->in_w * g->in_channels <= NARROW; }
 
-/* Of output rows `first` to `last` of an image. */
+/* Floats of a row, and rows, that output columns, and rows, `first` to `last` pass over. */
+static int64_t padded_row(const cnn_conv2d_geometry *g, int64_t first, int64_t last) {
+    return ((last - first) * g->stride_w + g->kernel_w) * g->in_channels;
+}
 static int64_t padded_rows(const cnn_conv2d_geometry *g, int64_t first, int64_t last) {
     return (last - first) * g->stride_h + (int64_t)(g->kernel_h - 1) * g->dilation_h + 1;
 }
@@ -38,28 +40,32 @@ static int64_t padded_rows(const cnn_conv2d_geometry *g, int64_t first, int64_t 
 static int64_t gathered_floats(int64_t pixels, int64_t pitch) { return cnn_round_up(pixels * pitch + COPIED, 16); }
 
 int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch) {
-    const int64_t rows = cnn_min(g->out_h, (pixels + g->out_w - 2) / g->out_w + 1);
-    return gathered_floats(pixels, pitch) + padded_rows(g, 0, rows - 1) * padded_row(g) + COPIED;
+    const int64_t rows = narrow(g) ? cnn_min(g->out_h, (pixels + g->out_w - 2) / g->out_w + 1) : 1;
+    return gathered_floats(pixels, pitch) + padded_rows(g, 0, rows - 1) * padded_row(g, 0, g->out_w - 1) + COPIED;
 }
 
-/* Rows of image x that output rows first .. last read, with their padding. */
-static void pad_rows(const cnn_conv2d_geometry *g, const float *x, int64_t first, int64_t last, float *to) {
-    const int64_t in_row = (int64_t)g->in_w * g->in_channels, row = padded_row(g);
-    const int64_t left = cnn_min((int64_t)g->pad_left * g->in_channels, row), middle = cnn_min(in_row, row - left);
-    const int64_t top = first * g->stride_h - g->pad_top, rows = padded_rows(g, first, last);
+/* What output rows i .. i_last, columns j .. j_last read of an image, with its padding. */
+static void pad(const cnn_conv2d_geometry *g, const float *image, int64_t i, int64_t i_last, int64_t j, int64_t j_last,
+                float *to) {
+    const int64_t in_row = (int64_t)g->in_w * g->in_channels, row = padded_row(g, j, j_last);
+    const int64_t begin = (j * g->stride_w - g->pad_left) * g->in_channels;
+    const int64_t left = cnn_min(cnn_max(-begin, 0), row), middle = cnn_max(cnn_min(in_row - begin, row) - left, 0);
+    const int64_t top = i * g->stride_h - g->pad_top, rows = padded_rows(g, i, i_last);
     for (int64_t h = top; h < top + rows; h++, to += row) {
         if (h < 0 || h >= g->in_h) { memset(to, 0, (size_t)row * sizeof *to); continue; }
         memset(to, 0, (size_t)left * sizeof *to);
-        memcpy(to + left, x + h * in_row, (size_t)middle * sizeof *to);
+        memcpy(to + left, image + h * in_row + begin + left, (size_t)middle * sizeof *to);
         memset(to + left + middle, 0, (size_t)(row - left - middle) * sizeof *to);
     }
 }
 
-/* `pixels` neighbours in a row. pieces: of a kernel row, in COPIED floats; a constant where they are few. */
+/* `pixels` neighbours in a row; the first one's window begins at `from`, its rows are `row` floats apart. rows, pieces:
+ * of a window, and of one of its rows in COPIED floats; constants where they are few. */
 static inline __attribute__((always_inline)) void
-gather_row(const cnn_conv2d_geometry *g, int64_t pieces, int64_t pixels, const float *from, int64_t pitch, float *to) {
-    const int64_t step = (int64_t)g->dilation_h * padded_row(g), span = (int64_t)g->kernel_w * g->in_channels;
-    const int64_t next = (int64_t)g->stride_w * g->in_channels, rows = g->kernel_h;
+gather_sized(const cnn_conv2d_geometry *g, int64_t rows, int64_t pieces, int64_t pixels, const float *from, int64_t row,
+             int64_t pitch, float *to) {
+    const int64_t step = g->dilation_h * row, span = (int64_t)g->kernel_w * g->in_channels;
+    const int64_t next = (int64_t)g->stride_w * g->in_channels;
     for (int64_t q = 0; q < pixels; q++, from += next, to += pitch) {
         const float *x = from;
         float *tap = to;
@@ -68,23 +74,59 @@ gather_row(const cnn_conv2d_geometry *g, int64_t pieces, int64_t pixels, const f
     }
 }
 
+static int64_t pieces_of(const cnn_conv2d_geometry *g) {
+    return cnn_ceil_div((int64_t)g->kernel_w * g->in_channels, COPIED);
+}
+
+static void gather_row(const cnn_conv2d_geometry *g, int64_t pixels, const float *from, int64_t row, int64_t pitch,
+                       float *to) {
+    const int64_t rows = g->kernel_h, pieces = pieces_of(g);
+    if (rows == 3 && pieces == 1) gather_sized(g, 3, 1, pixels, from, row, pitch, to);
+    else if (rows == 3 && pieces == 3) gather_sized(g, 3, 3, pixels, from, row, pitch, to);
+    else if (pieces == 1) gather_sized(g, rows, 1, pixels, from, row, pitch, to);
+    else if (pieces == 2) gather_sized(g, rows, 2, pixels, from, row, pitch, to);
+    else gather_sized(g, rows, pieces, pixels, from, row, pitch, to);
+}
+
+/* Output row i of an image, columns begin .. end - 1. floats: from the image on, to the end of the tensor. */
+static void gather_wide(const cnn_conv2d_geometry *g, const float *image, int64_t floats, int64_t i, int64_t begin,
+                        int64_t end, int64_t pitch, float *padded, float *to) {
+    const int64_t row = (int64_t)g->in_w * g->in_channels, next = (int64_t)g->stride_w * g->in_channels;
+    const int64_t top = i * g->stride_h - g->pad_top, tall = (int64_t)(g->kernel_h - 1) * g->dilation_h;
+    const int64_t at = top * row - (int64_t)g->pad_left * g->in_channels;
+    int64_t first = end, last = end;                             /* of the windows that are in the image */
+    if (top >= 0 && top + tall < g->in_h && g->kernel_w <= g->in_w) {
+        first = cnn_min(end, cnn_max(begin, cnn_ceil_div(g->pad_left, g->stride_w)));
+        last = cnn_max(first, cnn_min(end, (g->in_w + g->pad_left - g->kernel_w) / g->stride_w + 1));
+        /* nothing is read beyond the tensor */
+        while (last > first && at + tall * row + (last - 1) * next + pieces_of(g) * COPIED > floats) last--;
+    }
+    if (first > begin) {
+        pad(g, image, i, i, begin, first - 1, padded);
+        gather_row(g, first - begin, padded, padded_row(g, begin, first - 1), pitch, to);
+    }
+    gather_row(g, last - first, image + at + first * next, row, pitch, to + (first - begin) * pitch);
+    if (end > last) {
+        pad(g, image, i, i, last, end - 1, padded);
+        gather_row(g, end - last, padded, padded_row(g, last, end - 1), pitch, to + (last - begin) * pitch);
+    }
+}
+
 void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const float *x, int64_t begin, int64_t end, int64_t pitch,
                        float *memory) {
-    const int64_t map = (int64_t)g->out_h * g->out_w, pieces = cnn_ceil_div(g->kernel_w * g->in_channels, COPIED);
+    const int64_t map = (int64_t)g->out_h * g->out_w, image = (int64_t)g->in_h * g->in_w * g->in_channels;
+    const int64_t row = padded_row(g, 0, g->out_w - 1);
     float *padded = memory + gathered_floats(end - begin, pitch), *to = memory;
     for (int64_t q = begin; q < end;) {                          /* one image at a time */
-        const int64_t image = q / map, stop = cnn_min(end, (image + 1) * map);
+        const int64_t n = q / map, stop = cnn_min(end, (n + 1) * map);
         const int64_t first = q % map / g->out_w, last = (stop - 1) % map / g->out_w;
-        pad_rows(g, x + image * g->in_h * g->in_w * g->in_channels, first, last, padded);
-        for (int64_t i = first; i <= last; i++) {
-            const int64_t j = q % g->out_w, pixels = cnn_min(g->out_w - j, stop - q);
-            const float *from = padded + (i - first) * g->stride_h * padded_row(g) + j * g->stride_w * g->in_channels;
-            switch (pieces) {
-            case 1: gather_row(g, 1, pixels, from, pitch, to); break;
-            case 2: gather_row(g, 2, pixels, from, pitch, to); break;
-            case 3: gather_row(g, 3, pixels, from, pitch, to); break;
-            default: gather_row(g, pieces, pixels, from, pitch, to);
-            }
+        if (narrow(g)) pad(g, x + n * image, first, last, 0, g->out_w - 1, padded);
+        for (int64_t i = first, j = q % map % g->out_w; i <= last; i++, j = 0) {
+            const int64_t pixels = cnn_min(g->out_w - j, stop - q);
+            if (narrow(g))
+                gather_row(g, pixels, padded + (i - first) * g->stride_h * row + j * g->stride_w * g->in_channels, row,
+                           pitch, to);
+            else gather_wide(g, x + n * image, (g->images - n) * image, i, j, j + pixels, pitch, padded, to);
             q += pixels;
             to += pixels * pitch;
         }
