@@ -111,11 +111,16 @@ cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const
 static void table_fill_linear(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
                               cnn_chunk_source s) {
     const ptrdiff_t in = p->g.in_channels, out = p->g.out_channels;
-    t->pixels = k->pixels;
-    t->tiles = cnn_ceil_div(t->pixels, rows);
-    for (int64_t q = 0; q < t->pixels; q++) t->at[q] = (k->begin + q) * out;
-    for (int64_t q = 0; q < t->pixels; q++) t->x[q] = s.x + (k->begin - s.begin + q) * in;
-    for (int64_t i = 0; i < t->tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
+    const int64_t pixels = k->pixels, tiles = cnn_ceil_div(pixels, rows);
+    const float **x = t->x, *from = s.x + (k->begin - s.begin) * in;
+    ptrdiff_t *at = t->at, to = k->begin * out;
+    t->pixels = pixels;
+    t->tiles = tiles;
+    for (int64_t q = 0; q < pixels; q++) {
+        at[q] = to + q * out;
+        x[q] = from + q * in;
+    }
+    for (int64_t i = 0; i < tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
 }
 
 void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k) {

@@ -83,7 +83,11 @@ void cnn_team_barrier(cnn_team *team, int thread) {
 
 /* ---- work ---- */
 
-enum { GROUP_BITS = 20, MOST_GROUPS = (1 << GROUP_BITS) - 1 };     /* numbers of works take the other 24 bits */
+/* So many groups of units for each thread share out any work evenly enough. Each costs an atomic operation, which waits
+ * until all that the thread has written has reached its cache or, where it is streamed, memory. */
+enum { THREAD_GROUPS = 128 };
+enum { GROUP_BITS = 20, GROUP_MASK = (1 << GROUP_BITS) - 1 };      /* numbers of works take the other 24 bits */
+_Static_assert(THREAD_GROUPS * CNN_MAX_THREADS <= GROUP_MASK, "a number of groups must fit");
 
 static unsigned long long pack_share(unsigned number, int64_t begin, int64_t end) {
     return (unsigned long long)number << 2 * GROUP_BITS | (unsigned long long)begin << GROUP_BITS
@@ -91,7 +95,8 @@ static unsigned long long pack_share(unsigned number, int64_t begin, int64_t end
 }
 
 cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count) {
-    return (cnn_work){.team = team, .count = count, .grain = (count + MOST_GROUPS - 1) / MOST_GROUPS,
+    const int64_t most = (int64_t)THREAD_GROUPS * atomic_load_explicit(&team->threads, memory_order_relaxed);
+    return (cnn_work){.team = team, .count = count, .grain = (count + most - 1) / most,
                       .number = ++team->members[thread].works, .thread = thread, .from = thread};
 }
 
@@ -105,7 +110,7 @@ static int64_t take(cnn_work *w, int owner) {
     unsigned long long seen = atomic_load_explicit(left, memory_order_relaxed);
     for (;;) {
         const unsigned number = (unsigned)(seen >> 2 * GROUP_BITS);
-        int64_t begin = (int64_t)(seen >> GROUP_BITS & MOST_GROUPS), end = (int64_t)(seen & MOST_GROUPS);
+        int64_t begin = (int64_t)(seen >> GROUP_BITS & GROUP_MASK), end = (int64_t)(seen & GROUP_MASK);
         if (number > w->number) return -1;             /* the owner is further */
         if (number < w->number) {
             begin = groups * owner / threads;
