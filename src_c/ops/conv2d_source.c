@@ -3,8 +3,8 @@
 #include <string.h>
 
 /* COPIED: floats moved at a time, so that up to COPIED - 1 more than asked for are written; what comes next overwrites
- * them. NARROW: see narrow(). */
-enum { FEW_CHANNELS = 8, COPIED = 4, NARROW = 128 };
+ * them. NARROW: see narrow(). LINE: floats in a cache line. */
+enum { FEW_CHANNELS = 8, COPIED = 4, NARROW = 128, LINE = 16 };
 typedef float copied __attribute__((vector_size(COPIED * sizeof(float)), aligned(4), may_alias));
 
 cnn_conv2d_geometry cnn_conv2d_flattened(cnn_conv2d_geometry g) {
@@ -105,6 +105,9 @@ static void gather_wide(const cnn_conv2d_geometry *g, const float *image, int64_
         pad(g, image, i, i, begin, first - 1, padded);
         gather_row(g, first - begin, padded, padded_row(g, begin, first - 1), pitch, to);
     }
+    for (int64_t h = 1; h <= g->stride_h; h++)                   /* what the next row of output reads besides */
+        for (int64_t k = begin * next; k < end * next; k += LINE)
+            __builtin_prefetch(image + at + (tall + h) * row + k, 0, 2);
     gather_row(g, last - first, image + at + first * next, row, pitch, to + (first - begin) * pitch);
     if (end > last) {
         pad(g, image, i, i, last, end - 1, padded);
