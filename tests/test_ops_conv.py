@@ -1,12 +1,16 @@
 """Convolutions on every instruction set: exact on whole numbers, within the derived bound on others."""
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 
 import op_cases
 import reference
 from cnncore import _core
-from harness import check, check_exact, count, on_every_path
+from harness import check, check_exact, count, engine, on_every_path, same_bits
 from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise
 
 OPS = (
@@ -200,6 +204,87 @@ def test_named_geometries_are_exact(kernel, stride, pad, dilation, groups, c, o,
     check_exact(Case("conv2d", 0, [x, weights, integers(rng, o), None], g, (True, False, False)))
     check_exact(Case("conv2d_backward_input", 0, [grad_y, weights, None], {**g, "in_h": h, "in_w": w}))
     check_exact(Case("conv2d_backward_weight", 0, [x, grad_y], g, (True, True)))
+
+
+def first_layers():
+    """First layers, few channels: images whose rows are short and long, chunks of several images, windows that reach
+    over one border, both and beyond the padding.
+    """
+    rng = np.random.default_rng(11)
+    for index in range(count(120)):
+        kernel = int(rng.integers(1, 6)), int(rng.integers(2, 8))
+        g = dict(
+            kernel_h=kernel[0],
+            kernel_w=kernel[1],
+            stride_h=int(rng.integers(1, 4)),
+            stride_w=int(rng.integers(1, 4)),
+            dilation_h=int(rng.integers(1, 4)),
+            **{f"pad_{side}": int(rng.integers(0, 9)) for side in ("top", "left", "bottom", "right")},
+        )
+        c, long = int(rng.integers(1, 9)), index % 3 > 0
+        w = int(rng.integers(128 // c + 1, 128 // c + 30)) if long else int(rng.integers(1, 12))
+        h = max(1, int(rng.integers(1, 12)), (kernel[0] - 1) * g["dilation_h"] + 1 - g["pad_top"] - g["pad_bottom"])
+        w = max(w, kernel[1] - g["pad_left"] - g["pad_right"])
+        x = integers(rng, int(rng.integers(1, 4)), h, w, c, bound=2)
+        weights = integers(rng, *kernel, c, int(rng.choice([1, 8, 33])), bound=2)
+        yield index, x, weights, integers(rng, x.shape[0], *op_cases.out_size(h, w, g), weights.shape[3], bound=2), g
+    g = dict(kernel_h=2, kernel_w=24, pad_left=5, pad_right=3)  # a kernel wider than an image with long rows
+    yield index + 1, *(integers(rng, *shape) for shape in ((2, 3, 20, 8), (2, 24, 8, 3), (2, 2, 5, 3))), g
+
+
+def test_first_layers_are_exact():
+    for index, x, weights, grad_y, g in first_layers():
+        check_exact(Case("conv2d", index, [x, weights, None, None], g, (True, False, False)))
+        check_exact(Case("conv2d_backward_weight", index, [x, grad_y], g, (True, False)))
+
+
+@pytest.fixture
+def fenced():
+    """A function that copies an array to between two pages that must not be touched, right behind the first or right
+    before the second.
+    """
+    libc, kept = ctypes.CDLL(None, use_errno=True), []
+    page = mmap.PAGESIZE
+
+    def place(array, at_end):
+        inner = -(-array.nbytes // page) * page
+        memory = np.frombuffer(mmap.mmap(-1, inner + 2 * page), np.uint8)
+        kept.append(memory)
+        for fence in (0, page + inner):
+            assert libc.mprotect(ctypes.c_void_p(memory.ctypes.data + fence), ctypes.c_size_t(page), 0) == 0
+        begin = page + (inner - array.nbytes if at_end else 0)
+        copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        return copy
+
+    return place
+
+
+def run_where_they_lie(name, arrays, attributes, isa):
+    """The operation's first output; unlike run_op, reads the arrays themselves."""
+    op, program, bases = _core.OPERATIONS[name], _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64)
+    values, first = op.values(attributes), _core.FIRST_FREE
+    ((_, shape),) = _core.infer(op, [("float32", a.shape) for a in arrays], values, 1)
+    arrays = [*arrays, np.zeros(shape, np.float32)]
+    numbers = [program.tensor(first + i, "float32", a.shape) for i, a in enumerate(arrays)]
+    program.op(op, _core.COMPUTE, numbers[:-1], values, numbers[-1:])
+    program.plan(_core.isa_number(isa), exact=True)
+    memories = _core.Memory(max(64, program.arena_bytes(1))), _core.Memory(max(64, program.prepared_bytes))
+    bases[_core.ARENA], bases[_core.PREPARED] = (memory.address for memory in memories)
+    bases[first : first + len(arrays)] = [_core.address(a) for a in arrays]
+    program.run(bases, 1, _core.PREPARE | _core.COMPUTE, 0, 0)
+    return arrays[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+@pytest.mark.parametrize("at_end", [False, True])
+def test_first_layers_read_nothing_beyond_their_images(fenced, at_end):
+    for index, x, weights, grad_y, g in first_layers():
+        for name, operand in (("conv2d", weights), ("conv2d_backward_weight", grad_y)):
+            for isa in _core.available_isas():
+                result = run_where_they_lie(name, [fenced(x, at_end), operand], g, isa)
+                (expected,) = engine(Case(name, index, [x, operand], g, (True,)), isa, 1)
+                assert same_bits(result, expected), f"{name} {index} {isa}"
 
 
 def test_convolution_passes_nan_and_infinity_to_the_pixels_that_read_them():
