@@ -78,6 +78,7 @@ static int64_t pieces_of(const cnn_conv2d_geometry *g) {
     return cnn_ceil_div((int64_t)g->kernel_w * g->in_channels, COPIED);
 }
 
+/* The same for any sizes. */
 static void gather_row(const cnn_conv2d_geometry *g, int64_t pixels, const float *from, int64_t row, int64_t pitch,
                        float *to) {
     const int64_t rows = g->kernel_h, pieces = pieces_of(g);
@@ -105,9 +106,10 @@ static void gather_wide(const cnn_conv2d_geometry *g, const float *image, int64_
         pad(g, image, i, i, begin, first - 1, padded);
         gather_row(g, first - begin, padded, padded_row(g, begin, first - 1), pitch, to);
     }
-    for (int64_t h = 1; h <= g->stride_h; h++)                   /* what the next row of output reads besides */
+    /* what the next row of output reads besides comes meanwhile: its rows from the end of this one's window on */
+    for (int64_t h = cnn_max(tall + 1, g->stride_h); h <= tall + g->stride_h; h++)
         for (int64_t k = begin * next; k < end * next; k += LINE)
-            __builtin_prefetch(image + at + (tall + h) * row + k, 0, 2);
+            __builtin_prefetch(image + at + h * row + k, 0, 2);
     gather_row(g, last - first, image + at + first * next, row, pitch, to + (first - begin) * pitch);
     if (end > last) {
         pad(g, image, i, i, last, end - 1, padded);
