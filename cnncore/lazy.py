@@ -15,9 +15,12 @@ class LazyModule:
 
     def __init__(self, name):
         self._name = f"{__package__}.{name}"
+        self._module = None
 
     def __getattr__(self, attribute):
-        return getattr(importlib.import_module(self._name), attribute)
+        if self._module is None:
+            self._module = importlib.import_module(self._name)
+        return getattr(self._module, attribute)
 
     def __repr__(self):
         return f"<LazyModule {self._name}>"
