@@ -65,6 +65,16 @@ static inline int cnn_pool_expect_output(const cnn_tensor *tensor, const char *w
                     cnn_shape_text(tensor, shape));
 }
 
+/* The shape of out[1], the places of the maxima of out[0]. */
+static inline int cnn_pool_infer_place(const cnn_pool *g, cnn_tensor *out, cnn_error *error) {
+    if (g->pool_h * g->pool_w > CNN_POOL_PLACES)
+        return cnn_fail(error, "a window must have at most %d pixels where places are wanted, got %lld",
+                        CNN_POOL_PLACES, (long long)(g->pool_h * g->pool_w));
+    cnn_like(&out[1], &out[0]);
+    out[1].dtype = CNN_U8;
+    return 0;
+}
+
 /* The cut: images x bands of rows x blocks of channels. No sum crosses units, so it is free: it gives many threads work
  * even at batch 1. */
 #define CNN_POOL_UNITS 32              /* wanted at least */

@@ -16,14 +16,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_pool_geometry(c, x->dims[1], x->dims[2], x->dims[3], &g, error))
         return -1;
     cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
-    if (c->n_out > 1) {
-        if (g.pool_h * g.pool_w > CNN_POOL_PLACES)
-            return cnn_fail(error, "a window must have at most %d pixels where places are wanted, got %lld",
-                            CNN_POOL_PLACES, (long long)(g.pool_h * g.pool_w));
-        cnn_like(&out[1], &out[0]);
-        out[1].dtype = CNN_U8;
-    }
-    return 0;
+    return c->n_out > 1 ? cnn_pool_infer_place(&g, out, error) : 0;
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {

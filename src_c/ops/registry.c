@@ -25,6 +25,7 @@
     X(depthwise_conv2d) X(depthwise_conv2d_backward_input) X(depthwise_conv2d_backward_weight) \
     X(pointwise_depthwise_conv2d) X(batchnorm_depthwise_conv2d) X(batchnorm_depthwise_conv2d_backward) \
     X(batchnorm_pointwise_conv2d) X(batchnorm_pointwise_conv2d_backward_weight) \
+    X(conv2d_max_pool2d) X(conv2d_max_pool2d_backward_weight) \
     \
     X(reshape)
 

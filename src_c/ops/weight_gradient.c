@@ -158,8 +158,8 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
 
     scratch layout;
     choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
-    choice->workspace_bytes = (p->groups - 1) * grad_w_bytes + CNN_ALIGNMENT
-        + (o->grad_bias ? p->groups * g->out_channels * (int64_t)sizeof(double) : 0);
+    choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, rows * g->out_channels, g->out_channels,
+                                                              o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups of %d-pixel blocks", panels.rows,
              panels.widest * panels.vl, cnn_conv2d_source_text(p->source), p->groups, p->block_pixels);
     choice->kernel = p->text;
@@ -253,6 +253,40 @@ static void copy_pixels(const cnn_call *c, const cnn_exec *e, const cnn_weight_g
     for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * pitch - from;
 }
 
+/* ---- partial sums ---- */
+
+int64_t cnn_weight_gradient_parts_bytes(int64_t groups, int64_t count, int64_t out_channels, int bias) {
+    return (groups - 1) * count * (int64_t)sizeof(float) + CNN_ALIGNMENT
+        + (bias ? groups * out_channels * (int64_t)sizeof(double) : 0);
+}
+
+cnn_weight_gradient_parts cnn_weight_gradient_parts_of(const cnn_exec *e, int64_t groups, int64_t depth,
+                                                       int64_t out_channels, float *grad_w, float *grad_bias) {
+    double *bias_sums = (double *)e->workspace;                           /* [groups][out_channels] */
+    return (cnn_weight_gradient_parts){
+        .groups = groups, .depth = depth, .out_channels = out_channels, .grad_w = grad_w, .grad_bias = grad_bias,
+        .bias_sums = bias_sums, .partial = (float *)(bias_sums + (grad_bias ? groups * out_channels : 0))};
+}
+
+void cnn_weight_gradient_combine(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_parts *p) {
+    const int64_t count = p->depth * p->out_channels;
+    int64_t begin, end;
+    if (p->groups == 1 && !p->grad_bias) return;
+    cnn_barrier(e);
+    cnn_share_grain(e, count, 64, &begin, &end);                          /* parallel over the elements of grad_w */
+    if (p->groups > 1 && begin < end)
+        c->kernels->gemm->add_parts(p->groups - 1, count, end - begin, p->partial + begin, p->grad_w + begin);
+    if (!p->grad_bias) return;
+    cnn_share_grain(e, p->out_channels, 16, &begin, &end);                /* parallel over output channels */
+    for (int64_t i = begin; i < end; i++) {
+        double sum = 0;
+        for (int64_t group = 0; group < p->groups; group++) sum += p->bias_sums[group * p->out_channels + i];
+        p->grad_bias[i] = (float)sum;
+    }
+}
+
+/* ---- run ---- */
+
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const gradient_plan *p = (const gradient_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
@@ -265,17 +299,15 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t width = (int64_t)panels.widest * panels.vl, panel_floats = p->block_pixels * width;
     const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
-    const int64_t count = taps * channels * g->out_channels;
     const float *x = p->source == CNN_GATHERED ? NULL : cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
-    float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
-    double *bias_sums = (double *)e->workspace;                           /* [groups][out_channels] */
-    /* [groups - 1][rows][out_channels] */
-    float *partial = (float *)(bias_sums + (grad_bias ? (int64_t)p->groups * g->out_channels : 0));
+    const cnn_weight_gradient_parts sums = cnn_weight_gradient_parts_of(
+        e, p->groups, taps * channels, g->out_channels, cnn_data(e, o->grad_w), cnn_data(e, o->grad_bias));
+    const int bias = sums.grad_bias != NULL;
     scratch s;
     scratch_layout(&s, e->thread_workspace, p, &panels);
 
     /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
-    const int in_place = !grad_bias && group_out % panels.vl == 0
+    const int in_place = !bias && group_out % panels.vl == 0
         && (g->out_channels % BAD_PITCH != 0 || tiles <= PACK_USES || hides_misses(&panels))
         && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
@@ -287,7 +319,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
         const unit u = unit_at(p, &parts, tiles, all_panels, index);
         const int64_t group = index / parts.row_ranges / parts.panel_ranges;
         const int64_t first_tap = u.first_tile / tap_tiles, end_tap = (u.end_tile - 1) / tap_tiles + 1;
-        float *target = group ? partial + (group - 1) * count : grad_w;
+        float *target = cnn_weight_gradient_part(&sums, group);
         /* Columns of grad_y that the unit reads, and the kernel calls that a block takes. */
         const int64_t column0 = column_of(&panels, group_out, u.first_panel);
         const int64_t columns = column_of(&panels, group_out, u.end_panel) - column0;
@@ -321,8 +353,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                 float *packed = s.panels + (panel - u.first_panel) * panel_floats;
                 kernels->pack(q1 - q0, n.columns, width, grad_y + q0 * g->out_channels + column, g->out_channels,
                               packed);
-                if (grad_bias && u.first_tile == 0) {
-                    double *sum = bias_sums + group * g->out_channels + column;
+                if (bias && u.first_tile == 0) {
+                    double *sum = cnn_weight_gradient_bias_part(&sums, group) + column;
                     if (block == u.first_block) for (int64_t i = 0; i < n.columns; i++) sum[i] = 0;
                     kernels->add_rows(q1 - q0, n.columns, width, packed, sum);
                 }
@@ -366,17 +398,5 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             }
         }
     }
-    if (p->groups == 1 && !grad_bias) return;
-    int64_t begin, end;
-    cnn_barrier(e);
-    cnn_share_grain(e, count, 64, &begin, &end);                          /* parallel over the elements of grad_w */
-    if (p->groups > 1 && begin < end) kernels->add_parts(p->groups - 1, count, end - begin, partial + begin, grad_w
-                                                         + begin);
-    if (!grad_bias) return;
-    cnn_share_grain(e, g->out_channels, 16, &begin, &end);                /* parallel over output channels */
-    for (int64_t i = begin; i < end; i++) {
-        double sum = 0;
-        for (int64_t group = 0; group < p->groups; group++) sum += bias_sums[group * g->out_channels + i];
-        grad_bias[i] = (float)sum;
-    }
+    cnn_weight_gradient_combine(c, e, &sums);
 }

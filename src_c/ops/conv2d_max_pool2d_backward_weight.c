@@ -1,0 +1,188 @@
+/* conv2d_max_pool2d_backward_weight: the gradients in the weight and the bias of a convolution that gathers its pixels,
+ * straight from the gradient of what was pooled from its result t:
+ *
+ *     grad_t = grad_y act'(y) at the place of each window's maximum,    grad_w, grad_bias = those of conv2d for grad_t
+ *
+ * grad_t is never whole: blocks of its rows are made in a thread's buffer, where the products read them. Where windows
+ * overlap, a block visits all that reach it, so that every pixel's sum is complete.
+ *
+ * The blocks are cut, by shapes alone, into groups with partial sums of their own, added in order afterwards; the first
+ * group's are grad_w itself. Loop order: groups, the parallel axis; blocks; panels of channels, tiles of products. */
+#include "conv2d_max_pool2d.h"
+#include "panels.h"
+#include "weight_gradient.h"
+
+enum { X, Y, GRAD_Y, PLACE };
+static const cnn_attr_def attrs[] = { CNN_CONV2D_POOL_ATTRS, CNN_END_OF_ATTRS };
+
+enum {
+    BLOCK_PIXELS = 112,               /* of grad_t wanted in a block, that stay in L1 */
+    GROUPS = 16,                      /* groups wanted, for so many threads */
+};
+
+typedef struct plan_memory {
+    cnn_conv2d_pool g;
+    int64_t lines, bands, groups;     /* rows of a block, whole strides of windows; blocks of an image; groups */
+} plan_memory;
+_Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
+
+typedef struct scratch {
+    float *grad;                      /* [rows][w][channels] of grad_t, from the first row of a window that is reached */
+    float *gathered, *packed;         /* packed: of a panel, where the channels are no whole vectors */
+    const float **x;                  /* [pixels of a block] the gathered pixels */
+    int32_t *row;                     /* [pixels of a block] their numbers */
+} scratch;
+
+static const cnn_tensor *grad_bias_of(const cnn_call *c) { return c->n_out > 1 ? c->out[1] : NULL; }
+
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    const cnn_tensor *x = c->in[X], *y = c->in[Y];
+    cnn_conv2d_pool g;
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_expect(y, "y", 4, CNN_F32, error)
+        || cnn_conv2d_pool_geometry(c, x, y->dims[3], &g, error)
+        || cnn_pool_expect_output(y, "y", CNN_F32, x->dims[0], &g.pool, error)
+        || cnn_pool_expect_output(c->in[GRAD_Y], "grad_y", CNN_F32, x->dims[0], &g.pool, error)
+        || cnn_pool_expect_output(c->in[PLACE], "place", CNN_U8, x->dims[0], &g.pool, error)
+        || cnn_expect_mask(c->attr[CNN_CONV2D_POOL_ACTIVATION], c->attr[CNN_CONV2D_POOL_ALPHA], error)) return -1;
+    if (g.pool.stride_h > g.pool.pool_h || g.pool.pool_h * g.pool.pool_w > CNN_POOL_PLACES)
+        return cnn_fail(error, "the window must have at least pool_stride_h rows and at most %d pixels, got %lldx%lld "
+                        "and a stride of %lld; use max_pool2d_backward and conv2d_backward_weight", CNN_POOL_PLACES,
+                        (long long)g.pool.pool_h, (long long)g.pool.pool_w, (long long)g.pool.stride_h);
+    cnn_set_shape(&out[0], 4, g.conv.kernel_h, g.conv.kernel_w, g.conv.in_channels, g.pool.c);
+    if (c->n_out > 1) cnn_set_shape(&out[1], 1, g.pool.c, 1, 1, 1);
+    return 0;
+}
+
+/* Pixels of the largest block. */
+static int64_t block_pixels(const plan_memory *p) { return cnn_min(p->lines, p->g.pool.h) * p->g.pool.w; }
+
+static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, scratch *s) {
+    const cnn_pool *pool = &p->g.pool;
+    const int64_t pixels = block_pixels(p), depth = cnn_conv2d_pool_depth(&p->g.conv);
+    const int64_t width = pool->c % k->vector ? cnn_panels_of(k, pool->c).widest * k->vector : 0;
+    const int64_t bytes[] = {(pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4,
+                             cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4, pixels * width * 4,
+                             pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row};
+    char *part[5];
+    int64_t at = 0;
+    for (int i = 0; i < 5; i++) {
+        part[i] = memory ? memory + at : NULL;
+        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
+    }
+    *s = (scratch){.grad = (float *)part[0], .gathered = (float *)part[1], .packed = (float *)part[2],
+                   .x = (const float **)part[3], .row = (int32_t *)part[4]};
+    return at;
+}
+
+static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    plan_memory *p = (plan_memory *)c->plan;
+    const cnn_pool *pool = &p->g.pool;
+    scratch s;
+    if (cnn_conv2d_pool_geometry(c, c->in[X], c->in[Y]->dims[3], &p->g, error)
+        || cnn_conv2d_check_size(&p->g.conv, error)) return -1;
+    const int64_t images = c->in[X]->dims[0], stride = pool->stride_h;
+    p->lines = cnn_max(1, BLOCK_PIXELS / (pool->w * stride)) * stride;
+    p->bands = cnn_ceil_div(pool->h + pool->pad_top, p->lines);
+    p->groups = cnn_min(GROUPS, images * p->bands);
+    choice->kernel = "rows of the gradient in L1, gathered";
+    choice->thread_workspace_bytes = layout(c->kernels, p, NULL, &s);
+    choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, cnn_count(c->out[0]), pool->c,
+                                                              c->n_out > 1);
+    return 0;
+}
+
+static double flops(const cnn_call *c) {
+    const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
+    return cnn_conv2d_flops(&g->conv) + (double)(g->pool.pool_h * g->pool.pool_w) * (double)cnn_count(c->in[GRAD_Y]);
+}
+
+/* Rows begin..end of the image's grad_t. Returns them, in s->grad. */
+static const float *spread(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t image, int64_t begin,
+                           int64_t end) {
+    const cnn_pool *pool = &((const plan_memory *)c->plan)->g.pool;
+    const cnn_relu_mask mask = cnn_mask_of(c->attr[CNN_CONV2D_POOL_ACTIVATION], c->attr[CNN_CONV2D_POOL_ALPHA],
+                                           c->attr[CNN_CONV2D_POOL_MAX_VALUE]);
+    /* The image from the first window on that reaches the rows, as if it began there. */
+    const int64_t before = begin + pool->pad_top - pool->pool_h + 1;
+    const int64_t first = cnn_min(pool->out_h - 1, before > 0 ? cnn_ceil_div(before, pool->stride_h) : 0);
+    const int64_t top = first * pool->stride_h - pool->pad_top, origin = cnn_max(0, top);
+    const int64_t at = (image * pool->out_h + first) * pool->out_w * pool->c;
+    cnn_pool rest = *pool;
+    rest.h = pool->h - origin;
+    rest.out_h = pool->out_h - first;
+    rest.pad_top = origin - top;
+    c->kernels->pool->max_backward_rows(&rest, begin - origin, end - origin, 0, pool->c, NULL,
+                                        (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
+                                        (const float *)cnn_data(e, c->in[Y]) + at,
+                                        (const float *)cnn_data(e, c->in[GRAD_Y]) + at, mask, s->grad);
+    return s->grad + (begin - origin) * pool->w * pool->c;
+}
+
+/* Adds the products of a block's gathered pixels and grad_t to w, and the sums of grad_t to `sum` (NULL: no bias). */
+static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const float *grad, int accumulate, float *w,
+                     double *sum) {
+    const cnn_gemm_kernels *kernels = c->kernels->gemm;
+    const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
+    const int64_t depth = cnn_conv2d_pool_depth(&g->conv), channels = g->pool.c;
+    const cnn_panels panels = cnn_panels_of(c->kernels, channels);
+    const int whole = channels % panels.vl == 0;
+    const int64_t tiles = cnn_ceil_div(depth, panels.rows);
+    if (sum && whole) kernels->add_rows(pixels, channels, channels, grad, sum);
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        if (!whole) kernels->pack(pixels, n.columns, n.width, grad + n.begin, channels, s->packed);
+        if (sum && !whole) kernels->add_rows(pixels, n.columns, n.width, s->packed, sum + n.begin);
+        cnn_gemm_outer outer = {.pixels = pixels, .x = s->x, .row = s->row,
+                                .grad_y = whole ? grad + n.begin : s->packed,
+                                .grad_y_stride = whole ? channels : n.width, .stride = channels, .last = n.last,
+                                .accumulate = accumulate};
+        for (int64_t i = 0; i < tiles; i++) {
+            outer.channel = depth * i / tiles;
+            outer.w = w + outer.channel * channels + n.begin;
+            kernels->outer[n.vectors][depth * (i + 1) / tiles - outer.channel](&outer);
+        }
+    }
+}
+
+static void run(const cnn_call *c, const cnn_exec *e) {
+    const plan_memory *p = (const plan_memory *)c->plan;
+    const cnn_pool *pool = &p->g.pool;
+    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), blocks = c->in[X]->dims[0] * p->bands;
+    const cnn_weight_gradient_parts parts = cnn_weight_gradient_parts_of(
+        e, p->groups, depth, pool->c, cnn_data(e, c->out[0]), cnn_data(e, grad_bias_of(c)));
+    scratch s;
+    layout(c->kernels, p, e->thread_workspace, &s);
+    for (int64_t i = 0; i < block_pixels(p); i++) {
+        s.x[i] = s.gathered + i * depth;
+        s.row[i] = (int32_t)i;
+    }
+    cnn_work work = cnn_share_work(e, p->groups);
+    for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
+        const int64_t first = blocks * group / p->groups, last = blocks * (group + 1) / p->groups;
+        float *w = cnn_weight_gradient_part(&parts, group);
+        double *sum = cnn_weight_gradient_bias_part(&parts, group);
+        for (int64_t block = first; block < last; block++) {
+            const int64_t image = block / p->bands, top = block % p->bands * p->lines - pool->pad_top;
+            const int64_t begin = cnn_max(0, top), end = cnn_min(pool->h, top + p->lines);
+            const int64_t pixel = (image * pool->h + begin) * pool->w, pixels = cnn_max(0, end - begin) * pool->w;
+            if (pixels > 0)
+                cnn_conv2d_gather(&p->g.conv, cnn_data(e, c->in[X]), pixel, pixel + pixels, depth, s.gathered);
+            const float *grad = pixels > 0 ? spread(c, e, &s, image, begin, end) : s.grad;
+            if (sum && block == first) for (int64_t i = 0; i < pool->c; i++) sum[i] = 0;
+            multiply(c, &s, pixels, grad, block > first, w, sum);
+        }
+    }
+    cnn_weight_gradient_combine(c, e, &parts);
+}
+
+const cnn_op cnn_op_conv2d_max_pool2d_backward_weight = {
+    .name = "conv2d_max_pool2d_backward_weight",
+    .summary = "grad_w, grad_bias = gradient of conv2d_max_pool2d in w and bias",
+    .inputs = "x y grad_y place",
+    .outputs = "grad_w [grad_bias]",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .flops = flops,
+    .run = run,
+};
