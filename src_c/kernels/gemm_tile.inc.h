@@ -16,7 +16,7 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
-            if (!t->stream) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
+            if (!t->stream && !t->pooled) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
             if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
         }
     uintptr_t near = (uintptr_t)t->near, far = (uintptr_t)t->far;
@@ -82,13 +82,46 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
             vstore(at[1], total);
             vstore(at[2], square);
         }
-    } else if (t->low > -__builtin_inff() || t->high < __builtin_inff()) {
-        const vf low = vset(t->low), high = vset(t->high);
+    } else {
+        if (t->low > -__builtin_inff()) {
+            const vf low = vset(t->low);
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++)
+            for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sum[r][v] = vmin(high, vmax(low, sum[r][v]));
+                for (int v = 0; v < VECTORS; v++) sum[r][v] = vmax(low, sum[r][v]);
+        }
+        if (t->high < __builtin_inff()) {
+            const vf high = vset(t->high);
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) sum[r][v] = vmin(high, sum[r][v]);
+        }
     }
+#if ROWS % 4 == 0
+    if (t->pooled) {
+#pragma GCC unroll 4
+        for (int m = 0; m < ROWS / CNN_GEMM_WINDOW; m++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last, to = t->at[m] + v * VL;
+                vf best = sum[m * CNN_GEMM_WINDOW][v];
+                if (t->place) {
+                    vi at = viset(0);
+#pragma GCC unroll 4
+                    for (int i = 1; i < CNN_GEMM_WINDOW; i++)
+                        vtake_larger(sum[m * CNN_GEMM_WINDOW + i][v], i, &best, &at);
+                    vstore_u8_upto(t->place + to, at, n);
+                } else {
+#pragma GCC unroll 4
+                    for (int i = 1; i < CNN_GEMM_WINDOW; i++)
+                        best = vmax_or_nan(best, sum[m * CNN_GEMM_WINDOW + i][v]);
+                }
+                vstore_upto(t->y + to, best, n);
+            }
+        return;
+    }
+#endif
     if (t->stream) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++)

@@ -29,9 +29,6 @@ VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
 
 /* ---- forward ---- */
 
-/* The larger; NaN where either is. vmax gives its second operand where one is NaN, so only a NaN in a must be kept. */
-VINLINE vf max_or_nan(vf a, vf b) { return vselect(a == a, vmax(a, b), a); }
-
 VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
                         ptrdiff_t step, float *y) {
     vf best[GROUP];
@@ -39,7 +36,7 @@ VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
             for (int v = 0; v < vectors; v++)
-                best[v] = max_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
+                best[v] = vmax_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
     for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, best[v], n);
 }
 
@@ -47,14 +44,11 @@ VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows
 VINLINE void max_window_places(ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
                                ptrdiff_t step, float *y, uint8_t *place) {
     vf best = vload_upto(x, n);
-    vi at = viset(0), number = viset(0);
+    vi at = viset(0);
+    int32_t number = 0;
     for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++, number += 1) {
-            vf value = vload_upto(x + i * row_step + j * step, n);
-            vi larger = (value > best) | ((value != value) & (best == best));
-            best = vselect(larger, value, best);
-            at = (vi)vselect(larger, (vf)number, (vf)at);
-        }
+        for (ptrdiff_t j = 0; j < columns; j++, number++)
+            vtake_larger(vload_upto(x + i * row_step + j * step, n), number, &best, &at);
     vstore_upto(y, best, n);
     vstore_u8_upto(place, at, n);
 }

@@ -185,6 +185,25 @@ VINLINE void vstore_u8_upto(uint8_t *p, vi v, ptrdiff_t n) {
     memcpy(p, bytes, (size_t)n);
 }
 
+/* One step of a maximum with its place: where the value is larger than *best, or the first NaN, it becomes *best, and
+ * its number *at. Comparing with "not less or equal" asks for a NaN in the value as well. */
+#if defined(CNN_ISA_AVX512)
+VINLINE void vtake_larger(vf value, int32_t number, vf *best, vi *at) {
+    const __mmask16 open = _mm512_cmp_ps_mask((__m512)*best, (__m512)*best, _CMP_ORD_Q);
+    const __mmask16 larger = _mm512_mask_cmp_ps_mask(open, (__m512)value, (__m512)*best, _CMP_NLE_UQ);
+    *best = (vf)_mm512_mask_mov_ps((__m512)*best, larger, (__m512)value);
+    *at = (vi)_mm512_mask_mov_epi32((__m512i)*at, larger, _mm512_set1_epi32(number));
+}
+#else
+VINLINE void vtake_larger(vf value, int32_t number, vf *best, vi *at) {
+    const vi larger = ~(value <= *best) & (*best == *best);
+    *best = vselect(larger, value, *best);
+    *at = (vi)vselect(larger, (vf)viset(number), (vf)*at);
+}
+#endif
+/* The larger; NaN where either is. vmax gives its second operand where one is NaN, so only a NaN in a must be kept. */
+VINLINE vf vmax_or_nan(vf a, vf b) { return vselect(a == a, vmax(a, b), a); }
+
 /* Stores past the caches, for what is too large to be there when it is read: nothing is read before it is written over,
  * and nothing else is driven out. p is aligned to the vector. Before another thread reads it, vstream_end(). */
 #if defined(CNN_ISA_AVX512)

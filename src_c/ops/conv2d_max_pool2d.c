@@ -3,11 +3,13 @@
  *
  *     t = act(conv(x, w) + bias),    y = max of each window of t,    place as of max_pool2d
  *
- * t, the largest tensor of many small networks, is never whole: a thread makes the rows that a window reaches in a
- * buffer of the first cache, some at a time. The same bits as of conv2d and max_pool2d one after the other.
+ * t, the largest tensor of many small networks, is never whole. Where windows are 2x2, two apart and without padding,
+ * and the activation one of registers, a tile of the product holds whole windows, and gives their maxima. Otherwise a
+ * thread makes the rows of t that a window reaches in a buffer of the first cache, some at a time. The same bits as of
+ * conv2d and max_pool2d one after the other.
  *
- * Loop order: units of (image, band of pooled rows), the parallel axis; pooled rows; rows of t that are missing: chunks
- * of gathered pixels, panels of channels, tiles of pixels. */
+ * Loop order: units of (image, band of pooled rows), the parallel axis; pooled rows; chunks of gathered pixels, of
+ * those rows or of the rows of t that are missing; panels of channels, tiles of pixels. */
 #include "conv2d_max_pool2d.h"
 #include "indirect_gemm.h"
 #include "panels.h"
@@ -21,17 +23,22 @@ enum {
     OVERLAPPED_ROWS = 4,              /* pooled rows of a band at least, where its first rows of t are made twice */
     BUFFER_BYTES = 16 << 10,          /* of L1, for rows of t; more where a window reaches further */
     CHUNK_PIXELS = 128,               /* gathered at a time */
+    GATHERED_BYTES = 8 << 10,         /* of L1, for the pixels of whole windows */
 };
 
-typedef struct plan_memory { cnn_conv2d_pool g; int64_t bands, rows, chunk; } plan_memory;  /* rows: in the buffer */
+typedef struct plan_memory {
+    cnn_conv2d_pool g;
+    int64_t bands, rows, chunk;       /* rows of t that are made at a time, at most; pixels gathered at a time */
+    int whole;                        /* tiles hold whole windows: t has no buffer */
+} plan_memory;
 _Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
 
 /* What a thread has of its own. */
 typedef struct scratch {
     cnn_row_window t;
     float *gathered;
-    const float **x;                  /* [chunk] the gathered pixels */
-    ptrdiff_t *at;                    /* [chunk] where their results are, from the first one on */
+    const float **x;                  /* [chunk] the gathered pixels, in the order of t or of the windows */
+    ptrdiff_t *at;                    /* [chunk] where their results, or those of the windows, are from the first one on */
 } scratch;
 
 static const cnn_tensor *bias_of(const cnn_call *c) { return c->n_in > BIAS ? c->in[BIAS] : NULL; }
@@ -48,7 +55,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 static int64_t layout(const plan_memory *p, char *memory, scratch *s) {
     const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), row = p->g.pool.w * p->g.pool.c;
-    const int64_t bytes[] = {p->rows * row * 4, cnn_conv2d_gather_floats(&p->g.conv, p->chunk, depth) * 4,
+    const int64_t bytes[] = {p->whole ? 0 : p->rows * row * 4,
+                             cnn_conv2d_gather_floats(&p->g.conv, p->chunk, depth) * 4,
                              p->chunk * (int64_t)sizeof *s->x, p->chunk * (int64_t)sizeof *s->at};
     char *part[4];
     int64_t at = 0;
@@ -61,6 +69,25 @@ static int64_t layout(const plan_memory *p, char *memory, scratch *s) {
     return at;
 }
 
+static cnn_act act_of(const cnn_call *c) {
+    return (cnn_act){.kind = (int)cnn_int(c, CNN_CONV2D_POOL_ACTIVATION), .alpha = cnn_float(c, CNN_CONV2D_POOL_ALPHA),
+                     .max_value = cnn_float(c, CNN_CONV2D_POOL_MAX_VALUE)};
+}
+
+/* Do tiles hold whole windows? */
+static int is_whole(const cnn_call *c, const cnn_pool *g) {
+    return g->pool_h == 2 && g->pool_w == 2 && g->stride_h == 2 && g->stride_w == 2 && !g->pad_top && !g->pad_left
+        && 2 * g->out_h <= g->h && 2 * g->out_w <= g->w && cnn_epilogue_of(act_of(c)).in_tile;
+}
+
+/* Panels so narrow that a tile has rows for a window, where it holds whole ones; three vectors leave no register idle
+ * then. */
+static cnn_panels panels_of(const cnn_kernels *k, const plan_memory *p) {
+    int most = 3;
+    while (k->gemm->rows[most] < CNN_GEMM_WINDOW) most--;
+    return p->whole ? cnn_panels_within(k, p->g.pool.c, most) : cnn_panels_of(k, p->g.pool.c);
+}
+
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     plan_memory *p = (plan_memory *)c->plan;
     const cnn_pool *pool = &p->g.pool;
@@ -70,14 +97,21 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (c->in[W]->storage == CNN_ARENA)
         return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
-    const cnn_panels panels = cnn_panels_of(c->kernels, pool->c);
+    p->whole = is_whole(c, pool);
+    const cnn_panels panels = panels_of(c->kernels, p);
+    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv);
     const int64_t least = pool->pool_h > pool->stride_h ? OVERLAPPED_ROWS : 1;
     p->bands = cnn_min(cnn_ceil_div(pool->out_h, least), cnn_ceil_div(UNITS, c->in[X]->dims[0]));
-    p->rows = cnn_min(pool->h, cnn_max(pool->pool_h, BUFFER_BYTES / 4 / (pool->w * pool->c)));
-    p->chunk = cnn_min(CHUNK_PIXELS, p->rows * pool->w);
-    choice->kernel = "rows of the convolution in L1, gathered";
+    if (p->whole) {
+        p->rows = 2 * cnn_min(pool->out_h, cnn_max(1, GATHERED_BYTES / 4 / (2 * pool->w * depth)));
+        p->chunk = p->rows * pool->w;
+    } else {
+        p->rows = cnn_min(pool->h, cnn_max(pool->pool_h, BUFFER_BYTES / 4 / (pool->w * pool->c)));
+        p->chunk = cnn_min(CHUNK_PIXELS, p->rows * pool->w);
+    }
+    choice->kernel = p->whole ? "direct, gathered, pooled in registers" : "direct, gathered, pooled from rows in L1";
     choice->thread_workspace_bytes = layout(p, NULL, &s);
-    choice->packed_bytes = cnn_conv2d_pool_depth(&p->g.conv) * panels.vectors * panels.vl * 4;
+    choice->packed_bytes = depth * panels.vectors * panels.vl * 4;
     return 0;
 }
 
@@ -88,9 +122,9 @@ static double flops(const cnn_call *c) {
 
 /* [panel][product][width]; parallel over panels. */
 static void pack(const cnn_call *c, const cnn_exec *e) {
-    const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
-    const int64_t depth = cnn_conv2d_pool_depth(&g->conv), channels = g->pool.c;
-    const cnn_panels panels = cnn_panels_of(c->kernels, channels);
+    const plan_memory *p = (const plan_memory *)c->plan;
+    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), channels = p->g.pool.c;
+    const cnn_panels panels = panels_of(c->kernels, p);
     int64_t begin, end;
     cnn_share(e, panels.count, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
@@ -100,32 +134,33 @@ static void pack(const cnn_call *c, const cnn_exec *e) {
     }
 }
 
-/* Pixels of t, the first of them number `pixel` over all images. */
-static void convolve(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t pixel, int64_t pixels, float *t) {
+/* Gathers pixels of t, the first of them number `pixel` over all images, and gives them, or, where tiles hold whole
+ * windows, the maxima of so many windows, to y, and the places to `place`. */
+static void convolve(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t pixel, int64_t pixels,
+                     int64_t windows, float *y, uint8_t *place) {
     static const int32_t no_tap = 0, one_tap = 1;
-    const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
-    const int64_t depth = cnn_conv2d_pool_depth(&g->conv), channels = g->pool.c;
-    const cnn_act act = {.kind = (int)cnn_int(c, CNN_CONV2D_POOL_ACTIVATION),
-                         .alpha = cnn_float(c, CNN_CONV2D_POOL_ALPHA),
-                         .max_value = cnn_float(c, CNN_CONV2D_POOL_MAX_VALUE)};
-    const cnn_epilogue epilogue = cnn_epilogue_of(act);
-    const cnn_panels panels = cnn_panels_of(c->kernels, channels);
+    const plan_memory *p = (const plan_memory *)c->plan;
+    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), channels = p->g.pool.c;
+    const int64_t size = p->whole ? CNN_GEMM_WINDOW : 1, count = p->whole ? windows : pixels;
+    const cnn_epilogue epilogue = cnn_epilogue_of(act_of(c));
+    const cnn_panels panels = panels_of(c->kernels, p);
     const float *bias = cnn_data(e, bias_of(c));
-    cnn_conv2d_gather(&g->conv, cnn_data(e, c->in[X]), pixel, pixel + pixels, depth, s->gathered);
+    cnn_conv2d_gather(&p->g.conv, cnn_data(e, c->in[X]), pixel, pixel + pixels, depth, s->gathered);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
-        const int64_t tiles = cnn_ceil_div(pixels, c->kernels->gemm->rows[n.vectors]);
+        const int64_t tiles = cnn_ceil_div(count, c->kernels->gemm->rows[n.vectors] / size);
         cnn_gemm_tile tile = {.runs = 1, .channels = depth, .tap = &no_tap, .length = &one_tap,
                               .w = (const float *)e->packed + n.begin * depth, .bias = bias ? bias + n.begin : NULL,
-                              .y = t + n.begin, .last = n.last, .low = epilogue.low, .high = epilogue.high};
+                              .y = y + n.begin, .last = n.last, .low = epilogue.low, .high = epilogue.high,
+                              .pooled = p->whole, .place = place ? place + n.begin : NULL};
         for (int64_t i = 0, begin = 0, end; i < tiles; i++, begin = end) {
-            end = pixels * (i + 1) / tiles;
-            tile.x = s->x + begin;
+            end = count * (i + 1) / tiles;
+            tile.x = s->x + begin * size;
             tile.at = s->at + begin;
-            c->kernels->gemm->tile[n.vectors][end - begin](&tile);
+            c->kernels->gemm->tile[n.vectors][(end - begin) * size](&tile);
         }
     }
-    if (!epilogue.in_tile) c->kernels->elementwise->activate(act, pixels * channels, t, t);
+    if (!epilogue.in_tile) c->kernels->elementwise->activate(act_of(c), pixels * channels, y, y);
 }
 
 /* Makes rows begin..end of the image's t present, and, where some are missing, as many more of the band as the buffer
@@ -140,14 +175,44 @@ static void provide(const cnn_call *c, const cnn_exec *e, scratch *s, int64_t im
     const int64_t rows = cnn_row_window_move(t, image, begin, cnn_min(band_end, begin + p->rows), &to);
     const int64_t first = (image * pool->h + t->end) * pool->w, wanted = rows * pool->w;
     for (int64_t done = 0; done < wanted; done += p->chunk)
-        convolve(c, e, s, first + done, cnn_min(p->chunk, wanted - done), to + done * pool->c);
+        convolve(c, e, s, first + done, cnn_min(p->chunk, wanted - done), 0, to + done * pool->c, NULL);
     t->end += rows;
+}
+
+/* Pooled rows begin..end of an image, in tiles of whole windows. */
+static void pool_tiles(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t image, int64_t begin,
+                       int64_t end, float *y, uint8_t *place) {
+    const plan_memory *p = (const plan_memory *)c->plan;
+    const cnn_pool *pool = &p->g.pool;
+    const int64_t lines = p->rows / 2;
+    for (int64_t q = begin; q < end; q += lines) {
+        const int64_t rows = cnn_min(lines, end - q), at = (image * pool->out_h + q) * pool->out_w * pool->c;
+        convolve(c, e, s, (image * pool->h + 2 * q) * pool->w, 2 * rows * pool->w, rows * pool->out_w, y + at,
+                 place ? place + at : NULL);
+    }
+}
+
+/* The same from rows of t in the buffer. */
+static void pool_rows(const cnn_call *c, const cnn_exec *e, scratch *s, int64_t image, int64_t begin, int64_t end,
+                      float *y, uint8_t *place) {
+    const cnn_pool *pool = &((const plan_memory *)c->plan)->g.pool;
+    const int64_t band_end = cnn_min(pool->h, (end - 1) * pool->stride_h - pool->pad_top + pool->pool_h);
+    for (int64_t q = begin; q < end; q++) {
+        const int64_t top = q * pool->stride_h - pool->pad_top, from = cnn_max(0, top);
+        const int64_t to = cnn_min(pool->h, top + pool->pool_h), at = (image * pool->out_h + q) * pool->out_w * pool->c;
+        provide(c, e, s, image, from, to, band_end);
+        cnn_pool window = *pool;                           /* an image of the rows under the window */
+        window.h = to - from;
+        window.pad_top = 0;
+        c->kernels->pool->max_row(&window, 0, 0, pool->c, cnn_row_window_at(&s->t, from), y + at,
+                                  place ? place + at : NULL);
+    }
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const plan_memory *p = (const plan_memory *)c->plan;
     const cnn_pool *pool = &p->g.pool;
-    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), row = pool->out_w * pool->c;
+    const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv);
     float *y = cnn_data(e, c->out[0]);
     uint8_t *place = c->n_out > 1 ? cnn_data(e, c->out[1]) : NULL;
     scratch s;
@@ -156,21 +221,16 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         s.x[i] = s.gathered + i * depth;
         s.at[i] = i * pool->c;
     }
+    for (int64_t i = 0; p->whole && i < p->rows / 2 * pool->out_w; i++) {    /* windows, in the order of their rows */
+        const float *first = s.gathered + 2 * (i / pool->out_w * pool->w + i % pool->out_w) * depth;
+        for (int64_t k = 0; k < CNN_GEMM_WINDOW; k++) s.x[i * CNN_GEMM_WINDOW + k] = first + (k / 2 * pool->w + k % 2) * depth;
+    }
     cnn_work work = cnn_share_work(e, c->in[X]->dims[0] * p->bands);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t image = unit / p->bands, band = unit % p->bands;
-        const int64_t end = pool->out_h * (band + 1) / p->bands;
-        const int64_t band_end = cnn_min(pool->h, (end - 1) * pool->stride_h - pool->pad_top + pool->pool_h);
-        for (int64_t q = pool->out_h * band / p->bands; q < end; q++) {
-            const int64_t top = q * pool->stride_h - pool->pad_top, begin = cnn_max(0, top);
-            const int64_t stop = cnn_min(pool->h, top + pool->pool_h), at = (image * pool->out_h + q) * row;
-            provide(c, e, &s, image, begin, stop, band_end);
-            cnn_pool window = *pool;                       /* an image of the rows under the window */
-            window.h = stop - begin;
-            window.pad_top = 0;
-            c->kernels->pool->max_row(&window, 0, 0, pool->c, cnn_row_window_at(&s.t, begin), y + at,
-                                      place ? place + at : NULL);
-        }
+        const int64_t begin = pool->out_h * band / p->bands, end = pool->out_h * (band + 1) / p->bands;
+        if (p->whole) pool_tiles(c, e, &s, image, begin, end, y, place);
+        else pool_rows(c, e, &s, image, begin, end, y, place);
     }
 }
 
