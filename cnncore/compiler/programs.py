@@ -12,6 +12,7 @@ from .executable import Arena, Executable
 from .fuse import fuse_backward, fuse_forward
 from .ir import Value
 from .order import order, shorten_lives
+from .pool_with_convolution import pool_with_convolution
 
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
@@ -140,6 +141,7 @@ def inference_program(model, store, arena, n, dtypes):
         _place(b.graph, value, f"output{i}", name=model.output_names[i])
     if PASSES["fuse"]:
         fuse_forward(b.graph, differentiated=False)
+        pool_with_convolution(b.graph)
     return _bind_weights(_finish(b.graph, arena), store)
 
 
@@ -217,6 +219,8 @@ class LossProgram:
             fuse_forward(graph, differentiated=optimizer is not None)
         if optimizer is not None:
             self._train(b, store, optimizer, total, trainable)
+        elif PASSES["fuse"]:
+            pool_with_convolution(graph)
         self.executable = _bind_weights(_finish(graph, arena), store)
         self.results.bind(self.executable)
         if optimizer is not None:
@@ -247,6 +251,7 @@ class LossProgram:
         if PASSES["fuse"]:
             fuse_backward(graph)
             normalise_on_load.normalise_on_load(graph)
+            pool_with_convolution(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

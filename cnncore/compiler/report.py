@@ -53,7 +53,7 @@ def _operation_name(operation):
         if name in ("[bias]", "[residual]") and tensor >= 0:
             parts.append(name.strip("[]"))
     more = any(tensor >= 0 for tensor in operation["outputs"][1:])
-    backward = operation["op"].endswith(("_backward", "_backward_input"))
+    backward = operation["op"].endswith(("_backward", "_backward_input", "pool2d_backward_weight"))
     if operation["op"].endswith("conv2d") and more:
         parts.append("moments")
     if "activation" in operation["attributes"] and operation["op"] not in ("activation", "activation_backward"):
