@@ -206,6 +206,25 @@ def _batchnorm_pointwise_backward_weight(inputs, attributes, outputs):
     return [reduction(grad_y.size // grad_y.shape[3], product(np.abs(t))) + product(error)]
 
 
+@bound("conv2d_max_pool2d")
+def _conv2d_max_pool2d(inputs, attributes, outputs):
+    """The largest error of a window."""
+    own, pooling = ref.conv.split_pooling(attributes)
+    error = _conv2d(inputs, own, outputs)[0]
+    return [ref.max_pool2d(error, **pooling)]
+
+
+@bound("conv2d_max_pool2d_backward_weight")
+def _conv2d_max_pool2d_backward_weight(inputs, attributes, outputs):
+    """A product per pixel of the convolution's result, whose gradient is a sum over the windows that hold it."""
+    x, y, grad_y, place = inputs
+    own, pooling = ref.conv.split_pooling(attributes)
+    magnitudes = ref.conv2d_max_pool2d_backward_weight(np.abs(x), y, np.abs(grad_y), place, **attributes)
+    own = split_activation(own)[1]
+    pixels = len(x) * np.prod(ref.conv.Window(**own).out_size(*x.shape[1:3]))
+    return [reduction(pixels + pooling["pool_h"] * pooling["pool_w"] + 1, magnitude) for magnitude in magnitudes]
+
+
 @bound("conv2d_transpose")
 def _transpose(inputs, attributes, outputs):
     kh, kw, _, i = inputs[1].shape

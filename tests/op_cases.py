@@ -264,6 +264,53 @@ def _conv2d_backward_weight(rng, op):
     return [a["x"], a["grad_y"]], a["attributes"], (True, bool(rng.random() < 0.5))
 
 
+def pooled_convolution(rng, values=normal, overlapping=False):
+    """(x, w, bias) of a convolution of few channels and the attributes of it and of the pooling of its result, which is
+    of 2x2 whole windows half of the time. overlapping: windows leave no rows between them.
+    """
+    while True:
+        n, c, o = int(rng.integers(1, 6)), int(rng.integers(1, 9)), channels(rng)
+        h, w, attributes = geometry(rng)
+        p, q = out_size(h, w, attributes)
+        if rng.random() < 0.5:
+            pooling = dict(pool_h=2, pool_w=2, pool_stride_h=2, pool_stride_w=2)
+        else:
+            pool = [int(k) for k in rng.integers(1, 5, 2)]
+            pads = [int(rng.integers(0, k)) if rng.random() < 0.5 else 0 for k in pool * 2]
+            strides = [int(rng.integers(1, (k if overlapping else 3) + 1)) for k in pool]
+            pooling = dict(pool_h=pool[0], pool_w=pool[1], pool_stride_h=strides[0], pool_stride_w=strides[1])
+            pooling |= {f"pool_pad_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), pads)}
+        products = n * p * q * o * c * attributes["kernel_h"] * attributes["kernel_w"]
+        gathers = attributes["kernel_w"] > 1 and attributes.get("dilation_w", 1) == 1
+        if gathers and p >= pooling["pool_h"] and q >= pooling["pool_w"] and products <= MAX_PRODUCTS:
+            break
+    kernel = attributes["kernel_h"], attributes["kernel_w"]
+    inputs = [values(rng, n, h, w, c), weights(rng, values, kernel[0] * kernel[1] * c, *kernel, c, o), values(rng, o)]
+    return inputs, {**attributes, **pooling}
+
+
+@generator("conv2d_max_pool2d")
+def _conv2d_max_pool2d(rng, op):
+    (x, w, bias), attributes = pooled_convolution(rng)
+    return [x, w, maybe(rng, bias)], {**attributes, **activation_attributes(rng)}
+
+
+def pooled_gradient(rng, values=normal):
+    """Inputs and attributes of conv2d_max_pool2d_backward_weight."""
+    (x, w, bias), attributes = pooled_convolution(rng, values, overlapping=True)
+    act = relu_family(rng) if rng.random() < 0.7 else {}
+    own, pooling = reference.conv.split_pooling(attributes)
+    t = reference.conv2d(x, w, bias, **own, **act)[0]
+    y, place = reference.max_pool2d(t, **pooling), reference.max_pool2d_places(t, **pooling)
+    inputs = [x, y.astype(np.float32), values(rng, *y.shape), place.astype(np.uint8)]
+    return inputs, {**attributes, **act}
+
+
+@generator("conv2d_max_pool2d_backward_weight")
+def _conv2d_max_pool2d_backward_weight(rng, op):
+    return *pooled_gradient(rng), (True, bool(rng.random() < 0.7))
+
+
 @generator("conv2d_transpose")
 def _conv2d_transpose(rng, op):
     a = convolution(rng, grouped=False)

@@ -89,6 +89,62 @@ def test_a_large_expansion_is_done_within_the_depthwise_convolution(stride, monk
     assert fused.tobytes() == plain.predict_on_batch(x).tobytes()
 
 
+POOLED = [
+    ((28, 28, 1), dict(padding="same"), dict()),
+    ((27, 21, 1), dict(padding="valid"), dict()),
+    ((31, 30, 3), dict(padding="valid", strides=2), dict(pool_size=3, strides=2)),
+    ((19, 23, 3), dict(padding="same"), dict(pool_size=3, strides=2, padding="same")),
+]
+
+
+@pytest.mark.parametrize("shape, convolution, pooling", POOLED)
+def test_the_first_convolution_is_done_with_its_pooling(shape, convolution, pooling):
+    """The same bits forward; in the gradients sums are cut differently, see the gradient check for the bound."""
+
+    def network():
+        cc.utils.set_random_seed(3)
+        inputs = x = cc.Input(shape)
+        x = cc.layers.MaxPooling2D(**pooling)(cc.layers.Conv2D(20, 3, activation="relu", **convolution)(x))
+        model = cc.Model(inputs, cc.layers.Dense(5)(cc.layers.Flatten()(x)))
+        model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(7, *shape)).astype(np.float32), rng.integers(0, 5, 7)
+
+    def run(**switches):
+        with passes(**switches):
+            model = network()
+            prediction, names = model.predict_on_batch(x), str(model.describe(batch_size=7))
+            loss = model.train_on_batch(x, y, return_dict=True)["loss"]
+            training = [operation["op"] for operation in model._program_for(7, True).operations]
+            return prediction, names, training, loss, list(gradients(model).values())
+
+    fused, plain = run(), run(fuse=False)
+    assert "conv2d_max_pool2d + bias + relu" in fused[1] and "conv2d_max_pool2d" not in plain[1]
+    assert {"conv2d_max_pool2d", "conv2d_max_pool2d_backward_weight"} <= set(fused[2])
+    assert not {"conv2d", "max_pool2d", "max_pool2d_backward", "conv2d_backward_weight"} & set(fused[2])
+    assert fused[0].tobytes() == plain[0].tobytes() and fused[3] == plain[3]
+    for a, b in zip(fused[4], plain[4]):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * np.abs(b).sum()
+
+
+def test_what_others_read_is_not_pooled_within_its_convolution():
+    """A result with another reader stays; the gradient in an input that is wanted keeps the gradient of the result."""
+    inputs = x = cc.Input((12, 12, 2))
+    x = t = cc.layers.Conv2D(16, 3, padding="same", activation="relu")(x)
+    x = cc.layers.Conv2D(4, 3, activation="relu")(cc.layers.MaxPooling2D()(x))
+    out = [cc.layers.Flatten()(value) for value in (t, cc.layers.MaxPooling2D()(x))]
+    model = cc.Model(inputs, cc.layers.Dense(3)(cc.layers.Concatenate()(out)))
+    assert "conv2d_max_pool2d" not in str(model.describe(batch_size=2))
+    inputs = x = cc.Input((12, 12, 2))
+    x = cc.layers.MaxPooling2D()(cc.layers.Conv2D(6, 3)(cc.layers.Conv2D(4, 3)(x)))
+    model = cc.Model(inputs, cc.layers.Dense(3)(cc.layers.Flatten()(x)))
+    model.compile("sgd", cc.losses.MeanSquaredError())
+    names = [operation["op"] for operation in model._program_for(2, True).operations]
+    assert "conv2d_max_pool2d" in names and "conv2d_max_pool2d_backward_weight" not in names
+
+
 @pytest.mark.parametrize("switch", ["shorten_lives", "reuse_memory"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_order_and_memory_do_not_change_a_bit(seed, switch):

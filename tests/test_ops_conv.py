@@ -11,12 +11,14 @@ import op_cases
 import reference
 from cnncore import _core
 from harness import check, check_exact, count, engine, on_every_path, same_bits
-from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise
+from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise, pooled_convolution, pooled_gradient
 
 OPS = (
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward_weight",
     "conv2d_transpose",
     "depthwise_conv2d",
     "depthwise_conv2d_backward_input",
@@ -97,6 +99,66 @@ def test_pointwise_and_depthwise_convolution_is_exact_on_integers():
         inputs, attributes = pointwise_depthwise(rng, integers)
         relu = {"inner_activation": index // 2 % 2, "activation": index // 4 % 2}
         check_exact(Case("pointwise_depthwise_conv2d", index, inputs[: 5 if index % 2 else 3], {**attributes, **relu}))
+
+
+def test_pooled_convolution_is_exact_on_integers():
+    for index in range(count(300)):
+        inputs, attributes = pooled_convolution(np.random.default_rng([2030, index]), integers)
+        check_exact(Case("conv2d_max_pool2d", index, inputs, {**attributes, "activation": index % 2}))
+
+
+def test_weight_gradient_of_a_pooled_convolution_is_exact_on_integers():
+    for index in range(count(300)):
+        inputs, attributes = pooled_gradient(np.random.default_rng([2031, index]), integers)
+        attributes["alpha"] = 0.0
+        case = Case("conv2d_max_pool2d_backward_weight", index, inputs, attributes, (True, bool(index % 3)))
+        check_exact(case)
+
+
+@pytest.mark.parametrize("values", [(0.0, -0.0), (np.nan, 1.0), (np.inf, -np.inf, 1.0), (1.0, -1.0)])
+def test_a_pooled_convolution_has_the_bits_of_its_parts(values):
+    """Signs of zero, infinities, NaN and ties included; also after activations that no register applies."""
+    for index in range(count(60)):
+        rng = np.random.default_rng([2032, index])
+        (x, w, bias), attributes = pooled_convolution(rng)
+        x = np.where(rng.random(x.shape) < 0.1, rng.choice(values, x.shape), np.round(x)).astype(np.float32)
+        w = np.round(2 * w) / np.float32(2)
+        own, pooling = reference.conv.split_pooling({**attributes, **op_cases.activation_attributes(rng)})
+        both = {**own, **{key: value for key, value in attributes.items() if key.startswith("pool_")}}
+        for places in (True, False):
+            for isa, results in on_every_path(Case("conv2d_max_pool2d", index, [x, w, bias], both, (True, places))):
+                t = _core.run_op("conv2d", [x, w, bias], own, isa=isa, outputs=(True,))[0]
+                parts = _core.run_op("max_pool2d", [t], pooling, isa=isa, outputs=(True, places))
+                for y in (results[0], parts[0]):
+                    y[np.isnan(y)] = np.nan  # whatever its payload
+                assert all(same_bits(one, other) for one, other in zip(results, parts)), f"case {index}, {isa}"
+
+
+@pytest.mark.parametrize(
+    "x, kernel, attributes, message",
+    [
+        ((1, 8, 8, 9), (3, 3), {}, "x must have few channels"),
+        ((1, 8, 8, 4), (3, 1), {}, "the kernel more than one column"),
+        ((1, 8, 8, 4), (3, 3), {"dilation_w": 2}, "without dilation"),
+        ((1, 8, 8, 4), (3, 3), {"pool_h": 7}, "the window must not be larger than the padded input"),
+    ],
+)
+def test_a_pooled_convolution_says_what_it_cannot_do(x, kernel, attributes, message):
+    inputs = [np.zeros(x, np.float32), np.zeros((*kernel, x[3], 5), np.float32)]
+    geometry = {"kernel_h": kernel[0], "kernel_w": kernel[1], "pool_stride_h": 2, "pool_stride_w": 2, **attributes}
+    with pytest.raises(ValueError, match=message):
+        _core.run_op("conv2d_max_pool2d", inputs, geometry)
+
+
+@pytest.mark.parametrize(
+    "pool, stride, message", [(2, 3, "at least pool_stride_h rows"), (17, 17, "at most 256 pixels")]
+)
+def test_the_weight_gradient_of_a_pooled_convolution_says_what_it_cannot_do(pool, stride, message):
+    x, y = np.zeros((1, 20, 20, 1), np.float32), np.zeros((1, (18 - pool) // stride + 1, (18 - pool) // stride + 1, 5))
+    geometry = dict(kernel_h=3, kernel_w=3, pool_h=pool, pool_w=pool, pool_stride_h=stride, pool_stride_w=stride)
+    inputs = [x, y.astype(np.float32), y.astype(np.float32), y.astype(np.uint8)]
+    with pytest.raises(ValueError, match=message):
+        _core.run_op("conv2d_max_pool2d_backward_weight", inputs, geometry)
 
 
 @pytest.mark.parametrize("size", [7, 8, 57])

@@ -60,6 +60,16 @@ def conv_cases():
     yield Case("batchnorm_pointwise_conv2d_backward_weight", 0, [x, grad_y, *norm], {"activation": 1})
     backward = [large(), x, depthwise, vector(), *norm]
     yield Case("batchnorm_depthwise_conv2d_backward", 0, backward, {**CONV, "activation": 1}, (True,) * 4)
+    few, weight = normal(RNG, 3, 61, 67, 3), normal(RNG, 3, 3, 3, CHANNELS, scale=0.2)
+    for pooling in (POOL, {**POOL, "pool_h": 2, "pool_w": 2, "pad_top": 0, "pad_left": 0}):
+        t = reference.conv2d(few, weight, **CONV, activation=1)[0]
+        y, place = reference.max_pool2d(t, **pooling), reference.max_pool2d_places(t, **pooling)
+        attributes = {key if key.startswith("pool_") else f"pool_{key}": value for key, value in pooling.items()}
+        attributes |= {**CONV, "activation": 1}
+        yield Case("conv2d_max_pool2d", 0, [few, weight, vector()], attributes)
+        y = y.astype(np.float32)
+        gradient = [few, y, normal(RNG, *y.shape), place.astype(np.uint8)]
+        yield Case("conv2d_max_pool2d_backward_weight", 0, gradient, attributes, (True, True))
     yield Case("depthwise_conv2d_backward_weight", 0, [x, large()], {**CONV, "multiplier": 1}, (True, True))
     yield Case("dense", 0, [normal(RNG, 301, 1000), normal(RNG, 1000, 129, scale=0.03), vector(129), None])
     yield Case("dense_backward_input", 0, [normal(RNG, 301, 129), normal(RNG, 1000, 129, scale=0.03), None])

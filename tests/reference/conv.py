@@ -8,6 +8,7 @@ Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j 
 import numpy as np
 
 from .activations import activate, gradient_epilogue
+from .pool import max_pool2d, max_pool2d_backward
 from .window import Window, f64
 
 
@@ -92,6 +93,30 @@ def conv2d_transpose(x, w, bias=None, *, out_h, out_w, activation=0, alpha=0.0, 
     if bias is not None:
         y = y + f64(bias)
     return activate(y, activation=activation, alpha=alpha, max_value=max_value)
+
+
+def split_pooling(attributes):
+    """(attributes of the convolution, those of the pooling by their names in max_pool2d)."""
+    pooling = {key: value for key, value in attributes.items() if key.startswith("pool_")}
+    own = {key: value for key, value in attributes.items() if key not in pooling}
+    names = {key: key if key in ("pool_h", "pool_w") else key.removeprefix("pool_") for key in pooling}
+    return own, {names[key]: value for key, value in pooling.items()}
+
+
+def conv2d_max_pool2d(x, w, bias=None, **attributes):
+    """y = max_pool2d(conv2d(x, w, bias))."""
+    own, pooling = split_pooling(attributes)
+    return max_pool2d(conv2d(x, w, bias, **own)[0], **pooling)
+
+
+def conv2d_max_pool2d_backward_weight(x, y, grad_y, place, *, activation=0, alpha=0.0, max_value=np.inf, **attributes):
+    """conv2d_backward_weight of max_pool2d_backward, from the places of the maxima."""
+    geometry, pooling = split_pooling(attributes)
+    in_h, in_w = Window(**geometry).out_size(*x.shape[1:3])
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return conv2d_backward_weight(
+        x, max_pool2d_backward(None, y, grad_y, place, in_h=in_h, in_w=in_w, **act, **pooling), **geometry
+    )
 
 
 def depthwise_conv2d(x, w, bias=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
