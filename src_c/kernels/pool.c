@@ -206,6 +206,71 @@ static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_
     else max_backward(g, h_begin, h_end, c_begin, c_end, x, NULL, y, grad_y, mask, grad_x);
 }
 
+#if VLOOKS_UP
+VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrdiff_t channel) {
+    vf sum[CNN_POOL_TAPS][2];
+    const ptrdiff_t channels = p->channels, windows = p->windows, step = p->step, below = p->below;
+    const float *grad = p->grad + channel;
+    const int32_t *at = p->at + channel;
+#pragma GCC unroll 8
+    for (int k = 0; k < taps; k++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) sum[k][v] = vload(p->w + k * channels + channel + v * VL);
+    for (ptrdiff_t row = 0; row < p->rows; row++) {
+        const float *x = p->x + row * p->row_step;
+        for (ptrdiff_t m = 0; m < windows; m++, x += step, grad += channels, at += channels) {
+            const vf top = vload(x), bottom = vload(x + below);
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) {
+                const vf g = vload(grad + v * VL);
+                const vi from = (vi)*(const vi_unaligned *)(at + v * VL);
+#pragma GCC unroll 8
+                for (int k = 0; k < taps; k++) sum[k][v] = vfma(vlookup(top, bottom, from + k), g, sum[k][v]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < taps; k++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) vstore(p->w + k * channels + channel + v * VL, sum[k][v]);
+}
+
+VINLINE void products_of_taps(int taps, const cnn_pool_products *p) {
+    ptrdiff_t c = 0;
+    for (; c + 2 * VL <= p->channels; c += 2 * VL) products_of(2, taps, p, c);
+    if (c < p->channels) products_of(1, taps, p, c);
+}
+
+static void products(const cnn_pool_products *p) {
+    switch (p->taps) {
+    case 1: products_of_taps(1, p); break;
+    case 2: products_of_taps(2, p); break;
+    case 3: products_of_taps(3, p); break;
+    case 4: products_of_taps(4, p); break;
+    case 5: products_of_taps(5, p); break;
+    case 6: products_of_taps(6, p); break;
+    case 7: products_of_taps(7, p); break;
+    default: products_of_taps(8, p);
+    }
+}
+
+VINLINE void look_up_some(ptrdiff_t n, vi step, const uint8_t *place, const float *y, const float *grad_y,
+                          relu_slopes slopes, float *grad, int32_t *at) {
+    const vi places = vload_u8_upto(place, n), from = ((places >> 1) * VL) + (step & -(places & 1));
+    vstore_upto(grad, relu_masked(vload_upto(grad_y, n), vload_upto(y, n), slopes), n);
+    vstore_upto((float *)at, (vf)from, n);
+}
+
+static void look_up(ptrdiff_t n, ptrdiff_t step, const uint8_t *place, const float *y, const float *grad_y,
+                    cnn_relu_mask mask, float *grad, int32_t *at) {
+    const relu_slopes slopes = relu_slopes_of(mask);
+    const vi steps = viset((int32_t)step);
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) look_up_some(VL, steps, place + i, y + i, grad_y + i, slopes, grad + i, at + i);
+    if (i < n) look_up_some(n - i, steps, place + i, y + i, grad_y + i, slopes, grad + i, at + i);
+}
+#endif
+
 VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y,
                                     float *grad_x) {
     vf sum[GROUP];
@@ -236,4 +301,10 @@ static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_beg
 }
 
 extern const cnn_pool_kernels KERNEL(cnn_pool);
-const cnn_pool_kernels KERNEL(cnn_pool) = { max_row, average_row, max_backward_rows, average_backward_row };
+const cnn_pool_kernels KERNEL(cnn_pool) = {
+    .max_row = max_row, .average_row = average_row,
+    .max_backward_rows = max_backward_rows, .average_backward_row = average_backward_row,
+#if VLOOKS_UP
+    .products = products, .look_up = look_up,
+#endif
+};

@@ -204,6 +204,16 @@ VINLINE void vtake_larger(vf value, int32_t number, vf *best, vi *at) {
 /* The larger; NaN where either is. vmax gives its second operand where one is NaN, so only a NaN in a must be kept. */
 VINLINE vf vmax_or_nan(vf a, vf b) { return vselect(a == a, vmax(a, b), a); }
 
+/* Where VLOOKS_UP: element index[i] of the 2 VL floats a, b. */
+#if defined(CNN_ISA_AVX512)
+#define VLOOKS_UP 1
+VINLINE vf vlookup(vf a, vf b, vi index) {
+    return (vf)_mm512_permutex2var_ps((__m512)a, (__m512i)index, (__m512)b);
+}
+#else
+#define VLOOKS_UP 0
+#endif
+
 /* Stores past the caches, for what is too large to be there when it is read: nothing is read before it is written over,
  * and nothing else is driven out. p is aligned to the vector. Before another thread reads it, vstream_end(). */
 #if defined(CNN_ISA_AVX512)

@@ -29,7 +29,7 @@ enum {
 typedef struct plan_memory {
     cnn_conv2d_pool g;
     int64_t bands, rows, chunk;       /* rows of t that are made at a time, at most; pixels gathered at a time */
-    int whole;                        /* tiles hold whole windows: t has no buffer */
+    int whole;                        /* do tiles hold whole windows? Then t has no buffer */
 } plan_memory;
 _Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -74,12 +74,6 @@ static cnn_act act_of(const cnn_call *c) {
                      .max_value = cnn_float(c, CNN_CONV2D_POOL_MAX_VALUE)};
 }
 
-/* Do tiles hold whole windows? */
-static int is_whole(const cnn_call *c, const cnn_pool *g) {
-    return g->pool_h == 2 && g->pool_w == 2 && g->stride_h == 2 && g->stride_w == 2 && !g->pad_top && !g->pad_left
-        && 2 * g->out_h <= g->h && 2 * g->out_w <= g->w && cnn_epilogue_of(act_of(c)).in_tile;
-}
-
 /* Panels so narrow that a tile has rows for a window, where it holds whole ones; three vectors leave no register idle
  * then. */
 static cnn_panels panels_of(const cnn_kernels *k, const plan_memory *p) {
@@ -97,7 +91,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (c->in[W]->storage == CNN_ARENA)
         return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
-    p->whole = is_whole(c, pool);
+    p->whole = cnn_pool_is_halving(pool) && cnn_epilogue_of(act_of(c)).in_tile;
     const cnn_panels panels = panels_of(c->kernels, p);
     const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv);
     const int64_t least = pool->pool_h > pool->stride_h ? OVERLAPPED_ROWS : 1;

@@ -38,6 +38,12 @@ static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *
     return 0;
 }
 
+/* Are the windows 2x2, two apart and whole? */
+static inline int cnn_pool_is_halving(const cnn_pool *g) {
+    return g->pool_h == 2 && g->pool_w == 2 && g->stride_h == 2 && g->stride_w == 2 && !g->pad_top && !g->pad_left
+        && 2 * g->out_h <= g->h && 2 * g->out_w <= g->w;
+}
+
 /* Products of one element of the convolution's result. */
 static inline int64_t cnn_conv2d_pool_depth(const cnn_conv2d_geometry *g) {
     return (int64_t)g->kernel_h * g->kernel_w * g->in_channels;

@@ -4,7 +4,10 @@
  *     grad_t = grad_y act'(y) at the place of each window's maximum,    grad_w, grad_bias = those of conv2d for grad_t
  *
  * grad_t is never whole: blocks of its rows are made in a thread's buffer, where the products read them. Where windows
- * overlap, a block visits all that reach it, so that every pixel's sum is complete.
+ * overlap, a block visits all that reach it, so that every pixel's sum is complete. Of windows of 2x2, which do not, it
+ * is not made at all if the instruction set can look up what the pixel at the place of the maximum has read
+ * (kernels/pool.h): three of four products, those with zeros, are left out. Where x is not finite they are not, as
+ * 0 * inf is NaN.
  *
  * The blocks are cut, by shapes alone, into groups with partial sums of their own, added in order afterwards; the first
  * group's are grad_w itself. Loop order: groups, the parallel axis; blocks; panels of channels, tiles of products. */
@@ -23,6 +26,7 @@ enum {
 typedef struct plan_memory {
     cnn_conv2d_pool g;
     int64_t lines, bands, groups;     /* rows of a block, whole strides of windows; blocks of an image; groups */
+    int looks_up;                     /* see above */
 } plan_memory;
 _Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -31,6 +35,9 @@ typedef struct scratch {
     float *gathered, *packed;         /* packed: of a panel, where the channels are no whole vectors */
     const float **x;                  /* [pixels of a block] the gathered pixels */
     int32_t *row;                     /* [pixels of a block] their numbers */
+    /* Where places are looked up: of a block x with its padding; [windows][channels] gradients and where to look. */
+    float *padded, *masked;
+    int32_t *at;
 } scratch;
 
 static const cnn_tensor *grad_bias_of(const cnn_call *c) { return c->n_out > 1 ? c->out[1] : NULL; }
@@ -53,24 +60,47 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     return 0;
 }
 
+/* Rows of x with their padding, as the one pixel of each row that a kernel as wide as they are would gather. */
+static cnn_conv2d_geometry padded_rows(const cnn_conv2d_geometry *g) {
+    cnn_conv2d_geometry rows = *g;
+    rows.out_h = (g->out_h - 1) * g->stride_h + (g->kernel_h - 1) * g->dilation_h + 1;
+    rows.kernel_w = (g->out_w - 1) * g->stride_w + g->kernel_w;
+    rows.kernel_h = rows.stride_h = rows.stride_w = rows.dilation_h = rows.out_w = 1;
+    return rows;
+}
+
+/* Rows of it that `lines` rows of t read; floats of one. */
+static int64_t padded_count(const cnn_conv2d_geometry *g, int64_t lines) {
+    return (lines - 1) * g->stride_h + (int64_t)(g->kernel_h - 1) * g->dilation_h + 1;
+}
+static int64_t padded_pitch(const cnn_conv2d_geometry *padded) {
+    return (int64_t)padded->kernel_w * padded->in_channels;
+}
+
 /* Pixels of the largest block. */
 static int64_t block_pixels(const plan_memory *p) { return cnn_min(p->lines, p->g.pool.h) * p->g.pool.w; }
 
 static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, scratch *s) {
+    enum { PARTS = 8 };
     const cnn_pool *pool = &p->g.pool;
     const int64_t pixels = block_pixels(p), depth = cnn_conv2d_pool_depth(&p->g.conv);
     const int64_t width = pool->c % k->vector ? cnn_panels_of(k, pool->c).widest * k->vector : 0;
+    const cnn_conv2d_geometry padded = padded_rows(&p->g.conv);
+    const int64_t count = padded_count(&p->g.conv, cnn_min(p->lines, pool->h)), looked_up = p->looks_up ? pixels / 4 : 0;
     const int64_t bytes[] = {(pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4,
                              cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4, pixels * width * 4,
-                             pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row};
-    char *part[5];
+                             pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row,
+                             p->looks_up ? (cnn_conv2d_gather_floats(&padded, count, padded_pitch(&padded)) + k->vector) * 4 : 0,
+                             looked_up * pool->c * 4, looked_up * pool->c * 4};
+    char *part[PARTS];
     int64_t at = 0;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < PARTS; i++) {
         part[i] = memory ? memory + at : NULL;
         at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
     }
     *s = (scratch){.grad = (float *)part[0], .gathered = (float *)part[1], .packed = (float *)part[2],
-                   .x = (const float **)part[3], .row = (int32_t *)part[4]};
+                   .x = (const float **)part[3], .row = (int32_t *)part[4], .padded = (float *)part[5],
+                   .masked = (float *)part[6], .at = (int32_t *)part[7]};
     return at;
 }
 
@@ -84,7 +114,9 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     p->lines = cnn_max(1, BLOCK_PIXELS / (pool->w * stride)) * stride;
     p->bands = cnn_ceil_div(pool->h + pool->pad_top, p->lines);
     p->groups = cnn_min(GROUPS, images * p->bands);
-    choice->kernel = "rows of the gradient in L1, gathered";
+    p->looks_up = c->kernels->pool->products && cnn_pool_is_halving(pool) && pool->c % c->kernels->vector == 0
+        && p->g.conv.stride_w * p->g.conv.in_channels <= c->kernels->vector - CNN_POOL_TAPS;
+    choice->kernel = p->looks_up ? "direct, places looked up" : "direct, gathered, from rows of the gradient in L1";
     choice->thread_workspace_bytes = layout(c->kernels, p, NULL, &s);
     choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, cnn_count(c->out[0]), pool->c,
                                                               c->n_out > 1);
@@ -96,12 +128,15 @@ static double flops(const cnn_call *c) {
     return cnn_conv2d_flops(&g->conv) + (double)(g->pool.pool_h * g->pool.pool_w) * (double)cnn_count(c->in[GRAD_Y]);
 }
 
+static cnn_relu_mask mask_of(const cnn_call *c) {
+    return cnn_mask_of(c->attr[CNN_CONV2D_POOL_ACTIVATION], c->attr[CNN_CONV2D_POOL_ALPHA],
+                       c->attr[CNN_CONV2D_POOL_MAX_VALUE]);
+}
+
 /* Rows begin..end of the image's grad_t. Returns them, in s->grad. */
 static const float *spread(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t image, int64_t begin,
                            int64_t end) {
     const cnn_pool *pool = &((const plan_memory *)c->plan)->g.pool;
-    const cnn_relu_mask mask = cnn_mask_of(c->attr[CNN_CONV2D_POOL_ACTIVATION], c->attr[CNN_CONV2D_POOL_ALPHA],
-                                           c->attr[CNN_CONV2D_POOL_MAX_VALUE]);
     /* The image from the first window on that reaches the rows, as if it began there. */
     const int64_t before = begin + pool->pad_top - pool->pool_h + 1;
     const int64_t first = cnn_min(pool->out_h - 1, before > 0 ? cnn_ceil_div(before, pool->stride_h) : 0);
@@ -114,13 +149,12 @@ static const float *spread(const cnn_call *c, const cnn_exec *e, const scratch *
     c->kernels->pool->max_backward_rows(&rest, begin - origin, end - origin, 0, pool->c, NULL,
                                         (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
                                         (const float *)cnn_data(e, c->in[Y]) + at,
-                                        (const float *)cnn_data(e, c->in[GRAD_Y]) + at, mask, s->grad);
+                                        (const float *)cnn_data(e, c->in[GRAD_Y]) + at, mask_of(c), s->grad);
     return s->grad + (begin - origin) * pool->w * pool->c;
 }
 
 /* Adds the products of a block's gathered pixels and grad_t to w, and the sums of grad_t to `sum` (NULL: no bias). */
-static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const float *grad, int accumulate, float *w,
-                     double *sum) {
+static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const float *grad, float *w, double *sum) {
     const cnn_gemm_kernels *kernels = c->kernels->gemm;
     const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
     const int64_t depth = cnn_conv2d_pool_depth(&g->conv), channels = g->pool.c;
@@ -135,7 +169,7 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const 
         cnn_gemm_outer outer = {.pixels = pixels, .x = s->x, .row = s->row,
                                 .grad_y = whole ? grad + n.begin : s->packed,
                                 .grad_y_stride = whole ? channels : n.width, .stride = channels, .last = n.last,
-                                .accumulate = accumulate};
+                                .accumulate = 1};
         for (int64_t i = 0; i < tiles; i++) {
             outer.channel = depth * i / tiles;
             outer.w = w + outer.channel * channels + n.begin;
@@ -144,10 +178,48 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const 
     }
 }
 
+/* The same of pooled rows begin..end, whose places are looked up. */
+static void multiply_places(const cnn_call *c, const cnn_exec *e, const scratch *s, int64_t image, int64_t begin,
+                            int64_t end, float *w, double *sum) {
+    const cnn_conv2d_pool *g = &((const plan_memory *)c->plan)->g;
+    const cnn_conv2d_geometry *conv = &g->conv, padded = padded_rows(conv);
+    const int64_t channels = g->pool.c, rows = end - begin, windows = rows * g->pool.out_w;
+    const int64_t at = (image * g->pool.out_h + begin) * g->pool.out_w * channels, pitch = padded_pitch(&padded);
+    const int64_t step = (int64_t)conv->stride_w * conv->in_channels, span = (int64_t)conv->kernel_w * conv->in_channels;
+    const int64_t first = image * padded.out_h + 2 * begin * conv->stride_h, pieces = cnn_ceil_div(span, CNN_POOL_TAPS);
+    cnn_conv2d_gather(&padded, cnn_data(e, c->in[X]), first, first + padded_count(conv, 2 * rows), pitch, s->padded);
+    c->kernels->pool->look_up(windows * channels, step, (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
+                              (const float *)cnn_data(e, c->in[Y]) + at, (const float *)cnn_data(e, c->in[GRAD_Y]) + at,
+                              mask_of(c), s->masked, s->at);
+    if (sum) c->kernels->gemm->add_rows(windows, channels, channels, s->masked, sum);
+    for (int64_t i = 0; i < conv->kernel_h; i++)
+        for (int64_t piece = 0; piece < pieces; piece++) {
+            const int64_t tap = span * piece / pieces;
+            const cnn_pool_products products = {
+                .rows = rows, .windows = g->pool.out_w, .channels = channels,
+                .taps = span * (piece + 1) / pieces - tap, .x = s->padded + i * conv->dilation_h * pitch + tap,
+                .below = conv->stride_h * pitch, .step = 2 * step, .row_step = 2 * conv->stride_h * pitch,
+                .grad = s->masked, .at = s->at, .w = w + (i * span + tap) * channels};
+            c->kernels->pool->products(&products);
+        }
+}
+
+static int all_finite(const float *x, int64_t n) {
+    enum { EXPONENT = 0x7f800000 };
+    int32_t found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        found |= (bits & EXPONENT) == EXPONENT;
+    }
+    return !found;
+}
+
 static void run(const cnn_call *c, const cnn_exec *e) {
     const plan_memory *p = (const plan_memory *)c->plan;
     const cnn_pool *pool = &p->g.pool;
     const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), blocks = c->in[X]->dims[0] * p->bands;
+    const int64_t x_image = cnn_count(c->in[X]) / c->in[X]->dims[0];
     const cnn_weight_gradient_parts parts = cnn_weight_gradient_parts_of(
         e, p->groups, depth, pool->c, cnn_data(e, c->out[0]), cnn_data(e, grad_bias_of(c)));
     scratch s;
@@ -161,15 +233,23 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         const int64_t first = blocks * group / p->groups, last = blocks * (group + 1) / p->groups;
         float *w = cnn_weight_gradient_part(&parts, group);
         double *sum = cnn_weight_gradient_bias_part(&parts, group);
-        for (int64_t block = first; block < last; block++) {
+        memset(w, 0, (size_t)(depth * pool->c) * sizeof *w);
+        for (int64_t i = 0; sum && i < pool->c; i++) sum[i] = 0;
+        for (int64_t block = first, checked = -1, finite = 0; block < last; block++) {
             const int64_t image = block / p->bands, top = block % p->bands * p->lines - pool->pad_top;
             const int64_t begin = cnn_max(0, top), end = cnn_min(pool->h, top + p->lines);
-            const int64_t pixel = (image * pool->h + begin) * pool->w, pixels = cnn_max(0, end - begin) * pool->w;
-            if (pixels > 0)
-                cnn_conv2d_gather(&p->g.conv, cnn_data(e, c->in[X]), pixel, pixel + pixels, depth, s.gathered);
-            const float *grad = pixels > 0 ? spread(c, e, &s, image, begin, end) : s.grad;
-            if (sum && block == first) for (int64_t i = 0; i < pool->c; i++) sum[i] = 0;
-            multiply(c, &s, pixels, grad, block > first, w, sum);
+            if (begin >= end) continue;
+            if (p->looks_up && image != checked) {
+                finite = all_finite((const float *)cnn_data(e, c->in[X]) + image * x_image, x_image);
+                checked = image;
+            }
+            if (p->looks_up && finite) {
+                multiply_places(c, e, &s, image, begin / 2, cnn_min(pool->out_h, end / 2), w, sum);
+                continue;
+            }
+            const int64_t pixel = (image * pool->h + begin) * pool->w, pixels = (end - begin) * pool->w;
+            cnn_conv2d_gather(&p->g.conv, cnn_data(e, c->in[X]), pixel, pixel + pixels, depth, s.gathered);
+            multiply(c, &s, pixels, spread(c, e, &s, image, begin, end), w, sum);
         }
     }
     cnn_weight_gradient_combine(c, e, &parts);
