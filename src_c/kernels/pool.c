@@ -222,8 +222,8 @@ VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrd
             const vf top = vload(x), bottom = vload(x + below);
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; v++) {
-                const vf g = vload(grad + v * VL);
-                const vi from = (vi)*(const vi_unaligned *)(at + v * VL);
+                const vf g = vkeep(vload(grad + v * VL));
+                const vi from = (vi)vkeep(vload((const float *)at + v * VL));
 #pragma GCC unroll 8
                 for (int k = 0; k < taps; k++) sum[k][v] = vfma(vlookup(top, bottom, from + k), g, sum[k][v]);
             }

@@ -20,6 +20,7 @@ static const cnn_attr_def attrs[] = { CNN_CONV2D_POOL_ATTRS, CNN_END_OF_ATTRS };
 
 enum {
     BLOCK_PIXELS = 112,               /* of grad_t wanted in a block, that stay in L1 */
+    LOOKED_UP_PIXELS = 224,           /* the same where a quarter of them are places */
     GROUPS = 16,                      /* groups wanted, for so many threads */
 };
 
@@ -111,11 +112,11 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (cnn_conv2d_pool_geometry(c, c->in[X], c->in[Y]->dims[3], &p->g, error)
         || cnn_conv2d_check_size(&p->g.conv, error)) return -1;
     const int64_t images = c->in[X]->dims[0], stride = pool->stride_h;
-    p->lines = cnn_max(1, BLOCK_PIXELS / (pool->w * stride)) * stride;
-    p->bands = cnn_ceil_div(pool->h + pool->pad_top, p->lines);
-    p->groups = cnn_min(GROUPS, images * p->bands);
     p->looks_up = c->kernels->pool->products && cnn_pool_is_halving(pool) && pool->c % c->kernels->vector == 0
         && p->g.conv.stride_w * p->g.conv.in_channels <= c->kernels->vector - CNN_POOL_TAPS;
+    p->lines = cnn_max(1, (p->looks_up ? LOOKED_UP_PIXELS : BLOCK_PIXELS) / (pool->w * stride)) * stride;
+    p->bands = cnn_ceil_div(pool->h + pool->pad_top, p->lines);
+    p->groups = cnn_min(GROUPS, images * p->bands);
     choice->kernel = p->looks_up ? "direct, places looked up" : "direct, gathered, from rows of the gradient in L1";
     choice->thread_workspace_bytes = layout(c->kernels, p, NULL, &s);
     choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, cnn_count(c->out[0]), pool->c,
