@@ -207,7 +207,8 @@ static void max_backward_rows(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_
 }
 
 #if VLOOKS_UP
-VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrdiff_t channel) {
+/* last: channels that exist in the last vector. The others' sums are of the next window's, and are not written. */
+VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrdiff_t channel, ptrdiff_t last) {
     vf sum[CNN_POOL_TAPS][2];
     const ptrdiff_t channels = p->channels, windows = p->windows, step = p->step, below = p->below;
     const float *grad = p->grad + channel;
@@ -215,7 +216,8 @@ VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrd
 #pragma GCC unroll 8
     for (int k = 0; k < taps; k++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[k][v] = vload(p->w + k * channels + channel + v * VL);
+        for (int v = 0; v < vectors; v++)
+            sum[k][v] = vload_upto(p->w + k * channels + channel + v * VL, v < vectors - 1 ? VL : last);
     for (ptrdiff_t row = 0; row < p->rows; row++) {
         const float *x = p->x + row * p->row_step;
         for (ptrdiff_t m = 0; m < windows; m++, x += step, grad += channels, at += channels) {
@@ -232,13 +234,15 @@ VINLINE void products_of(int vectors, int taps, const cnn_pool_products *p, ptrd
 #pragma GCC unroll 8
     for (int k = 0; k < taps; k++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) vstore(p->w + k * channels + channel + v * VL, sum[k][v]);
+        for (int v = 0; v < vectors; v++)
+            vstore_upto(p->w + k * channels + channel + v * VL, sum[k][v], v < vectors - 1 ? VL : last);
 }
 
 VINLINE void products_of_taps(int taps, const cnn_pool_products *p) {
     ptrdiff_t c = 0;
-    for (; c + 2 * VL <= p->channels; c += 2 * VL) products_of(2, taps, p, c);
-    if (c < p->channels) products_of(1, taps, p, c);
+    for (; c + 2 * VL <= p->channels; c += 2 * VL) products_of(2, taps, p, c, VL);
+    if (c + VL < p->channels) products_of(2, taps, p, c, p->channels - c - VL);
+    else if (c < p->channels) products_of(1, taps, p, c, p->channels - c);
 }
 
 static void products(const cnn_pool_products *p) {

@@ -24,11 +24,12 @@ typedef struct cnn_pool {
  *     w[k][c] += sum over windows m of grad[m][c] * (at[m][c] < VL ? top : bottom)[m * step + at[m][c] % VL + k]
  */
 typedef struct cnn_pool_products {
-    ptrdiff_t rows, windows, channels;        /* windows: of a row; channels: a multiple of the vector */
+    ptrdiff_t rows, windows, channels;        /* windows: of a row */
     ptrdiff_t taps;                           /* 1 to CNN_POOL_TAPS */
     const float *x;                           /* top: what the first window's upper pixels read; VL floats are read */
     ptrdiff_t below, step, row_step;          /* from there to bottom, the next window, the next row of windows */
-    const float *grad;                        /* [rows][windows][channels] */
+    /* [rows][windows][channels]; up to VL - 1 elements more are read, `at` of any value */
+    const float *grad;
     const int32_t *at;
     float *w;                                 /* [taps][channels] */
 } cnn_pool_products;

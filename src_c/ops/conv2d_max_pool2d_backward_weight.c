@@ -87,12 +87,13 @@ static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, 
     const int64_t pixels = block_pixels(p), depth = cnn_conv2d_pool_depth(&p->g.conv);
     const int64_t width = pool->c % k->vector ? cnn_panels_of(k, pool->c).widest * k->vector : 0;
     const cnn_conv2d_geometry padded = padded_rows(&p->g.conv);
-    const int64_t count = padded_count(&p->g.conv, cnn_min(p->lines, pool->h)), looked_up = p->looks_up ? pixels / 4 : 0;
+    const int64_t count = padded_count(&p->g.conv, cnn_min(p->lines, pool->h));
+    const int64_t looked_up = p->looks_up ? pixels / 4 * pool->c + k->vector : 0;
     const int64_t bytes[] = {(pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4,
                              cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4, pixels * width * 4,
                              pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row,
                              p->looks_up ? (cnn_conv2d_gather_floats(&padded, count, padded_pitch(&padded)) + k->vector) * 4 : 0,
-                             looked_up * pool->c * 4, looked_up * pool->c * 4};
+                             looked_up * 4, looked_up * 4};
     char *part[PARTS];
     int64_t at = 0;
     for (int i = 0; i < PARTS; i++) {
@@ -112,7 +113,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (cnn_conv2d_pool_geometry(c, c->in[X], c->in[Y]->dims[3], &p->g, error)
         || cnn_conv2d_check_size(&p->g.conv, error)) return -1;
     const int64_t images = c->in[X]->dims[0], stride = pool->stride_h;
-    p->looks_up = c->kernels->pool->products && cnn_pool_is_halving(pool) && pool->c % c->kernels->vector == 0
+    p->looks_up = c->kernels->pool->products && cnn_pool_is_halving(pool)
         && p->g.conv.stride_w * p->g.conv.in_channels <= c->kernels->vector - CNN_POOL_TAPS;
     p->lines = cnn_max(1, (p->looks_up ? LOOKED_UP_PIXELS : BLOCK_PIXELS) / (pool->w * stride)) * stride;
     p->bands = cnn_ceil_div(pool->h + pool->pad_top, p->lines);
@@ -154,6 +155,22 @@ static const float *spread(const cnn_call *c, const cnn_exec *e, const scratch *
     return s->grad + (begin - origin) * pool->w * pool->c;
 }
 
+/* Adds up rows of gradients, [pixels][channels]. */
+static void add_gradients(const cnn_call *c, const scratch *s, int64_t pixels, const float *grad, double *sum) {
+    const cnn_gemm_kernels *kernels = c->kernels->gemm;
+    const int64_t channels = ((const plan_memory *)c->plan)->g.pool.c;
+    const cnn_panels panels = cnn_panels_of(c->kernels, channels);
+    if (channels % panels.vl == 0) {
+        kernels->add_rows(pixels, channels, channels, grad, sum);
+        return;
+    }
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        kernels->pack(pixels, n.columns, n.width, grad + n.begin, channels, s->packed);
+        kernels->add_rows(pixels, n.columns, n.width, s->packed, sum + n.begin);
+    }
+}
+
 /* Adds the products of a block's gathered pixels and grad_t to w, and the sums of grad_t to `sum` (NULL: no bias). */
 static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const float *grad, float *w, double *sum) {
     const cnn_gemm_kernels *kernels = c->kernels->gemm;
@@ -162,11 +179,10 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const 
     const cnn_panels panels = cnn_panels_of(c->kernels, channels);
     const int whole = channels % panels.vl == 0;
     const int64_t tiles = cnn_ceil_div(depth, panels.rows);
-    if (sum && whole) kernels->add_rows(pixels, channels, channels, grad, sum);
+    if (sum) add_gradients(c, s, pixels, grad, sum);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
         if (!whole) kernels->pack(pixels, n.columns, n.width, grad + n.begin, channels, s->packed);
-        if (sum && !whole) kernels->add_rows(pixels, n.columns, n.width, s->packed, sum + n.begin);
         cnn_gemm_outer outer = {.pixels = pixels, .x = s->x, .row = s->row,
                                 .grad_y = whole ? grad + n.begin : s->packed,
                                 .grad_y_stride = whole ? channels : n.width, .stride = channels, .last = n.last,
@@ -192,7 +208,7 @@ static void multiply_places(const cnn_call *c, const cnn_exec *e, const scratch 
     c->kernels->pool->look_up(windows * channels, step, (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
                               (const float *)cnn_data(e, c->in[Y]) + at, (const float *)cnn_data(e, c->in[GRAD_Y]) + at,
                               mask_of(c), s->masked, s->at);
-    if (sum) c->kernels->gemm->add_rows(windows, channels, channels, s->masked, sum);
+    if (sum) add_gradients(c, s, windows, s->masked, sum);
     for (int64_t i = 0; i < conv->kernel_h; i++)
         for (int64_t piece = 0; piece < pieces; piece++) {
             const int64_t tap = span * piece / pieces;
