@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import bounds
 import op_cases
 import reference
 from cnncore import _core
@@ -132,6 +133,24 @@ def test_a_pooled_convolution_has_the_bits_of_its_parts(values):
                 for y in (results[0], parts[0]):
                     y[np.isnan(y)] = np.nan  # whatever its payload
                 assert all(same_bits(one, other) for one, other in zip(results, parts)), f"case {index}, {isa}"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_weight_gradient_of_a_pooled_convolution_is_nan_where_that_of_its_parts_is(value):
+    """0 * inf is NaN, also of pixels that are no maximum."""
+    for index in range(count(60)):
+        rng = np.random.default_rng([2033, index])
+        (x, y, grad_y, place), attributes = pooled_gradient(rng, integers)
+        x[tuple(rng.integers(0, x.shape))] = value
+        act, geometry = bounds.split_activation(attributes)
+        own, pooling = reference.conv.split_pooling(geometry)
+        size = dict(zip(("in_h", "in_w"), op_cases.out_size(*x.shape[1:3], own)))
+        case = Case("conv2d_max_pool2d_backward_weight", index, [x, y, grad_y, place], attributes, (True, True))
+        for isa, (grad_w, grad_bias) in on_every_path(case):
+            backward = [None, y, grad_y, place], {**pooling, **act, **size}
+            grad_t = _core.run_op("max_pool2d_backward", *backward, isa=isa)[0]
+            parts = _core.run_op("conv2d_backward_weight", [x, grad_t], own, isa=isa, outputs=(True, True), exact=True)
+            assert np.array_equal(grad_w, parts[0], equal_nan=True) and same_bits(grad_bias, parts[1]), f"{case} {isa}"
 
 
 @pytest.mark.parametrize(

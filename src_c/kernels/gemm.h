@@ -17,7 +17,8 @@
 #include <stdint.h>
 #include "batchnorm.h"
 
-enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4, CNN_GEMM_WINDOW = 4 };    /* the largest tile of any instruction set, in either direction */
+enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any instruction set, in either direction */
+enum { CNN_GEMM_WINDOW = 4 };                         /* pixels of a window that is pooled in registers */
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
@@ -46,8 +47,8 @@ typedef struct cnn_gemm_tile {
     /* the result is too large to be in a cache when it is read: whole lines are written past them all; end with
      * stream_end */
     int stream;
-    /* Of a multiple of CNN_GEMM_WINDOW rows, the pixels of as many windows of a pooling: instead of its rows window m's
-     * maximum is written, from y + at[m] on, and, unless place is NULL, its place, from place + at[m] on; see pool.h. */
+    /* The rows, a multiple of CNN_GEMM_WINDOW, are the pixels of pooling windows: instead of them the maximum of window m
+     * is written to y + at[m] and, unless place is NULL, its place (see pool.h) to place + at[m]. */
     int pooled;
     uint8_t *place;
 } cnn_gemm_tile;

@@ -270,7 +270,8 @@ static void look_up(ptrdiff_t n, ptrdiff_t step, const uint8_t *place, const flo
     const relu_slopes slopes = relu_slopes_of(mask);
     const vi steps = viset((int32_t)step);
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) look_up_some(VL, steps, place + i, y + i, grad_y + i, slopes, grad + i, at + i);
+    for (; i + VL <= n; i += VL)
+        look_up_some(VL, steps, place + i, y + i, grad_y + i, slopes, grad + i, at + i);
     if (i < n) look_up_some(n - i, steps, place + i, y + i, grad_y + i, slopes, grad + i, at + i);
 }
 #endif

@@ -38,7 +38,7 @@ typedef struct scratch {
     cnn_row_window t;
     float *gathered;
     const float **x;                  /* [chunk] the gathered pixels, in the order of t or of the windows */
-    ptrdiff_t *at;                    /* [chunk] where their results, or those of the windows, are from the first one on */
+    ptrdiff_t *at;                    /* [chunk] where results, of pixels or windows, are from the first one on */
 } scratch;
 
 static const cnn_tensor *bias_of(const cnn_call *c) { return c->n_in > BIAS ? c->in[BIAS] : NULL; }
@@ -217,7 +217,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     }
     for (int64_t i = 0; p->whole && i < p->rows / 2 * pool->out_w; i++) {    /* windows, in the order of their rows */
         const float *first = s.gathered + 2 * (i / pool->out_w * pool->w + i % pool->out_w) * depth;
-        for (int64_t k = 0; k < CNN_GEMM_WINDOW; k++) s.x[i * CNN_GEMM_WINDOW + k] = first + (k / 2 * pool->w + k % 2) * depth;
+        for (int64_t k = 0; k < CNN_GEMM_WINDOW; k++)
+            s.x[i * CNN_GEMM_WINDOW + k] = first + (k / 2 * pool->w + k % 2) * depth;
     }
     cnn_work work = cnn_share_work(e, c->in[X]->dims[0] * p->bands);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {

@@ -32,7 +32,7 @@ typedef struct plan_memory {
 _Static_assert(sizeof(plan_memory) <= CNN_PLAN_BYTES, "the plan must fit");
 
 typedef struct scratch {
-    float *grad;                      /* [rows][w][channels] of grad_t, from the first row of a window that is reached */
+    float *grad;                      /* [rows][w][channels] of grad_t, from the first row of a window on */
     float *gathered, *packed;         /* packed: of a panel, where the channels are no whole vectors */
     const float **x;                  /* [pixels of a block] the gathered pixels */
     int32_t *row;                     /* [pixels of a block] their numbers */
@@ -88,11 +88,13 @@ static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, 
     const int64_t width = pool->c % k->vector ? cnn_panels_of(k, pool->c).widest * k->vector : 0;
     const cnn_conv2d_geometry padded = padded_rows(&p->g.conv);
     const int64_t count = padded_count(&p->g.conv, cnn_min(p->lines, pool->h));
+    const int64_t x_floats =
+        p->looks_up ? cnn_conv2d_gather_floats(&padded, count, padded_pitch(&padded)) + k->vector : 0;
     const int64_t looked_up = p->looks_up ? pixels / 4 * pool->c + k->vector : 0;
     const int64_t bytes[] = {(pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4,
                              cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4, pixels * width * 4,
                              pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row,
-                             p->looks_up ? (cnn_conv2d_gather_floats(&padded, count, padded_pitch(&padded)) + k->vector) * 4 : 0,
+                             x_floats * 4,
                              looked_up * 4, looked_up * 4};
     char *part[PARTS];
     int64_t at = 0;
@@ -202,7 +204,8 @@ static void multiply_places(const cnn_call *c, const cnn_exec *e, const scratch 
     const cnn_conv2d_geometry *conv = &g->conv, padded = padded_rows(conv);
     const int64_t channels = g->pool.c, rows = end - begin, windows = rows * g->pool.out_w;
     const int64_t at = (image * g->pool.out_h + begin) * g->pool.out_w * channels, pitch = padded_pitch(&padded);
-    const int64_t step = (int64_t)conv->stride_w * conv->in_channels, span = (int64_t)conv->kernel_w * conv->in_channels;
+    const int64_t step = (int64_t)conv->stride_w * conv->in_channels;
+    const int64_t span = (int64_t)conv->kernel_w * conv->in_channels;
     const int64_t first = image * padded.out_h + 2 * begin * conv->stride_h, pieces = cnn_ceil_div(span, CNN_POOL_TAPS);
     cnn_conv2d_gather(&padded, cnn_data(e, c->in[X]), first, first + padded_count(conv, 2 * rows), pitch, s->padded);
     c->kernels->pool->look_up(windows * channels, step, (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
