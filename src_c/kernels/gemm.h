@@ -47,8 +47,8 @@ typedef struct cnn_gemm_tile {
     /* the result is too large to be in a cache when it is read: whole lines are written past them all; end with
      * stream_end */
     int stream;
-    /* The rows, a multiple of CNN_GEMM_WINDOW, are the pixels of pooling windows: instead of them the maximum of window m
-     * is written to y + at[m] and, unless place is NULL, its place (see pool.h) to place + at[m]. */
+    /* The rows, a multiple of CNN_GEMM_WINDOW, are the pixels of pooling windows: instead of them window m's maximum is
+     * written to y + at[m] and, unless place is NULL, its place (see pool.h) to place + at[m]. */
     int pooled;
     uint8_t *place;
 } cnn_gemm_tile;
