@@ -11,6 +11,7 @@
  * Loop order: units of (image, band of pooled rows), the parallel axis; pooled rows; chunks of gathered pixels, of
  * those rows or of the rows of t that are missing; panels of channels, tiles of pixels. */
 #include "conv2d_max_pool2d.h"
+#include "layout.h"
 #include "indirect_gemm.h"
 #include "panels.h"
 #include "row_window.h"
@@ -55,18 +56,13 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 static int64_t layout(const plan_memory *p, char *memory, scratch *s) {
     const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv), row = p->g.pool.w * p->g.pool.c;
-    const int64_t bytes[] = {p->whole ? 0 : p->rows * row * 4,
-                             cnn_conv2d_gather_floats(&p->g.conv, p->chunk, depth) * 4,
-                             p->chunk * (int64_t)sizeof *s->x, p->chunk * (int64_t)sizeof *s->at};
-    char *part[4];
-    int64_t at = 0;
-    for (int i = 0; i < 4; i++) {
-        part[i] = memory ? memory + at : NULL;
-        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
-    }
-    *s = (scratch){.t = {.capacity = p->rows, .row = row, .image = -1, .buffer = (float *)part[0]},
-                   .gathered = (float *)part[1], .x = (const float **)part[2], .at = (ptrdiff_t *)part[3]};
-    return at;
+    cnn_layout l = {.memory = memory};
+    s->t = (cnn_row_window){
+        .capacity = p->rows, .row = row, .image = -1, .buffer = cnn_take(&l, p->whole ? 0 : p->rows * row * 4)};
+    s->gathered = cnn_take(&l, cnn_conv2d_gather_floats(&p->g.conv, p->chunk, depth) * 4);
+    s->x = cnn_take(&l, p->chunk * (int64_t)sizeof *s->x);
+    s->at = cnn_take(&l, p->chunk * (int64_t)sizeof *s->at);
+    return l.bytes;
 }
 
 static cnn_act act_of(const cnn_call *c) {

@@ -12,6 +12,7 @@
  * The blocks are cut, by shapes alone, into groups with partial sums of their own, added in order afterwards; the first
  * group's are grad_w itself. Loop order: groups, the parallel axis; blocks; panels of channels, tiles of products. */
 #include "conv2d_max_pool2d.h"
+#include "layout.h"
 #include "panels.h"
 #include "weight_gradient.h"
 
@@ -82,7 +83,6 @@ static int64_t padded_pitch(const cnn_conv2d_geometry *padded) {
 static int64_t block_pixels(const plan_memory *p) { return cnn_min(p->lines, p->g.pool.h) * p->g.pool.w; }
 
 static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, scratch *s) {
-    enum { PARTS = 8 };
     const cnn_pool *pool = &p->g.pool;
     const int64_t pixels = block_pixels(p), depth = cnn_conv2d_pool_depth(&p->g.conv);
     const int64_t width = pool->c % k->vector ? cnn_panels_of(k, pool->c).widest * k->vector : 0;
@@ -91,21 +91,16 @@ static int64_t layout(const cnn_kernels *k, const plan_memory *p, char *memory, 
     const int64_t x_floats =
         p->looks_up ? cnn_conv2d_gather_floats(&padded, count, padded_pitch(&padded)) + k->vector : 0;
     const int64_t looked_up = p->looks_up ? pixels / 4 * pool->c + k->vector : 0;
-    const int64_t bytes[] = {(pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4,
-                             cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4, pixels * width * 4,
-                             pixels * (int64_t)sizeof *s->x, pixels * (int64_t)sizeof *s->row,
-                             x_floats * 4,
-                             looked_up * 4, looked_up * 4};
-    char *part[PARTS];
-    int64_t at = 0;
-    for (int i = 0; i < PARTS; i++) {
-        part[i] = memory ? memory + at : NULL;
-        at += cnn_round_up(bytes[i], CNN_ALIGNMENT);
-    }
-    *s = (scratch){.grad = (float *)part[0], .gathered = (float *)part[1], .packed = (float *)part[2],
-                   .x = (const float **)part[3], .row = (int32_t *)part[4], .padded = (float *)part[5],
-                   .masked = (float *)part[6], .at = (int32_t *)part[7]};
-    return at;
+    cnn_layout l = {.memory = memory};
+    s->grad = cnn_take(&l, (pixels + (pool->pool_h - 1) * pool->w) * pool->c * 4);
+    s->gathered = cnn_take(&l, cnn_conv2d_gather_floats(&p->g.conv, pixels, depth) * 4);
+    s->packed = cnn_take(&l, pixels * width * 4);
+    s->x = cnn_take(&l, pixels * (int64_t)sizeof *s->x);
+    s->row = cnn_take(&l, pixels * (int64_t)sizeof *s->row);
+    s->padded = cnn_take(&l, x_floats * 4);
+    s->masked = cnn_take(&l, looked_up * 4);
+    s->at = cnn_take(&l, looked_up * 4);
+    return l.bytes;
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {

@@ -1,4 +1,5 @@
 #include "weight_gradient.h"
+#include "layout.h"
 #include "panels.h"
 
 #include <stdio.h>
@@ -45,12 +46,6 @@ typedef struct scratch {
     float *copy;                      /* x of the block, [pixel][channels + pitch_pad] of one tap */
 } scratch;
 
-static void *take(char **memory, int64_t *bytes, int64_t count, size_t size) {
-    void *part = *memory ? *memory + *bytes : NULL;
-    *bytes += cnn_round_up(count * (int64_t)size, CNN_ALIGNMENT);
-    return part;
-}
-
 static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
 
 /* How the channels of a tap are cut: into `larger` tiles of rows + 1, then tiles of `rows`. */
@@ -82,19 +77,19 @@ static int64_t taps_of(const gradient_plan *p) {
 /* Lays the scratch out in memory (NULL: only counts the bytes). */
 static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, const cnn_panels *panels) {
     const int64_t n = p->block_pixels, taps = taps_of(p);
-    int64_t bytes = 0;
+    cnn_layout all = {.memory = memory};
     for (lists *l = s->block; l < s->block + 2; l++) {
-        l->count = take(&memory, &bytes, taps, sizeof *l->count);
-        l->x = take(&memory, &bytes, taps * n, sizeof *l->x);
-        l->pixel = take(&memory, &bytes, taps * n, sizeof *l->pixel);
+        l->count = cnn_take(&all, taps * (int64_t)sizeof *l->count);
+        l->x = cnn_take(&all, taps * n * (int64_t)sizeof *l->x);
+        l->pixel = cnn_take(&all, taps * n * (int64_t)sizeof *l->pixel);
     }
-    s->x = take(&memory, &bytes, n, sizeof *s->x);
-    s->panels = take(&memory, &bytes, p->unit_panels * n * panels->widest * panels->vl, sizeof(float));
+    s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
+    s->panels = cnn_take(&all, p->unit_panels * n * panels->widest * panels->vl * 4);
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, p->g.in_channels / p->g.groups);
     const int64_t copied = p->source == CNN_GATHERED
         ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : n * (channels + p->pitch_pad);
-    s->copy = take(&memory, &bytes, p->copied ? copied : 0, sizeof(float));
-    return bytes;
+    s->copy = cnn_take(&all, p->copied ? copied * 4 : 0);
+    return all.bytes;
 }
 
 /* Fills the lists of taps first_tap .. end_tap - 1 for the pixels begin .. end - 1. x NULL: without pointers, where the
