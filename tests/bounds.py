@@ -105,10 +105,34 @@ def window_products(inputs):
     return np.prod(inputs[1].shape[:3])
 
 
+def rescaled(inputs, attributes):
+    """The inputs of a convolution with x x_scale + x_offset as x, their magnitudes, the other attributes, and the
+    roundings of x, each of at most u (|x x_scale| + |x_offset|): scale and offset, product, sum.
+    """
+    own = {key: attributes[key] for key in ("x_scale", "x_offset") if key in attributes}
+    if not own:
+        return inputs, absolute(inputs), attributes, 0
+    x, others = ref.window.f64(inputs[0]) * own["x_scale"], inputs[1:]
+    magnitude = np.abs(x) + abs(own["x_offset"])
+    left = {key: value for key, value in attributes.items() if key not in own}
+    return [x + own["x_offset"], *others], [magnitude, *absolute(others)], left, 3
+
+
 @bound("conv2d")
 def _conv2d(inputs, attributes, outputs):
-    z, error = activated_reduction("conv2d", window_products)(inputs, attributes, outputs)
+    inputs, magnitudes, attributes, roundings = rescaled(inputs, attributes)
+    own, geometry = split_activation(attributes)
+    z, magnitude = (ref.conv2d(*values, **geometry)[0] for values in (inputs, magnitudes))
+    error = through_activation(z, reduction(window_products(inputs) + roundings, magnitude), own)
     return [error, *moments_bound(z, error)]
+
+
+@bound("conv2d_backward_weight")
+def _conv2d_backward_weight(inputs, attributes, outputs):
+    """One product per pixel of grad_y."""
+    _, magnitudes, geometry, roundings = rescaled(inputs, attributes)
+    pixels = inputs[1].size // inputs[1].shape[-1]
+    return [reduction(pixels + roundings, m) for m in ref.conv2d_backward_weight(*magnitudes, **geometry)]
 
 
 def moments_bound(x, error=0.0):
@@ -275,7 +299,7 @@ gradient_reduction(
 )
 gradient_reduction("depthwise_conv2d_backward_input", 2, lambda i, a: i[1].size // i[1].shape[2])
 gradient_reduction("dense_backward_input", 3, lambda i, a: i[1].shape[1])
-for _op in ("conv2d_backward_weight", "depthwise_conv2d_backward_weight", "dense_backward_weight"):
+for _op in ("depthwise_conv2d_backward_weight", "dense_backward_weight"):
     plain_reduction(_op, lambda i, a: i[1].size // i[1].shape[-1])  # one product per pixel or row of grad_y
 plain_reduction("avg_pool2d", lambda i, a: a["pool_h"] * a["pool_w"])
 plain_reduction("avg_pool2d_backward", lambda i, a: 2 * a["pool_h"] * a["pool_w"])  # each share is a rounded quotient

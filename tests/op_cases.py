@@ -218,13 +218,24 @@ def depthwise(rng, values=normal, max_products=MAX_PRODUCTS):
 # ---------------------------------------------------------------- convolution and dense
 
 
+def bytes_or_floats(rng, a):
+    """x of a convolution and the attributes of its rescaling: now and then bytes, where it takes them."""
+    attributes = a["attributes"]
+    few = a["x"].shape[3] <= 8 and attributes["kernel_w"] > 1
+    if not few or attributes.get("dilation_w", 1) > 1 or attributes.get("groups", 1) > 1 or rng.random() < 0.5:
+        return a["x"], {}
+    x = rng.integers(0, 256, a["x"].shape).astype(np.uint8)
+    return x, {"x_scale": float(rng.choice([1 / 255, -1 / 64])), "x_offset": float(rng.choice([0.0, -0.5, 3.0]))}
+
+
 @generator("conv2d")
 def _conv2d(rng, op):
     a = convolution(rng)
     moments = rng.random() < 0.3
     act = {} if moments else activation_attributes(rng)
-    inputs = [a["x"], a["w"], maybe(rng, a["bias"]), maybe(rng, a["residual"], 0.3)]
-    return inputs, {**a["attributes"], **act}, (True, moments, moments)
+    x, rescaling = bytes_or_floats(rng, a)
+    inputs = [x, a["w"], maybe(rng, a["bias"]), maybe(rng, a["residual"], 0.3)]
+    return inputs, {**a["attributes"], **act, **rescaling}, (True, moments, moments)
 
 
 def gradient_epilogue(rng, shape):
@@ -261,7 +272,8 @@ def _conv2d_backward_input(rng, op):
 @generator("conv2d_backward_weight")
 def _conv2d_backward_weight(rng, op):
     a = convolution(rng)
-    return [a["x"], a["grad_y"]], a["attributes"], (True, bool(rng.random() < 0.5))
+    x, rescaling = bytes_or_floats(rng, a)
+    return [x, a["grad_y"]], {**a["attributes"], **rescaling}, (True, bool(rng.random() < 0.5))
 
 
 def pooled_convolution(rng, values=normal, overlapping=False):

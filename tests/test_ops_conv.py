@@ -319,6 +319,53 @@ def test_first_layers_are_exact():
         check_exact(Case("conv2d_backward_weight", index, [x, grad_y], g, (True, False)))
 
 
+def test_first_layers_of_bytes_are_exact():
+    for index, x, weights, grad_y, g in first_layers():
+        x, g = (2 * x + 8).astype(np.uint8), {**g, "x_scale": 0.5, "x_offset": -4.0}
+        check_exact(Case("conv2d", index, [x, weights, None, None], g, (True, False, False)))
+        check_exact(Case("conv2d_backward_weight", index, [x, grad_y], g, (True, False)))
+
+
+def test_bytes_are_rescaled_as_by_affine():
+    rng = np.random.default_rng(12)
+    for index, x, weights, grad_y, g in first_layers():
+        x = rng.integers(0, 256, x.shape).astype(np.uint8)
+        scale, offset = float(rng.choice([1 / 255, -0.3])), float(rng.choice([0.0, -0.7]))
+        for name, operand in (("conv2d", weights), ("conv2d_backward_weight", grad_y)):
+            case = Case(name, index, [x, operand], {**g, "x_scale": scale, "x_offset": offset})
+            for isa, (result,) in on_every_path(case):
+                (floats,) = engine(Case("affine", index, [x], {"scale": scale, "offset": offset}), isa, 1)
+                (expected,) = engine(Case(name, index, [floats, operand], g), isa, 1)
+                assert same_bits(result, expected), f"{case} {isa}"
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv2d_backward_weight"])
+@pytest.mark.parametrize(
+    "dtype, channels, attributes, message",
+    [
+        (
+            "float32",
+            3,
+            {"x_scale": 0.5},
+            "x_scale and x_offset must be 1 and 0 for a float32 x, got 0.5 and 0; rescale",
+        ),
+        ("float32", 3, {"x_offset": 2.0}, "got 1 and 2; rescale it with affine"),
+        ("uint8", 9, {}, "a uint8 x must have at most 8 channels .*, got 9 channels, groups 1, .*; rescale it to"),
+        ("uint8", 4, {"groups": 2}, "a uint8 x must .*, groups 2, "),
+        ("uint8", 3, {"kernel_w": 1}, "a uint8 x must .*, kernel_w 1 and dilation_w 1; "),
+        ("uint8", 3, {"dilation_w": 2}, "a uint8 x must .* and dilation_w 2; "),
+        ("int32", 3, {}, "x must be float32, got int32"),
+    ],
+)
+def test_bytes_are_refused_where_they_are_not_gathered(op, dtype, channels, attributes, message):
+    attributes = {"kernel_h": 3, "kernel_w": 3, **attributes}
+    x, groups = np.zeros((2, 9, 9, channels), dtype), attributes.get("groups", 1)
+    out = op_cases.out_size(9, 9, {k: v for k, v in attributes.items() if not k.startswith("x_")})
+    operand = (3, attributes["kernel_w"], channels // groups, 4) if op == "conv2d" else (2, *out, 4)
+    with pytest.raises(ValueError, match=f"{op}: {'' if message.startswith(('a ', 'x')) else '.*'}{message}"):
+        _core.run_op(op, [x, np.zeros(operand, np.float32)], attributes)
+
+
 @pytest.fixture
 def fenced():
     """A function that copies an array to between two pages that must not be touched, right behind the first or right
@@ -345,9 +392,9 @@ def run_where_they_lie(name, arrays, attributes, isa):
     """The operation's first output; unlike run_op, reads the arrays themselves."""
     op, program, bases = _core.OPERATIONS[name], _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64)
     values, first = op.values(attributes), _core.FIRST_FREE
-    ((_, shape),) = _core.infer(op, [("float32", a.shape) for a in arrays], values, 1)
+    ((_, shape),) = _core.infer(op, [(a.dtype.name, a.shape) for a in arrays], values, 1)
     arrays = [*arrays, np.zeros(shape, np.float32)]
-    numbers = [program.tensor(first + i, "float32", a.shape) for i, a in enumerate(arrays)]
+    numbers = [program.tensor(first + i, a.dtype.name, a.shape) for i, a in enumerate(arrays)]
     program.op(op, _core.COMPUTE, numbers[:-1], values, numbers[-1:])
     program.plan(_core.isa_number(isa), exact=True)
     memories = _core.Memory(max(64, program.arena_bytes(1))), _core.Memory(max(64, program.prepared_bytes))
@@ -359,8 +406,10 @@ def run_where_they_lie(name, arrays, attributes, isa):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
 @pytest.mark.parametrize("at_end", [False, True])
-def test_first_layers_read_nothing_beyond_their_images(fenced, at_end):
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_first_layers_read_nothing_beyond_their_images(fenced, dtype, at_end):
     for index, x, weights, grad_y, g in first_layers():
+        x = (x + 2).astype(dtype)
         for name, operand in (("conv2d", weights), ("conv2d_backward_weight", grad_y)):
             for isa in _core.available_isas():
                 result = run_where_they_lie(name, [fenced(x, at_end), operand], g, isa)

@@ -76,6 +76,7 @@ GEOMETRY = (
     "dilation_w",
     "groups",
 )
+RESCALING = ("x_scale", "x_offset")
 POOLING = ("pool_h", "pool_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
 
 
@@ -101,7 +102,9 @@ def conv2d(graph, op, grads, needed):
     x, w = op.inputs[:2]
     g = _through_activation(graph, op, grads[0])
     geometry = _some(op, GEOMETRY)
-    dw, db = _weight_and_bias(graph, op, "conv2d_backward_weight", [x, g], needed, True, **geometry)
+    dw, db = _weight_and_bias(
+        graph, op, "conv2d_backward_weight", [x, g], needed, True, **geometry, **_some(op, RESCALING)
+    )
     dx = graph.add("conv2d_backward_input", [g, w], layer=op.layer, **geometry, **_image_size(x)) if needed[0] else None
     return [dx, dw, db, g][: len(op.inputs)]
 

@@ -1,18 +1,18 @@
 /* conv2d: y = act(conv(x, w) + bias + residual), and the batch moments of y.
  *
  * y[n][p][q][o] = sum over i, j, c of x[n][p s - pad + i d][q s - pad + j d][c] * w[i][j][c][o]: cross-correlation.
- * With groups, the output channels of group g see the input channels of group g. Computed as an indirect matrix
- * product, see indirect_gemm.h. */
+ * With groups, the output channels of group g see the input channels of group g. A uint8 x, of a first layer, counts as
+ * x x_scale + x_offset. Computed as an indirect matrix product, see indirect_gemm.h. */
 #include "convolution.h"
 
-enum { ACTIVATION = CNN_CONV2D_N_ATTRS, ALPHA, MAX_VALUE };
-static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
+enum { ACTIVATION = CNN_CONV2D_N_ATTRS, ALPHA, MAX_VALUE, RESCALING };
+static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_ACT_ATTRS, CNN_RESCALING_ATTRS, CNN_END_OF_ATTRS };
 
 static const cnn_tensor *operand(const cnn_tensor *const *list, int n, int i) { return i < n ? list[i] : NULL; }
 
 static cnn_indirect_gemm_operands operands(const cnn_call *c) {
     return (cnn_indirect_gemm_operands){.x = c->in[0], .w = c->in[1], .bias = operand(c->in, c->n_in, 2),
-        .residual = operand(c->in, c->n_in, 3),
+        .residual = operand(c->in, c->n_in, 3), .rescaling = cnn_rescaling_of(c, RESCALING),
         .y = operand(c->out, c->n_out, 0), .mean = operand(c->out, c->n_out, 1), .var = operand(c->out, c->n_out, 2)};
 }
 
@@ -20,7 +20,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *x = c->in[0], *w = c->in[1], *residual = operand(c->in, c->n_in, 3);
     int64_t out_h, out_w;
     char shape[64], expected[64];
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_conv2d_check_weights(c, w, x->dims[3], error)
+    if (cnn_conv2d_check_images(c, RESCALING, error) || cnn_conv2d_check_weights(c, w, x->dims[3], error)
         || cnn_expect_vector(operand(c->in, c->n_in, 2), "bias", w->dims[3], error)
         || cnn_conv2d_out_size(c, x->dims[1], x->dims[2], &out_h, &out_w, error)) return -1;
     cnn_set_shape(&out[0], 4, x->dims[0], out_h, out_w, w->dims[3]);

@@ -1,13 +1,15 @@
 /* conv2d_backward_weight: grad_w[i][j][c][o] = sum over n, p, q of x[n][p s - pad + i d][q s - pad + j d][c] *
- * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. See weight_gradient.h and
- * winograd_gradient.h. */
+ * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. A uint8 x counts as
+ * x x_scale + x_offset. See weight_gradient.h and winograd_gradient.h. */
 #include "winograd_gradient.h"
 
-static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_END_OF_ATTRS };
+enum { RESCALING = CNN_CONV2D_N_ATTRS };
+static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_RESCALING_ATTRS, CNN_END_OF_ATTRS };
 
 static cnn_weight_gradient_operands operands(const cnn_call *c) {
     return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0],
-        .grad_bias = c->n_out > 1 ? c->out[1] : NULL};
+        .grad_bias = c->n_out > 1 ? c->out[1] : NULL,
+        .rescaling = cnn_rescaling_of(c, RESCALING)};
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -15,7 +17,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const int64_t groups = (int64_t)c->attr[CNN_CONV2D_N_ATTRS - 1];
     int64_t out_h, out_w;
     char shape[64];
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_expect(grad_y, "grad_y", 4, CNN_F32, error)
+    if (cnn_conv2d_check_images(c, RESCALING, error) || cnn_expect(grad_y, "grad_y", 4, CNN_F32, error)
         || cnn_conv2d_out_size(c, x->dims[1], x->dims[2], &out_h, &out_w, error)) return -1;
     if (grad_y->dims[0] != x->dims[0] || grad_y->dims[1] != out_h || grad_y->dims[2] != out_w)
         return cnn_fail(error, "grad_y must have shape (%lld, %lld, %lld, out channels) for this x, got %s",

@@ -6,7 +6,7 @@
  * - gathered, where a pixel has few channels (the first layer): all that lies under the kernel, kernel_h * kernel_w *
  *   channels values, one after the other for each output pixel, zeros for padding. The convolution then is a 1x1
  *   convolution of pixels with so many channels: its inner loop runs over all of them instead of a handful, and
- *   nothing is left of the borders. */
+ *   nothing is left of the borders. Images of bytes are rescaled meanwhile: they are never written as floats. */
 #ifndef CNN_OPS_CONV2D_SOURCE_H
 #define CNN_OPS_CONV2D_SOURCE_H
 
@@ -31,12 +31,30 @@ static inline int cnn_conv2d_is_flat(const cnn_conv2d_geometry *g) {
 int cnn_conv2d_gathers(const cnn_conv2d_geometry *g);
 cnn_conv2d_geometry cnn_conv2d_gathered(const cnn_conv2d_geometry *g);
 
+/* The images: float32; or, where they can be gathered, uint8, which are read as x scale + offset, like affine's result.
+ * Padding is zeros thereafter. */
+typedef struct cnn_rescaling { float scale, offset; } cnn_rescaling;
+#define CNN_RESCALING_ATTRS \
+    CNN_FLOAT_ATTR("x_scale", 1, -INFINITY, INFINITY), CNN_FLOAT_ATTR("x_offset", 0, -INFINITY, INFINITY)
+static inline cnn_rescaling cnn_rescaling_of(const cnn_call *c, int first) {
+    return (cnn_rescaling){cnn_float(c, first), cnn_float(c, first + 1)};
+}
+/* Fails unless x, the first input, is of one of the two kinds. first: where CNN_RESCALING_ATTRS begin in the table. */
+int cnn_conv2d_check_images(const cnn_call *c, int first, cnn_error *error);
+
+typedef struct cnn_conv2d_images {
+    const void *x;
+    void (*rescale)(ptrdiff_t n, const uint8_t *x, float scale, float offset, float *y);  /* NULL: x is float32 */
+    cnn_rescaling by;
+} cnn_conv2d_images;
+cnn_conv2d_images cnn_conv2d_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x, cnn_rescaling by);
+
 /* Floats of memory for gathering any `pixels` adjacent output pixels, each `pitch` floats from the last. */
 int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch);
 
 /* Gathers for the output pixels begin .. end - 1, counted over all images, to the start of `memory`. pitch: at least
  * what a pixel has. */
-void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const float *x, int64_t begin, int64_t end, int64_t pitch,
-                       float *memory);
+void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x, int64_t begin, int64_t end,
+                       int64_t pitch, float *memory);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct cnn_indirect_gemm_operands {
     /* residual: of y's shape; where there are phases, also of the first phase's, for its pixels alone */
     const cnn_tensor *x, *w, *bias, *residual, *y;
     cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order */
+    cnn_rescaling rescaling;          /* of a uint8 x */
     const cnn_tensor *mean, *var;     /* biased moments of y over all pixels */
     cnn_gradient_epilogue_operands gradient;    /* where y is a gradient; all zero otherwise */
 } cnn_indirect_gemm_operands;

@@ -101,8 +101,10 @@ cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const
     const float *x = cnn_data(e, o->x);
     const int64_t channels = p->g.in_channels;
     if (p->source == CNN_IN_PLACE) return (cnn_chunk_source){x, 0};
-    if (p->source == CNN_GATHERED) cnn_conv2d_gather(&p->window, x, k->begin, k->begin + k->pixels, channels, copy);
-    else c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, o->norm.scale),
+    if (p->source == CNN_GATHERED) {
+        const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
+        cnn_conv2d_gather(&p->window, &images, k->begin, k->begin + k->pixels, channels, copy);
+    } else c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, o->norm.scale),
                                       cnn_data(e, o->norm.shift), NULL, o->norm.act, 0, copy);
     return (cnn_chunk_source){copy, k->begin};
 }

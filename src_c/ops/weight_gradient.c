@@ -231,7 +231,8 @@ static void copy_pixels(const cnn_call *c, const cnn_exec *e, const cnn_weight_g
     const int64_t pitch = count + p->pitch_pad;
     if (p->source == CNN_GATHERED) {                  /* all channels: they are few */
         const int64_t all = p->g.in_channels + p->pitch_pad;
-        cnn_conv2d_gather(&p->window, cnn_data(e, o->x), q0, q0 + pixels, all, s->copy);
+        const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
+        cnn_conv2d_gather(&p->window, &images, q0, q0 + pixels, all, s->copy);
         for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * all;
         return;
     }

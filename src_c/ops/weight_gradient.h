@@ -21,6 +21,7 @@
 typedef struct cnn_weight_gradient_operands {
     const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
     cnn_normalised norm;              /* see indirect_gemm.h */
+    cnn_rescaling rescaling;
 } cnn_weight_gradient_operands;
 
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,

@@ -17,9 +17,24 @@ def _grouped(x, groups):
     return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
 
 
-def conv2d(x, w, bias=None, residual=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """y = act(conv(x, w) + bias + residual), and the biased moments of y over n, p, q. Returns (y, mean, var)."""
-    x, w, window = f64(x), f64(w), Window(**geometry)
+def conv2d(
+    x,
+    w,
+    bias=None,
+    residual=None,
+    *,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    x_scale=1.0,
+    x_offset=0.0,
+    **geometry,
+):
+    """y = act(conv(x x_scale + x_offset, w) + bias + residual), and the biased moments of y over n, p, q.
+
+    Returns (y, mean, var).
+    """
+    x, w, window = f64(x) * x_scale + x_offset, f64(w), Window(**geometry)
     g = window.groups
     out_h, out_w = window.out_size(*x.shape[1:3])
     kernel = w.reshape(*w.shape[:3], g, w.shape[3] // g)  # i j c g o
@@ -72,12 +87,12 @@ def conv2d_backward_input(
     return gradient_epilogue(grad_x, y, x, mean, scale, shift, **act)
 
 
-def conv2d_backward_weight(x, grad_y, **geometry):
+def conv2d_backward_weight(x, grad_y, *, x_scale=1.0, x_offset=0.0, **geometry):
     """grad_w[i,j,c,o] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q,o]; grad_bias[o] = sum_{n,p,q} grad_y.
 
-    Returns both.
+    x x_scale + x_offset counts as x. Returns both.
     """
-    x, grad_y, window = f64(x), f64(grad_y), Window(**geometry)
+    x, grad_y, window = f64(x) * x_scale + x_offset, f64(grad_y), Window(**geometry)
     g = window.groups
     n, out_h, out_w, out_channels = grad_y.shape
     grad_w = np.zeros((window.kernel_h, window.kernel_w, x.shape[3] // g, out_channels))
