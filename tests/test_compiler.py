@@ -394,6 +394,63 @@ def test_a_normalisation_is_done_within_the_1x1_convolution_that_reads_it():
     assert not new & {name for name, _ in _names(_pointwise_block(residual=True))}
 
 
+def _first_layer(channels=3, kernel=3, rescaling=(1 / 255, -0.4), **convolution):
+    """A first convolution of images of bytes, by a Rescaling or, where there is none, as they are."""
+    cc.utils.set_random_seed(1)
+    inputs = x = cc.Input((20, 45, channels), dtype="uint8")
+    if rescaling:
+        x = layers.Rescaling(*rescaling, name="rescaling")(inputs)
+    x = layers.Conv2D(8, kernel, 2, "same", activation="relu", name="first", **convolution)(x)
+    x = layers.Conv2D(6, 3, activation="relu")(x)
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("rescaling", [(1 / 255, -0.4), (-0.3,), None])
+def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkeypatch):
+    draw = np.random.default_rng(3)
+    x, y = draw.integers(0, 256, (4, 20, 45, 3)).astype(np.uint8), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(fuse, "_rescaling_into_readers", lambda graph: None)
+        model = _first_layer(rescaling=rescaling)
+        results[fused] = [model.predict(x), *model.train_on_batch(x, y, return_dict=True).values()]
+        results[fused] += [*gradients(model).values(), *model.get_weights(), model.evaluate(x, y)]
+        for training in (False, True):
+            names = _names(model, training)
+            assert any(name == "affine" for name, _ in names) != fused
+            assert ("conv2d", "rescaling + first" if fused and rescaling else "first") in names
+            moved = model._program_for(2, training).operations
+            first = next(operation for operation in moved if operation["op"] == "conv2d")
+            floats = 2 * 20 * 45 * 3 * 4
+            assert (first["bytes"] < floats) == fused
+    for a, b in zip(results[True], results[False], strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@pytest.mark.parametrize("other", [dict(channels=9), dict(kernel=1), dict(channels=4, groups=2)])
+def test_bytes_that_are_not_gathered_are_rescaled_before(other):
+    model = _first_layer(**other)
+    assert all(("affine", "rescaling") in _names(model, training) for training in (False, True))
+
+
+def test_a_rescaling_that_others_read_is_written():
+    inputs = cc.Input((8, 8, 3), dtype="uint8")
+    x = layers.Rescaling(1 / 255)(inputs)
+    y = layers.Conv2D(3, 3, padding="same")(x)
+    for outputs in ([y, x], layers.Add()([y, x]), layers.Concatenate()([y, x])):
+        assert "affine" in [name for name, _ in _names(cc.Model(inputs, outputs), training=False)]
+
+
+def test_a_frozen_first_layer_rescales_bytes_too():
+    model = _first_layer()
+    model.get_layer("first").trainable = False
+    names = [name for name, _ in _names(model)]
+    assert "affine" not in names and names.count("conv2d_backward_weight") == 1
+
+
 def _strided_block(kernel):
     inputs = layers.Input((9, 10, 5))
     x = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
