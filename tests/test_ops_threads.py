@@ -48,6 +48,10 @@ def conv_cases():
     yield Case("conv2d", 0, [x, w, vector(17), None], CONV, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, w, None], {**CONV, **size})
     yield Case("conv2d_backward_weight", 0, [x, grad_y], CONV, (True, True))
+    image, rescaling = RNG.integers(0, 256, (*ROWS, 3)).astype(np.uint8), {"x_scale": 1 / 255, "x_offset": -0.5}
+    first = normal(RNG, 3, 3, 3, 17, scale=0.2)
+    yield Case("conv2d", 0, [image, first, vector(17)], {**CONV, **rescaling}, (True, True, True))
+    yield Case("conv2d_backward_weight", 0, [image, grad_y], {**CONV, **rescaling}, (True, True))
     yield Case("conv2d_transpose", 0, [grad_y, w, vector()], {**CONV, **out})
     yield Case("depthwise_conv2d", 0, [x, depthwise, vector()], CONV)
     yield Case("depthwise_conv2d_backward_input", 0, [x, depthwise], {**CONV, **size})
