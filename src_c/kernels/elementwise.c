@@ -274,9 +274,20 @@ static void choice_backward(int op, ptrdiff_t rows, ptrdiff_t n, const float *gr
 static void affine_f32(ptrdiff_t n, const float *x, float scale, float offset, float *y) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i] * scale + offset;
 }
-static void affine_u8(ptrdiff_t n, const uint8_t *restrict x, float scale, float offset, float *restrict y) {
-    for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)x[i] * scale + offset;
+
+/* The rows of a convolution's images are short: pieces leave nothing to a loop over single elements, the last one
+ * begins within the one before it. */
+enum { PIECE = 16 };
+VINLINE void affine_piece(const uint8_t *restrict x, float scale, float offset, float *restrict y) {
+    for (int i = 0; i < PIECE; i++) y[i] = (float)x[i] * scale + offset;
 }
+static void affine_u8(ptrdiff_t n, const uint8_t *restrict x, float scale, float offset, float *restrict y) {
+    ptrdiff_t i = 0;
+    for (; i + PIECE <= n; i += PIECE) affine_piece(x + i, scale, offset, y + i);
+    if (n >= PIECE) affine_piece(x + n - PIECE, scale, offset, y + n - PIECE);
+    else for (; i < n; i++) y[i] = (float)x[i] * scale + offset;
+}
+
 static void affine_i32(ptrdiff_t n, const int32_t *x, float scale, float offset, float *y) {
     typedef int32_t __attribute__((may_alias)) shared;               /* y may lie in the memory of x */
     for (ptrdiff_t i = 0; i < n; i++) y[i] = (float)((const shared *)x)[i] * scale + offset;
