@@ -35,7 +35,8 @@ int cnn_conv2d_check_images(const cnn_call *c, int first, cnn_error *error) {
     if (x->dtype == CNN_U8 && !cnn_conv2d_gathers(&g))
         return cnn_fail(error, "a uint8 x must have at most %d channels in one group, and a kernel wider than 1 "
                         "without dilation along rows, got %d channels, groups %d, kernel_w %d and dilation_w %d; "
-                        "rescale it to float32 with affine", FEW_CHANNELS, g.in_channels, g.groups, g.kernel_w, g.dilation_w);
+                        "rescale it to float32 with affine",
+                        FEW_CHANNELS, g.in_channels, g.groups, g.kernel_w, g.dilation_w);
     return 0;
 }
 
