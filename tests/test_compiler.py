@@ -8,7 +8,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import _core, layers
-from cnncore.compiler import fuse, recompute
+from cnncore.compiler import fuse, programs, recompute
 from cnncore.compiler.programs import ProgramCache, passes
 from conftest import TEST_SCALE
 from random_graphs import Reference, compiled, gradients, random_data, random_model
@@ -414,7 +414,7 @@ def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkey
     results = {}
     for fused in (True, False):
         if not fused:
-            monkeypatch.setattr(fuse, "_rescaling_into_readers", lambda graph: None)
+            monkeypatch.setattr(programs, "rescale_on_load", lambda graph: None)
         model = _first_layer(rescaling=rescaling)
         results[fused] = [model.predict(x), *model.train_on_batch(x, y, return_dict=True).values()]
         results[fused] += [*gradients(model).values(), *model.get_weights(), model.evaluate(x, y)]
@@ -434,6 +434,19 @@ def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkey
 def test_bytes_that_are_not_gathered_are_rescaled_before(other):
     model = _first_layer(**other)
     assert all(("affine", "rescaling") in _names(model, training) for training in (False, True))
+
+
+def test_a_pooled_first_convolution_reads_the_rescaled_image():
+    """Pooling within the convolution is worth more than rescaling there, and does not go with it."""
+    inputs = cc.Input((8, 8, 1), dtype="uint8")
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    model = cc.Model(inputs, layers.Dense(3)(x))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for training in (False, True):
+        names = [name for name, _ in _names(model, training)]
+        assert "conv2d_max_pool2d" in names and "affine" in names
+    assert np.isfinite(model.train_on_batch(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 2])))
 
 
 def test_a_rescaling_that_others_read_is_written():

@@ -16,11 +16,6 @@ reads it
 normalisation below taken there, so that one pass is left of its gradient
 * the sign of what a batch normalisation gave is computed again from what it read, instead of being read
 
-Both, when no more readers will come:
-
-* the rescaling of bytes is done by the first convolution, and by the gradient of its weights, while they read the
-images
-
 Every fusion needs the value between the two operations to have no other reader.
 """
 
@@ -120,8 +115,6 @@ def fuse_forward(graph, differentiated):
             if operation.name == "depthwise_conv2d" and operation not in fuser.gone:
                 _pointwise_into_depthwise(fuser, operation)
     fuser.finish()
-    if not differentiated:
-        _rescaling_into_readers(graph)
 
 
 def _moments_into_convolution(fuser, moments):
@@ -260,44 +253,6 @@ def _pointwise_into_depthwise(fuser, depthwise):
     fuser.gone.add(pointwise)
 
 
-def _rescaling_into_readers(graph):
-    """An affine of bytes into the convolution that reads it, and the gradient of its weights."""
-    readers = graph.uses()
-    for affine in list(graph.operations):
-        if affine.name != "affine" or affine.inputs[0].dtype != "uint8":
-            continue
-        image, rescaled = affine.inputs[0], affine.outputs[0]
-        own = {"x_scale": affine.attribute("scale"), "x_offset": affine.attribute("offset")}
-        if (
-            rescaled.storage is not None
-            or rescaled in graph.results
-            or not all(_takes_bytes(reader, rescaled, image, own) for reader in readers.get(rescaled, ()))
-        ):
-            continue
-        for reader in readers.get(rescaled, ()):
-            reader.set_input(0, image)
-            reader.attributes = {**reader.attributes, **own}
-            if reader.name == "conv2d" and reader.layer != affine.layer:
-                reader.layer = f"{affine.layer} + {reader.layer}"
-        graph.operations.remove(affine)
-
-
-def _takes_bytes(reader, rescaled, image, own):
-    """Can the operation rescale the image itself? That is the engine's rule."""
-    if (
-        reader.name not in ("conv2d", "conv2d_backward_weight")
-        or reader.inputs[0] is not rescaled
-        or rescaled in reader.inputs[1:]
-    ):
-        return False
-    tensors = [None if value is None else (value.dtype, value.shape) for value in (image, *reader.inputs[1:])]
-    try:
-        _core.infer(reader.definition, tensors, reader.definition.values({**reader.attributes, **own}), 1)
-    except ValueError:
-        return False
-    return True
-
-
 def fuse_backward(graph):
     """Sums of gradients, derivatives of activations and the sums of batch normalisation into the operations that give
     the gradients.
@@ -312,7 +267,6 @@ def fuse_backward(graph):
         elif operation.name == "batchnorm_backward":
             _normalisation_into_gradient(fuser, operation)
     fuser.finish()
-    _rescaling_into_readers(graph)
 
 
 def _add_into_gradient(fuser, add):

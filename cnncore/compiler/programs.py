@@ -13,6 +13,7 @@ from .fuse import fuse_backward, fuse_forward
 from .ir import Value
 from .order import order, shorten_lives
 from .pool_with_convolution import pool_with_convolution
+from .rescale_on_load import rescale_on_load
 
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
@@ -142,6 +143,7 @@ def inference_program(model, store, arena, n, dtypes):
     if PASSES["fuse"]:
         fuse_forward(b.graph, differentiated=False)
         pool_with_convolution(b.graph)
+        rescale_on_load(b.graph)
     return _bind_weights(_finish(b.graph, arena), store)
 
 
@@ -221,6 +223,7 @@ class LossProgram:
             self._train(b, store, optimizer, total, trainable)
         elif PASSES["fuse"]:
             pool_with_convolution(graph)
+            rescale_on_load(graph)
         self.executable = _bind_weights(_finish(graph, arena), store)
         self.results.bind(self.executable)
         if optimizer is not None:
@@ -252,6 +255,7 @@ class LossProgram:
             fuse_backward(graph)
             normalise_on_load.normalise_on_load(graph)
             pool_with_convolution(graph)
+            rescale_on_load(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

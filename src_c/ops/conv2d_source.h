@@ -48,6 +48,7 @@ typedef struct cnn_conv2d_images {
     cnn_rescaling by;
 } cnn_conv2d_images;
 cnn_conv2d_images cnn_conv2d_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x, cnn_rescaling by);
+static inline cnn_conv2d_images cnn_conv2d_floats(const float *x) { return (cnn_conv2d_images){.x = x}; }
 
 /* Floats of memory for gathering any `pixels` adjacent output pixels, each `pitch` floats from the last. */
 int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch);
