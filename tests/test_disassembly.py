@@ -65,6 +65,16 @@ def test_transforms_write_a_tile_to_the_stack_once(isa, disassembly, tmp_path):
     assert not [str(loop) for loop in products if loop.vectors]
 
 
+def test_pooled_products_and_inner_columns_keep_all_in_registers(disassembly, tmp_path):
+    """With 32 registers: the products that maxima look up, and two rows of a depthwise convolution's outputs where all
+    columns exist, of either stride. At the borders, where a row has a column or two, there is no room for all."""
+    loops = disassembly.hot_loops(disassembly.object_of("avx512", SOURCES / "kernels" / "pool.c", tmp_path))
+    products = [loop for loop in loops if loop.function == "products"]
+    assert len(products) >= 8 and not [str(loop) for loop in products if loop.vectors]
+    path = disassembly.object_of("avx512", SOURCES / "kernels" / "depthwise_normalised.c", tmp_path)
+    assert sum(loop.arithmetic >= 40 and not loop.vectors for loop in disassembly.hot_loops(path)) >= 3
+
+
 BASELINE = sorted([*SOURCES.glob("runtime/*.c"), *SOURCES.glob("ops/*.c")])
 
 
