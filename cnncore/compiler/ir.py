@@ -83,6 +83,17 @@ class Operation:
         return f"<{self.name} of {self.layer}>" if self.layer else f"<{self.name}>"
 
 
+def accepts(name, inputs, attributes):
+    """Does the engine's own rule let an operation have these inputs (Value or None) and attributes?"""
+    definition = _core.OPERATIONS[name]
+    tensors = [None if value is None else (value.dtype, value.shape) for value in inputs]
+    try:
+        _core.infer(definition, tensors, definition.values(attributes), 1)
+    except ValueError:
+        return False
+    return True
+
+
 class Graph:
     """Operations in an order in which they can run, and the values that must be there at the end.
 

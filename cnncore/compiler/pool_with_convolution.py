@@ -7,10 +7,8 @@ gradient, a few rows at a time in the caches. Forward the bits stay the same.
 """
 
 from .. import _core
-from .gradients import LINEAR, RELU
-from .ir import Operation
+from .ir import Operation, accepts
 
-FEW_CHANNELS = 8  # up to which a convolution copies all that lies under its kernel, see src_c/ops/conv2d_source.h
 ACTIVATION = ("activation", "alpha", "max_value")
 POOLING = ("pool_h", "pool_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
 
@@ -31,26 +29,21 @@ def _only_reader(graph, value, readers):
     return found[0] if len(found) == 1 and value.storage is None and value not in graph.results else None
 
 
-def _gathers(convolution):
-    return (
-        convolution.inputs[0].shape[3] <= FEW_CHANNELS
-        and convolution.attribute("kernel_w") > 1
-        and convolution.attribute("dilation_w") == 1
-        and convolution.attribute("groups") == 1
-    )
-
-
 def _pooling(pool):
     """The pooling's attributes, by their names in the fused operations."""
     given = {name: pool.attribute(name) for name in POOLING}
     return {name if name.startswith("pool_") else f"pool_{name}": value for name, value in given.items()}
 
 
-def _replace(graph, old, name, inputs, outputs, attributes, layer):
+def _replace(graph, old, gone, name, inputs, outputs, attributes, layer):
+    """An operation in the place of `old` and of the one that is `gone` then, where the engine takes it."""
+    if not accepts(name, inputs, attributes):
+        return
     new = Operation(_core.OPERATIONS[name], inputs, outputs, attributes, layer, old.section)
     for value in outputs:
         value.producer = new
     graph.operations[graph.operations.index(old)] = new
+    graph.operations.remove(gone)
 
 
 def _fuse_forward(graph, pool, readers):
@@ -58,7 +51,6 @@ def _fuse_forward(graph, pool, readers):
     if (
         convolution is None
         or convolution.name != "conv2d"
-        or not _gathers(convolution)
         or _only_reader(graph, pool.inputs[0], readers) is not pool
         or convolution.input(3) is not None
         or any(value is not None for value in convolution.outputs[1:])
@@ -66,8 +58,7 @@ def _fuse_forward(graph, pool, readers):
         return
     layer = f"{convolution.layer} + {pool.layer}"
     attributes = {**convolution.attributes, **_pooling(pool)}
-    _replace(graph, pool, "conv2d_max_pool2d", convolution.inputs[:3], pool.outputs, attributes, layer)
-    graph.operations.remove(convolution)
+    _replace(graph, pool, convolution, "conv2d_max_pool2d", convolution.inputs[:3], pool.outputs, attributes, layer)
 
 
 def _fuse_backward(graph, pool, readers):
@@ -78,14 +69,10 @@ def _fuse_backward(graph, pool, readers):
         or weight is None
         or weight.name != "conv2d_backward_weight"
         or weight.inputs[1] is not pool.outputs[0]
-        or not _gathers(weight)
-        or pool.attribute("activation") not in (LINEAR, RELU)
-        or pool.attribute("stride_h") > pool.attribute("pool_h")
     ):
         return
     mask = {name: pool.attribute(name) for name in ACTIVATION}
     layer = weight.layer if pool.layer == weight.layer else f"{weight.layer} + {pool.layer}"
     inputs = [weight.inputs[0], *pool.inputs[1:]]
     attributes = {**weight.attributes, **mask, **_pooling(pool)}
-    _replace(graph, weight, "conv2d_max_pool2d_backward_weight", inputs, weight.outputs, attributes, layer)
-    graph.operations.remove(pool)
+    _replace(graph, weight, pool, "conv2d_max_pool2d_backward_weight", inputs, weight.outputs, attributes, layer)

@@ -4,7 +4,7 @@ Where pixels have few channels a convolution copies what lies under its kernel a
 does, with the same bits, and the image of floats, four times as large, is never written.
 """
 
-from .. import _core
+from .ir import accepts
 
 
 def rescale_on_load(graph):
@@ -37,9 +37,4 @@ def _takes_bytes(reader, rescaled, image, own):
         or rescaled in reader.inputs[1:]
     ):
         return False
-    tensors = [None if value is None else (value.dtype, value.shape) for value in (image, *reader.inputs[1:])]
-    try:
-        _core.infer(reader.definition, tensors, reader.definition.values({**reader.attributes, **own}), 1)
-    except ValueError:
-        return False
-    return True
+    return accepts(reader.name, [image, *reader.inputs[1:]], {**reader.attributes, **own})
