@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include "elementwise.h"
 
-/* One row of x or more, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to the first of them. Arrays of
- * `rows` pointers go by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
+/* One row of x or more, with the rows of grad_y that tap rows 0 to 2 of the kernel bring to the first of them. Arrays
+ * of `rows` pointers go by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
 typedef struct cnn_depthwise_backward {
     ptrdiff_t channels;                        /* treated by this call */
     ptrdiff_t pixel;                           /* floats from one pixel to the next, and from one tap of w to the next */

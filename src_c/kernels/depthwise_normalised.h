@@ -11,7 +11,7 @@
  * columns outside 0..in_w, and the tap rows that the caller leaves out, count as 0. */
 typedef struct cnn_depthwise_normalised {
     ptrdiff_t channels;                        /* treated by this call */
-    ptrdiff_t pixel;                           /* floats from one pixel to the next, and from one tap of w to the next */
+    ptrdiff_t pixel;                           /* floats from a pixel to the next, and from a tap of w to the next */
     ptrdiff_t in_w, out_w, pad;
     int stride, taps;                          /* 1 or 2; tap rows, 0 to 3 */
     int outputs;                               /* 1, or 2 where the kernels have two_rows and there are 3 tap rows */

@@ -35,7 +35,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
     if (geometry(c, &g, error)) return -1;
     cnn_depthwise_cut(c, &g, g.out_h);
-    g.block = g.channels;             /* in the order of memory: rows are read once or twice, not from the first cache */
+    g.block = g.channels;             /* in the order of memory: rows are not read again from the first cache */
     g.blocks = 1;
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "normalised in registers";

@@ -15,7 +15,7 @@ enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
 enum {
     TAPS = 9,
     STREAM_BYTES = 8 << 20,           /* from this size on grad_x is written past the caches */
-    CALL_PIXELS = 64,                 /* wanted in a row of x, or in several: what is done once a call then costs little */
+    CALL_PIXELS = 64,                 /* wanted in a call, of a row of x or several: what is done once then costs little */
 };
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 

@@ -78,7 +78,8 @@ static inline int cnn_depthwise_expect_normalised(const cnn_call *k, const cnn_t
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(k, w, error)) return -1;
     if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != x->dims[3] || w->dims[3] != 1)
         return cnn_fail(error,
-                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x of %s",
+                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x of "
+                        "%s",
                         cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
     if (stride != cnn_int(k, CNN_DW_STRIDE_W) || stride > 2 || cnn_int(k, CNN_DW_DILATION_H) != 1 ||
         cnn_int(k, CNN_DW_DILATION_W) != 1)
