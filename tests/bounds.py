@@ -230,6 +230,28 @@ def _batchnorm_pointwise_backward_weight(inputs, attributes, outputs):
     return [reduction(grad_y.size // grad_y.shape[3], product(np.abs(t))) + product(error)]
 
 
+@bound("pointwise_conv2d_backward")
+def _pointwise_backward(inputs, attributes, outputs):
+    """d and t are off by three roundings of their terms; then as the two gradients of which they are the inputs."""
+    grad_y, w, x, out, p, q, s, in_scale, in_shift, residual, _, below, mean = inputs[:13]
+    f64 = ref.window.f64
+    t, t_error, d, d_error = f64(x), np.zeros(x.shape), f64(grad_y), np.zeros(grad_y.shape)
+    if in_scale is not None:
+        own = {name.removeprefix("in_"): value for name, value in attributes.items() if name.startswith("in_")}
+        t, t_error, _ = normalised(x, in_scale, in_shift, own)
+    if p is not None:
+        d = f64(p) * d + f64(q) * f64(out) + f64(s)
+        d_error = 3 * U * (np.abs(f64(p) * grad_y) + np.abs(f64(q) * out) + np.abs(s))
+    size = {"in_h": x.shape[1], "in_w": x.shape[2], **ref.conv.POINTWISE}
+    magnitude = ref.conv2d_backward_input(*absolute([d, w, residual]), **size)
+    error = reduction(w.shape[3] + 1, magnitude) + ref.conv2d_backward_input(d_error, np.abs(w), **size)
+    product = lambda t, d: ref.conv2d_backward_weight(t, d, **ref.conv.POINTWISE)[0]
+    weight_error = reduction(d.size // d.shape[3], product(np.abs(t), np.abs(d)))
+    weight_error += product(t_error, np.abs(d)) + product(np.abs(t) + t_error, d_error)
+    sums = [0.0, 0.0] if mean is None else gradient_sums(error, below, mean, outputs[0])
+    return [error, *sums, weight_error]
+
+
 @bound("conv2d_max_pool2d")
 def _conv2d_max_pool2d(inputs, attributes, outputs):
     """The largest error of a window."""
@@ -270,9 +292,20 @@ def plain_reduction(op, n):
     BOUNDS[op] = compute
 
 
+def gradient_sums(error, x, mean, gradient):
+    """The errors of the sums over the batch of a gradient that is off by `error`, and of it times x - mean, which is
+    off by u (|x| + |mean|)."""
+    axes, count = tuple(range(error.ndim - 1)), error.size // error.shape[-1]
+    g, distance = np.abs(gradient) + error, np.abs(ref.window.f64(x)) + np.abs(mean)
+    return [
+        error.sum(axis=axes) + reduction(count, g.sum(axis=axes)),
+        (error * distance).sum(axis=axes) + reduction(count + 1, (g * distance).sum(axis=axes)),
+    ]
+
+
 def gradient_reduction(op, operands, n):
-    """A sum of n products through the epilogue of gradients: a mask of at most 1 and one more rounding, then sums over
-    the batch of what is off by that, x - mean being off by u (|x| + |mean|).
+    """A sum of n products through the epilogue of gradients: a mask of at most 1 and one more rounding, then the sums
+    over the batch.
     """
 
     def compute(inputs, attributes, outputs):
@@ -281,15 +314,7 @@ def gradient_reduction(op, operands, n):
         error = reduction(n(inputs, attributes) + 1, magnitude)
         if len(outputs) == 1:
             return [error]
-        x, mean = inputs[operands + 1], inputs[operands + 2]
-        axes, count = tuple(range(error.ndim - 1)), error.size // error.shape[-1]
-        g, distance = np.abs(outputs[0]) + error, np.abs(ref.window.f64(x)) + np.abs(mean)
-        sums = [error.sum(axis=axes), (error * distance).sum(axis=axes)]
-        return [
-            error,
-            sums[0] + reduction(count, g.sum(axis=axes)),
-            sums[1] + reduction(count + 1, (g * distance).sum(axis=axes)),
-        ]
+        return [error, *gradient_sums(error, inputs[operands + 1], inputs[operands + 2], outputs[0])]
 
     BOUNDS[op] = compute
 
@@ -439,6 +464,15 @@ def _batchnorm_constants(inputs, attributes, outputs):
     mean, var, gamma, beta = inputs
     terms = absolute([mean, gamma, beta])
     return [4 * U * m for m in ref.batchnorm_constants(-terms[0], var, *terms[1:], **attributes)]
+
+
+@bound("batchnorm_backward_constants")
+def _batchnorm_backward_constants(inputs, attributes, outputs):
+    """Computed in double from float32 and rounded; p's terms are positive, s is a difference."""
+    mean, var, sum_g, sum_gx, gamma = inputs
+    p, q, s, grad_gamma, grad_beta = np.abs(outputs)
+    terms = p * np.abs(sum_g) / attributes["rows"] + q * np.abs(mean)
+    return [4 * U * magnitude for magnitude in (p, q, terms, grad_gamma, grad_beta)]
 
 
 @bound("batchnorm_backward")

@@ -414,6 +414,22 @@ def _batchnorm_pointwise_backward_weight(rng, op):
     return [x, normal(rng, *x.shape[:3], channels(rng)), scale, shift], act
 
 
+@generator("pointwise_conv2d_backward")
+def _pointwise_backward(rng, op):
+    x, scale, shift, act = _normalised_pixels(rng)
+    c, o = x.shape[3], channels(rng)
+    grad_y, w = normal(rng, *x.shape[:3], o), weights(rng, normal, o, 1, 1, c, o)
+    after = [normal(rng, *grad_y.shape), *(normal(rng, o) for _ in range(3))]
+    if rng.random() < 0.3:
+        after = [None] * 4
+    own = {f"in_{name}": value for name, value in act.items()}
+    if rng.random() < 0.3:
+        scale, shift, own = None, None, {}
+    epilogue, mask, outputs = gradient_epilogue(rng, x.shape)
+    residual = maybe(rng, normal(rng, *x.shape), 0.3)
+    return [grad_y, w, x, *after, scale, shift, residual, *epilogue], {**own, **mask}, (*outputs, True)
+
+
 @generator("depthwise_conv2d_backward_input")
 def _depthwise_backward_input(rng, op):
     a = depthwise(rng)
@@ -630,6 +646,13 @@ def _batchnorm_constants(rng, op):
     c = channels(rng)
     inputs = [*_statistics(rng, c), maybe(rng, normal(rng, c)), maybe(rng, normal(rng, c))]
     return inputs, {"epsilon": 1e-3}, (True, True)
+
+
+@generator("batchnorm_backward_constants")
+def _batchnorm_backward_constants(rng, op):
+    c = channels(rng)
+    inputs = [*_statistics(rng, c), normal(rng, c), normal(rng, c), maybe(rng, normal(rng, c))]
+    return inputs, {"epsilon": 1e-3, "rows": float(rng.integers(1, 1000))}, (True,) * 5
 
 
 @generator("batchnorm_fold")

@@ -29,6 +29,7 @@ OPS = (
     "batchnorm_depthwise_conv2d_backward",
     "batchnorm_pointwise_conv2d",
     "batchnorm_pointwise_conv2d_backward_weight",
+    "pointwise_conv2d_backward",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",

@@ -17,6 +17,7 @@ from op_cases import Case
         "batchnorm_backward",
         "batchnorm_fold",
         "batchnorm_constants",
+        "batchnorm_backward_constants",
         "moving_average",
         "standardize",
         "standardize_backward",

@@ -62,6 +62,10 @@ def conv_cases():
     pointwise = [x, normal(RNG, 1, 1, CHANNELS, 17, scale=0.2), *norm]
     yield Case("batchnorm_pointwise_conv2d", 0, pointwise, {"activation": 1}, (True, True, True))
     yield Case("batchnorm_pointwise_conv2d_backward_weight", 0, [x, grad_y, *norm], {"activation": 1})
+    after = [normal(RNG, *grad_y.shape), *(vector(17) for _ in range(3))]
+    both = [grad_y, pointwise[1], x, *after, *norm, large(), None, x, vector(), *norm]
+    relu = {"activation": 1, "in_activation": 1}
+    yield Case("pointwise_conv2d_backward", 0, both, relu, (True,) * 4)
     backward = [large(), x, depthwise, vector(), *norm]
     yield Case("batchnorm_depthwise_conv2d_backward", 0, backward, {**CONV, "activation": 1}, (True,) * 4)
     few, weight = normal(RNG, 3, 61, 67, 3), normal(RNG, 3, 3, 3, CHANNELS, scale=0.2)
@@ -160,7 +164,10 @@ def streamed_cases():
     inputs = [grad_y, backward, None, None, x, mean, positive(c), vector(c)]
     yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
-    depthwise, norm = normal(RNG, 3, 3, c, 1, scale=0.3), [positive(c), vector(c)]
+    norm = [positive(c), vector(c)]
+    inputs = [grad_y, backward, x, None, None, None, None, *norm, residual, None, x, mean, *norm]
+    yield Case("pointwise_conv2d_backward", 0, inputs, {"activation": 1, "in_activation": 1}, (True,) * 4)
+    depthwise = normal(RNG, 3, 3, c, 1, scale=0.3)
     relu6 = {**CONV, "activation": 1, "max_value": 6.0}
     yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], relu6, (True, True, True))
     yield Case("batchnorm_depthwise_conv2d_backward", 0, [y, x, depthwise, mean, *norm], relu6, (True,) * 4)
@@ -179,6 +186,7 @@ SMALL_ONLY = {
     "reshape",
     "batchnorm_fold",
     "batchnorm_constants",
+    "batchnorm_backward_constants",
     "moving_average",
     "clip_scale",
     "dropout",

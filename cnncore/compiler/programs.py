@@ -17,6 +17,7 @@ from .rescale_on_load import rescale_on_load
 
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
+gradients_together = LazyModule("compiler.gradients_together")
 
 PASSES = {"fuse": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
@@ -256,6 +257,7 @@ class LossProgram:
             normalise_on_load.normalise_on_load(graph)
             pool_with_convolution(graph)
             rescale_on_load(graph)
+            gradients_together.gradients_together(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

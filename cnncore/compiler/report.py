@@ -48,7 +48,7 @@ def _shape(shape):
 def _operation_name(operation):
     """The operation with what was fused into it: "conv2d + bias + residual + relu"."""
     parts = [operation["op"]]
-    inputs = _core.OPERATIONS[operation["op"]].inputs
+    inputs, outputs = _core.OPERATIONS[operation["op"]].inputs, _core.OPERATIONS[operation["op"]].outputs
     for name, tensor in zip(inputs, operation["inputs"]):
         if name in ("[bias]", "[residual]") and tensor >= 0:
             parts.append(name.strip("[]"))
@@ -63,7 +63,7 @@ def _operation_name(operation):
 
             name = next(a.name for a in (activations.relu, *activations._by_name.values()) if a.kind == kind)
             parts.append(f"{name} mask" if backward else name)
-    if operation["op"].endswith("_backward_input") and more:
+    if any(name == "[sum_g]" and tensor >= 0 for name, tensor in zip(outputs, operation["outputs"])):
         parts.append("sums")
     return " + ".join(parts)
 

@@ -20,11 +20,12 @@
     X(conv2d) X(conv2d_backward_input) X(conv2d_backward_weight) X(conv2d_transpose) \
     X(dense) X(dense_backward_input) X(dense_backward_weight) \
     \
-    X(batchnorm_moments) X(batchnorm) X(batchnorm_constants) X(batchnorm_backward) X(batchnorm_fold) X(moving_average) \
+    X(batchnorm_moments) X(batchnorm) X(batchnorm_constants) X(batchnorm_backward) \
+    X(batchnorm_backward_constants) X(batchnorm_fold) X(moving_average) \
     X(max_pool2d) X(max_pool2d_backward) X(avg_pool2d) X(avg_pool2d_backward) \
     X(depthwise_conv2d) X(depthwise_conv2d_backward_input) X(depthwise_conv2d_backward_weight) \
     X(pointwise_depthwise_conv2d) X(batchnorm_depthwise_conv2d) X(batchnorm_depthwise_conv2d_backward) \
-    X(batchnorm_pointwise_conv2d) X(batchnorm_pointwise_conv2d_backward_weight) \
+    X(batchnorm_pointwise_conv2d) X(batchnorm_pointwise_conv2d_backward_weight) X(pointwise_conv2d_backward) \
     X(conv2d_max_pool2d) X(conv2d_max_pool2d_backward_weight) \
     \
     X(reshape)

@@ -22,6 +22,7 @@ from .conv import (
     depthwise_conv2d,
     depthwise_conv2d_backward_input,
     depthwise_conv2d_backward_weight,
+    pointwise_conv2d_backward,
     pointwise_depthwise_conv2d,
 )
 from .dense import dense, dense_backward_input, dense_backward_weight
@@ -61,7 +62,15 @@ from .loss import (
     weighted_mean,
     weighted_mean_backward,
 )
-from .norm import batchnorm, batchnorm_backward, batchnorm_constants, batchnorm_fold, batchnorm_moments, moving_average
+from .norm import (
+    batchnorm,
+    batchnorm_backward,
+    batchnorm_backward_constants,
+    batchnorm_constants,
+    batchnorm_fold,
+    batchnorm_moments,
+    moving_average,
+)
 from .optimizer import adam, sgd
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward, max_pool2d_places
 from .preprocess import arctan, arctan_backward, log, log_backward, replace_nan, standardize, standardize_backward
@@ -84,7 +93,9 @@ OPS = {
         batchnorm_depthwise_conv2d_backward,
         batchnorm_pointwise_conv2d,
         batchnorm_pointwise_conv2d_backward_weight,
+        pointwise_conv2d_backward,
         batchnorm_constants,
+        batchnorm_backward_constants,
         dense,
         dense_backward_input,
         dense_backward_weight,

@@ -237,6 +237,38 @@ def batchnorm_pointwise_conv2d_backward_weight(x, grad_y, scale, shift, **act):
     return conv2d_backward_weight(activate(f64(x) * f64(scale) + f64(shift), **act), grad_y, **POINTWISE)[0]
 
 
+def pointwise_conv2d_backward(
+    grad_y,
+    w,
+    conv_in,
+    conv_out=None,
+    p=None,
+    q=None,
+    s=None,
+    in_scale=None,
+    in_shift=None,
+    residual=None,
+    *epilogue,
+    in_activation=0,
+    in_alpha=0.0,
+    in_max_value=np.inf,
+    **act,
+):
+    """Gradients of conv(t, w) with w of 1x1 and t = act(in in_scale + in_shift), given d = p grad_y + q out + s.
+
+    Without p, d is grad_y; without in_scale, t is in. Returns (grad_x, sum_g, sum_gx, grad_w), the first three as
+    `conv2d_backward_input`; the sums are empty where it has none.
+    """
+    own = {"activation": in_activation, "alpha": in_alpha, "max_value": in_max_value}
+    d = f64(grad_y) if p is None else f64(p) * f64(grad_y) + f64(q) * f64(conv_out) + f64(s)
+    t = f64(conv_in) if in_scale is None else activate(f64(conv_in) * f64(in_scale) + f64(in_shift), **own)
+    size = {"in_h": t.shape[1], "in_w": t.shape[2]}
+    grad_x = conv2d_backward_input(d, w, residual, *epilogue, **size, **act, **POINTWISE)
+    if not isinstance(grad_x, tuple):
+        grad_x = grad_x, np.zeros(0), np.zeros(0)
+    return *grad_x, conv2d_backward_weight(t, d, **POINTWISE)[0]
+
+
 def depthwise_conv2d_backward_weight(x, grad_y, *, multiplier, **geometry):
     """grad_w[i,j,c,m] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q, c M + m]; grad_bias sums grad_y.
 

@@ -82,6 +82,14 @@ def batchnorm_backward(
     return inverse_std * (1.0 if gamma is None else f64(gamma)) * grad_x, grad_gamma, grad_beta, d
 
 
+def batchnorm_backward_constants(mean, var, sum_g, sum_gx, gamma=None, *, epsilon, rows):
+    """(p, q, s, grad_gamma, grad_beta) with what `batchnorm_backward` is p d + q x + s, over so many rows."""
+    inverse_std = 1.0 / np.sqrt(f64(var) + epsilon)
+    p = inverse_std if gamma is None else f64(gamma) * inverse_std
+    q = -p * inverse_std**2 * f64(sum_gx) / rows
+    return p, q, -p * f64(sum_g) / rows - q * f64(mean), f64(sum_gx) * inverse_std, f64(sum_g)
+
+
 def batchnorm_fold(w, bias, mean, var, gamma=None, beta=None, *, epsilon, depthwise=0):
     """w2 = w s and bias2 = (bias - mean) s + beta with s = gamma / sqrt(var + epsilon), per output channel. Returns
     both.

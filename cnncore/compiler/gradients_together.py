@@ -1,0 +1,96 @@
+"""Training: both gradients of a 1x1 convolution, and of the batch normalisation after it, in one reading of memory.
+
+The gradient in a normalisation's input, p g + q x + s, is read by the gradients in the input and in the weight of the
+convolution before, and by nobody else. Where tensors are too large for the caches that is most of what these three
+operations do: the one that stands in their place computes it from g and x while it reads them, a few pixels at a time,
+and makes both gradients of it; it is never written.
+"""
+
+from .. import _core
+from .ir import Operation, Value
+
+# Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx].
+GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
+RESIDUAL, EPILOGUE = 2, 3  # of conv2d_backward_input: grad_y w [residual] [y] [x] [mean] [scale] [shift]
+EPILOGUE_INPUTS = 5
+ACTIVATION = ("activation", "alpha", "max_value")
+SIDES = ("top", "left", "bottom", "right")
+
+# What the convolution reads and gives: below it passes run from the last cache. Its weight: above it a block of pixels
+# is too few for all of it to pass by.
+SMALLEST_BYTES, LARGEST_WEIGHT = 16 << 20, 256 << 10
+
+
+def gradients_together(graph):
+    """Fuse all that can be, after `normalise_on_load`."""
+    readers = graph.uses()
+    for norm in list(graph.operations):
+        if norm.name == "batchnorm_backward":
+            _fuse(graph, norm, readers)
+
+
+def _fuse(graph, norm, readers):
+    gradient = norm.outputs[0]
+    if (
+        gradient is None
+        or gradient.storage is not None
+        or gradient in graph.results
+        or norm.input(SUM_G) is None
+        or not norm.attribute("training")
+        or any(value is not None for value in norm.outputs[3:])
+        or len(readers.get(gradient, ())) != 2
+    ):
+        return
+    found = {reader.name.removeprefix("batchnorm_pointwise_"): reader for reader in readers[gradient]}
+    below, weight = found.get("conv2d_backward_input"), found.get("conv2d_backward_weight")
+    if below is None or weight is None or not _suits(below, weight, gradient):
+        return
+    constants = _constants_of(graph, norm)
+    own = {f"in_{name}": weight.attributes[name] for name in ACTIVATION if name in weight.attributes}
+    both = Operation(
+        _core.OPERATIONS["pointwise_conv2d_backward"],
+        [norm.inputs[GRAD_Y], below.inputs[1], weight.inputs[0], norm.inputs[X], *constants.outputs[:3]]
+        + [weight.input(2), weight.input(3), below.input(RESIDUAL)]
+        + [below.input(EPILOGUE + i) for i in range(EPILOGUE_INPUTS)],
+        [below.outputs[0], *(below.outputs[i] if i < len(below.outputs) else None for i in (1, 2)), weight.outputs[0]],
+        {**{name: below.attributes[name] for name in ACTIVATION if name in below.attributes}, **own},
+        f"{below.layer} + {norm.layer}",
+        below.section,
+    )
+    for value in both.outputs:
+        if value is not None:
+            value.producer = both
+    graph.operations[graph.operations.index(below)] = both
+    graph.operations.remove(weight)
+
+
+def _suits(below, weight, gradient):
+    return (
+        below.inputs[0] is gradient
+        and weight.inputs[1] is gradient
+        and gradient not in below.inputs[1:]
+        and not any(value is not None for value in weight.outputs[1:])
+        and all(below.attribute(name) == 1 for name in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
+        and not any(below.attribute(f"pad_{side}") for side in SIDES)
+        and weight.inputs[0].bytes + gradient.bytes >= SMALLEST_BYTES
+        and below.inputs[1].bytes <= LARGEST_WEIGHT
+    )
+
+
+def _constants_of(graph, norm):
+    """What is left of the normalisation's gradient, in its place."""
+    mean = norm.inputs[MEAN]
+    vectors = [Value("float32", mean.shape) for _ in range(3)]
+    constants = Operation(
+        _core.OPERATIONS["batchnorm_backward_constants"],
+        [mean, norm.inputs[VAR], norm.inputs[SUM_G], norm.inputs[SUM_GX], norm.input(GAMMA)],
+        [*vectors, *norm.outputs[1:3]],
+        {"epsilon": norm.attribute("epsilon"), "rows": norm.inputs[X].bytes // mean.bytes},
+        norm.layer,
+        norm.section,
+    )
+    for value in constants.outputs:
+        if value is not None:
+            value.producer = constants
+    graph.operations[graph.operations.index(norm)] = constants
+    return constants

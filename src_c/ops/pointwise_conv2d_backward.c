@@ -1,0 +1,350 @@
+/* pointwise_conv2d_backward: both gradients of a 1x1 convolution out = conv(in, w) in one reading of what they share, for
+ * tensors that are too large for the caches. With t = act(in in_scale + in_shift), or in itself:
+ *
+ *     d = p grad_y + q out + s, or grad_y itself
+ *     grad_x = (d w^T + residual) act'(y), sum_g, sum_gx: see gradient_epilogue.h
+ *     grad_w = t^T d
+ *
+ * p, q, s: those of batchnorm_backward_constants, where a batch normalisation read `out`; d, its gradient there, is then
+ * never written to memory.
+ *
+ * Pixels are cut, by shapes alone, into blocks and groups of blocks, the unit of parallel work. Of a block, what is
+ * computed on load goes to a thread's workspace; then grad_w's sums of the group grow by it, and its part of grad_x is
+ * computed. The groups' sums are added in order, like those of weight_gradient.h. */
+#include "gradient_epilogue.h"
+#include "layout.h"
+#include "panels.h"
+#include "weight_gradient.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { GRAD_Y, W, IN, OUT, P, Q, S, IN_SCALE, IN_SHIFT, RESIDUAL, EPILOGUE };
+enum { GRAD_X, SUM_G, SUM_GX, GRAD_W };
+enum { ACTIVATION, ALPHA, MAX_VALUE, IN_ACTIVATION, IN_ALPHA, IN_MAX_VALUE };
+static const cnn_attr_def attrs[] = {
+    CNN_ACT_ATTRS, CNN_INT_ATTR("in_activation", 0, 0, CNN_ACTIVATIONS - 1),
+    CNN_FLOAT_ATTR("in_alpha", 0, -INFINITY, INFINITY), CNN_FLOAT_ATTR("in_max_value", INFINITY, -INFINITY, INFINITY),
+    CNN_END_OF_ATTRS};
+
+enum {
+    BLOCK_PIXELS = 96,                /* of d and t in the second cache, a panel of d in the first */
+    GROUPS = 64,                      /* wanted: for so many threads */
+    GROUP_BLOCKS = 4,                 /* at least so many in a group, or adding the sums costs some per cent */
+    PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums */
+    STREAM_BYTES = 16 << 20,          /* from this size on grad_x is written past the caches */
+    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: see weight_gradient.c */
+    LINE = 16,
+};
+
+typedef struct backward_plan {
+    int64_t pixels, in_channels, out_channels;
+    int64_t groups, blocks, block_pixels;
+    int64_t out_pitch, in_pitch;      /* floats between the pixels of d and t in the workspace */
+    int moves;                        /* grad_x goes through the workspace, for its epilogue to write past the caches */
+    char text[96];
+} backward_plan;
+_Static_assert(sizeof(backward_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
+
+/* ---- shapes ---- */
+
+static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    static const char *const vectors[] = {"p", "q", "s", "in_scale", "in_shift"};
+    const cnn_tensor *grad_y = c->in[GRAD_Y], *w = c->in[W], *in = c->in[IN], *residual = operand(c, RESIDUAL);
+    char shape[64], want[64];
+    if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error) || cnn_expect(w, "w", 4, CNN_F32, error)
+        || cnn_expect(in, "in", 4, CNN_F32, error)) return -1;
+    if (w->dims[0] != 1 || w->dims[1] != 1 || w->dims[2] != cnn_last(in) || w->dims[3] != cnn_last(grad_y))
+        return cnn_fail(error, "w must have shape (1, 1, %lld, %lld), the channels of in and grad_y, got %s",
+                        (long long)cnn_last(in), (long long)cnn_last(grad_y), cnn_shape_text(w, shape));
+    for (int i = 0; i < 3; i++)
+        if (grad_y->dims[i] != in->dims[i])
+            return cnn_fail(error, "grad_y must have the pixels of in, of shape %s, got %s", cnn_shape_text(in, want),
+                            cnn_shape_text(grad_y, shape));
+    if (operand(c, OUT) && (c->in[OUT]->dtype != CNN_F32 || !cnn_same_shape(c->in[OUT], grad_y)))
+        return cnn_fail(error, "out must be float32 with the shape of grad_y, %s, got %s", cnn_shape_text(grad_y, want),
+                        cnn_shape_text(c->in[OUT], shape));
+    for (int i = P; i <= IN_SHIFT; i++) {
+        if (cnn_expect_vector(operand(c, i), vectors[i - P], cnn_last(i < IN_SCALE ? grad_y : in), error)) return -1;
+        if (!operand(c, i) != !operand(c, i < IN_SCALE ? OUT : IN_SCALE))
+            return cnn_fail(error, "out, p, q and s must be given together, and so must in_scale and in_shift");
+    }
+    if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, in)))
+        return cnn_fail(error, "residual must be float32 with the shape of in, %s, got %s", cnn_shape_text(in, want),
+                        cnn_shape_text(residual, shape));
+    cnn_like(&out[GRAD_X], in);
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
+    if (cnn_gradient_epilogue_infer(c, &gradient, out, error)) return -1;
+    if (c->n_out > GRAD_W) cnn_like(&out[GRAD_W], w);
+    return 0;
+}
+
+/* ---- plan ---- */
+
+typedef struct scratch {
+    float *out, *in, *grad_x;         /* d, t and a panel of grad_x, pixel by pixel */
+    float *wide[IN_SHIFT + 1];        /* P to IN_SHIFT, as wide rows (kernels/batchnorm.h) */
+    const float **rows_of_in, **rows_of_out;    /* where the pixels of t and d are */
+    int32_t *number;                  /* 0, 1, ... */
+    ptrdiff_t *at, *panel_at;         /* where the pixels of grad_x and of its panel are, from the first one on */
+} scratch;
+
+/* Floats in the widest panel of grad_x. */
+static int64_t panel_width(const cnn_call *c, const backward_plan *p) {
+    return (int64_t)cnn_panels_of(c->kernels, p->in_channels).widest * c->kernels->vector;
+}
+
+/* Rows that are taken together where they lie one after the other. */
+static int64_t fold_of(int64_t channels, int64_t pitch) {
+    return pitch == channels ? cnn_batchnorm_fold_rows(channels) : 1;
+}
+
+static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const backward_plan *p) {
+    const int64_t n = p->block_pixels, floats = (int64_t)sizeof(float), pointers = (int64_t)sizeof(float *);
+    cnn_layout all = {.memory = memory};
+    s->out = cnn_take(&all, n * p->out_pitch * floats);
+    s->in = cnn_take(&all, operand(c, IN_SCALE) ? n * p->in_pitch * floats : 0);
+    s->grad_x = cnn_take(&all, p->moves ? n * panel_width(c, p) * floats : 0);
+    for (int i = P; i <= IN_SHIFT; i++) {
+        const int64_t channels = i < IN_SCALE ? p->out_channels : p->in_channels;
+        const int64_t fold = fold_of(channels, i < IN_SCALE ? p->out_pitch : p->in_pitch);
+        s->wide[i] = cnn_take(&all, operand(c, i) ? fold * channels * floats : 0);
+    }
+    s->rows_of_in = cnn_take(&all, n * pointers);
+    s->rows_of_out = cnn_take(&all, n * pointers);
+    s->number = cnn_take(&all, n * (int64_t)sizeof *s->number);
+    s->at = cnn_take(&all, n * (int64_t)sizeof *s->at);
+    s->panel_at = cnn_take(&all, n * (int64_t)sizeof *s->panel_at);
+    return all.bytes;
+}
+
+/* Of the workspace: the sums of grad_w come first, then the slots of the epilogue. */
+static int64_t parts_bytes(const backward_plan *p) {
+    const int64_t count = p->in_channels * p->out_channels;
+    return cnn_round_up(cnn_weight_gradient_parts_bytes(p->groups, count, p->out_channels, 0), CNN_ALIGNMENT);
+}
+
+static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    backward_plan *p = (backward_plan *)c->plan;
+    const cnn_tensor *in = c->in[IN], *w = c->in[W];
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
+    if (cnn_gradient_epilogue_check(&gradient, error)) return -1;
+    if (w->storage == CNN_ARENA)
+        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
+                        "compute it in the prepare section or pass it from outside");
+    *p = (backward_plan){.pixels = cnn_rows(in), .in_channels = w->dims[2], .out_channels = w->dims[3]};
+    const int vl = c->kernels->vector;
+    p->blocks = cnn_ceil_div(p->pixels, BLOCK_PIXELS);
+    p->block_pixels = cnn_ceil_div(p->pixels, p->blocks);
+    p->groups = cnn_max(1, cnn_min(cnn_min(GROUPS, p->blocks / GROUP_BLOCKS), PARTIAL_BYTES / cnn_bytes(w)));
+    p->out_pitch = cnn_round_up(p->out_channels, vl);
+    p->in_pitch = p->in_channels + (p->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0);
+    p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&gradient) && cnn_bytes(in) >= STREAM_BYTES
+        && p->in_channels % vl == 0;
+    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    scratch layout;
+    choice->thread_workspace_bytes = scratch_layout(&layout, NULL, c, p);
+    choice->workspace_bytes = parts_bytes(p) + cnn_gradient_epilogue_bytes(&gradient, p->in_channels, p->blocks);
+    choice->packed_bytes = p->out_channels * panels.vectors * vl * (int64_t)sizeof(float);
+    snprintf(p->text, sizeof p->text, "both gradients, %dx%d, %d groups of %d-pixel blocks", panels.rows,
+             panels.widest * vl, (int)p->groups, (int)p->block_pixels);
+    choice->kernel = p->text;
+    return 0;
+}
+
+static double flops(const cnn_call *c) {
+    return 4.0 * (double)cnn_rows(c->in[IN]) * (double)cnn_count(c->in[W])
+        + (operand(c, OUT) ? 4.0 : 0.0) * (double)cnn_count(c->in[GRAD_Y])
+        + (operand(c, IN_SCALE) ? 2.0 : 0.0) * (double)cnn_count(c->in[IN]);
+}
+
+/* w^T: [panel of input channels][output channel][width] */
+static void pack(const cnn_call *c, const cnn_exec *e) {
+    const backward_plan *p = (const backward_plan *)c->plan;
+    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    const float *w = cnn_data(e, c->in[W]);
+    int64_t begin, end;
+    cnn_share(e, panels.count, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        const cnn_panel n = cnn_panel_at(&panels, i);
+        c->kernels->gemm->pack_transposed(p->out_channels, n.columns, n.width, w + n.begin * p->out_channels,
+                                          p->out_channels, (float *)e->packed + n.begin * p->out_channels);
+    }
+}
+
+/* ---- run ---- */
+
+/* What the next block reads, of each tensor so many floats in a row: it comes from memory, so the kernels ask for it
+ * while they compute, each call for its part. */
+typedef struct coming { const float *piece[4]; int64_t pieces, floats; } coming;
+
+static void coming_add(coming *next, const float *tensor, int64_t begin) {
+    if (tensor && next->floats) next->piece[next->pieces++] = tensor + begin;
+}
+
+/* The part of call number i. */
+static const float *coming_part(const coming *next, int64_t i, int64_t calls, int64_t *floats) {
+    if (!next->pieces) { *floats = 0; return NULL; }
+    const int64_t piece = i * next->pieces / calls, first = cnn_ceil_div(piece * calls, next->pieces);
+    *floats = cnn_ceil_div(next->floats, cnn_ceil_div((piece + 1) * calls, next->pieces) - first);
+    return next->piece[piece] + (i - first) * *floats;
+}
+
+/* A block of pixels; of the next one, what has the channels of d, and of t. */
+typedef struct block { int64_t first, pixels; coming next_out, next_in; } block;
+
+static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan *p, int64_t index, int64_t end) {
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
+    const int64_t first = p->pixels * index / p->blocks, stop = p->pixels * (index + 1) / p->blocks;
+    const int64_t coming = index + 1 < end ? p->pixels * (index + 2) / p->blocks - stop : 0;
+    const int64_t out = stop * p->out_channels, in = stop * p->in_channels;
+    block b = {.first = first, .pixels = stop - first, .next_out.floats = coming * p->out_channels,
+               .next_in.floats = coming * p->in_channels};
+    coming_add(&b.next_out, cnn_data(e, c->in[GRAD_Y]), out);
+    coming_add(&b.next_out, cnn_data(e, operand(c, OUT)), out);
+    coming_add(&b.next_in, cnn_data(e, c->in[IN]), in);
+    coming_add(&b.next_in, cnn_data(e, operand(c, RESIDUAL)), in);
+    if (gradient.x != c->in[IN]) coming_add(&b.next_in, cnn_data(e, gradient.x), in);
+    if (gradient.y != c->in[IN]) coming_add(&b.next_in, cnn_data(e, gradient.y), in);
+    return b;
+}
+
+/* d and t of the block: s->out with its pitch, and the rows of both. */
+static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, scratch *s) {
+    const float *grad_y = (const float *)cnn_data(e, c->in[GRAD_Y]) + b->first * p->out_channels;
+    const float *in = (const float *)cnn_data(e, c->in[IN]) + b->first * p->in_channels;
+    if (operand(c, OUT)) {
+        const float *out = (const float *)cnn_data(e, c->in[OUT]) + b->first * p->out_channels;
+        const cnn_relu_mask all = {.slope = 1, .max_value = INFINITY};
+        const int64_t rows = p->out_pitch == p->out_channels ? b->pixels : 1;
+        for (int64_t i = 0, at = 0; i < b->pixels; i += rows, at += rows * p->out_channels)
+            c->kernels->batchnorm->gradient(rows, p->out_channels, fold_of(p->out_channels, p->out_pitch), grad_y + at,
+                                            NULL, all, out + at, NULL, NULL, s->wide[P], s->wide[Q], s->wide[S],
+                                            s->out + i * p->out_pitch, NULL);
+    } else c->kernels->gemm->pack(b->pixels, p->out_channels, p->out_pitch, grad_y, p->out_channels, s->out);
+    if (operand(c, IN_SCALE)) {
+        const cnn_act act = {.kind = (int)cnn_int(c, IN_ACTIVATION), .alpha = cnn_float(c, IN_ALPHA),
+                             .max_value = cnn_float(c, IN_MAX_VALUE)};
+        const int64_t rows = p->in_pitch == p->in_channels ? b->pixels : 1;
+        for (int64_t i = 0; i < b->pixels; i += rows)
+            c->kernels->batchnorm->apply(rows, p->in_channels, fold_of(p->in_channels, p->in_pitch),
+                                         in + i * p->in_channels, s->wide[IN_SCALE], s->wide[IN_SHIFT], NULL, act, 0,
+                                         s->in + i * p->in_pitch);
+    }
+    for (int64_t i = 0; i < b->pixels; i++) {
+        s->rows_of_out[i] = s->out + i * p->out_pitch;
+        s->rows_of_in[i] = operand(c, IN_SCALE) ? s->in + i * p->in_pitch : in + i * p->in_channels;
+    }
+}
+
+/* grad_w += or = t^T d */
+static void weight_gradient(const cnn_call *c, const backward_plan *p, const block *b, const scratch *s, int accumulate,
+                            float *grad_w) {
+    const cnn_panels panels = cnn_panels_of(c->kernels, p->out_channels);
+    const int64_t tiles = cnn_ceil_div(p->in_channels, panels.rows);
+    cnn_gemm_outer outer = {.pixels = b->pixels, .x = s->rows_of_in, .row = s->number, .grad_y_stride = p->out_pitch,
+                            .stride = p->out_channels, .accumulate = accumulate};
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        outer.grad_y = s->out + n.begin;
+        outer.last = n.last;
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            int64_t floats;
+            outer.ahead = coming_part(&b->next_out, panel * tiles + tile, panels.count * tiles, &floats);
+            outer.ahead_step = cnn_ceil_div(floats, b->pixels);
+            outer.lines = cnn_ceil_div(outer.ahead_step, LINE);
+            outer.channel = p->in_channels * tile / tiles;
+            outer.w = grad_w + outer.channel * p->out_channels + n.begin;
+            c->kernels->gemm->outer[n.vectors][p->in_channels * (tile + 1) / tiles - outer.channel](&outer);
+        }
+    }
+}
+
+/* grad_x of the block, through its epilogue. */
+static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b,
+                           const cnn_exec *slots, int64_t piece, const scratch *s) {
+    static const int32_t first_tap = 0, one_tap = 1;
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
+    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    const int64_t tiles = cnn_ceil_div(b->pixels, panels.rows), origin = b->first * p->in_channels;
+    const float *residual = cnn_data(e, operand(c, RESIDUAL));
+    float *grad_x = cnn_data(e, c->out[GRAD_X]);
+    const int moves = p->moves && (uintptr_t)grad_x % CNN_ALIGNMENT == 0;
+    if (residual) residual += origin;
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        const float *added = residual ? residual + n.begin : NULL;
+        cnn_gemm_tile t = {.runs = 1, .channels = p->out_channels, .tap = &first_tap, .length = &one_tap,
+                           .w = (const float *)e->packed + n.begin * p->out_channels,
+                           .added = moves ? NULL : added, .y = moves ? s->grad_x : grad_x + origin + n.begin,
+                           .last = n.last, .low = -INFINITY, .high = INFINITY};
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            const int64_t begin = b->pixels * tile / tiles;
+            int64_t floats;
+            t.near = coming_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
+            t.far = t.near ? t.near + floats / 2 : NULL;
+            t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
+            t.x = s->rows_of_out + begin;
+            t.at = (moves ? s->panel_at : s->at) + begin;
+            t.added_at = s->at + begin;
+            c->kernels->gemm->tile[n.vectors][b->pixels * (tile + 1) / tiles - begin](&t);
+        }
+        const cnn_gradient_moved moved = {.from = s->grad_x, .step = panels.widest * panels.vl, .added = added,
+                                          .added_at = s->at};
+        if (cnn_gradient_epilogue_wanted(&gradient))
+            cnn_gradient_epilogue_apply(c, slots, &gradient, p->in_channels, piece, b->pixels, origin, n.begin,
+                                        n.columns, grad_x, s->at, moves ? &moved : NULL);
+    }
+}
+
+static void run(const cnn_call *c, const cnn_exec *e) {
+    const backward_plan *p = (const backward_plan *)c->plan;
+    const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
+    const cnn_weight_gradient_parts sums = cnn_weight_gradient_parts_of(e, p->groups, p->in_channels, p->out_channels,
+                                                                        cnn_data(e, c->out[GRAD_W]), NULL);
+    cnn_exec slots = *e;
+    slots.workspace += parts_bytes(p);
+    scratch s;
+    scratch_layout(&s, e->thread_workspace, c, p);
+    for (int i = P; i <= IN_SHIFT; i++) {
+        const int64_t channels = i < IN_SCALE ? p->out_channels : p->in_channels;
+        const int64_t fold = fold_of(channels, i < IN_SCALE ? p->out_pitch : p->in_pitch);
+        for (int64_t k = 0; operand(c, i) && k < fold; k++)
+            memcpy(s.wide[i] + k * channels, cnn_data(e, c->in[i]), (size_t)channels * sizeof(float));
+    }
+    const int64_t width = panel_width(c, p);
+    for (int64_t i = 0; i < p->block_pixels; i++) {
+        s.number[i] = (int32_t)i;
+        s.at[i] = i * p->in_channels;
+        s.panel_at[i] = i * width;
+    }
+    cnn_work work = cnn_share_work(e, p->groups);
+    for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
+        const int64_t first = p->blocks * group / p->groups, end = p->blocks * (group + 1) / p->groups;
+        for (int64_t i = first; i < end; i++) {
+            const block b = block_at(c, e, p, i, end);
+            load(c, e, p, &b, &s);
+            weight_gradient(c, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
+            input_gradient(c, e, p, &b, &slots, i, &s);
+        }
+    }
+    if (p->moves) c->kernels->gemm->stream_end();
+    cnn_weight_gradient_combine(c, e, &sums);
+    if (cnn_gradient_epilogue_sums(&gradient))
+        cnn_gradient_epilogue_combine(c, &slots, &gradient, p->in_channels, p->blocks);
+}
+
+const cnn_op cnn_op_pointwise_conv2d_backward = {
+    .name = "pointwise_conv2d_backward",
+    .summary = "grad_x = (d w^T + residual) act'(y), grad_w = act(in in_scale + in_shift)^T d, d = p grad_y + q out + s",
+    .inputs = "grad_y w in [out] [p] [q] [s] [in_scale] [in_shift] [residual] " CNN_GRADIENT_INPUTS,
+    .outputs = "grad_x " CNN_GRADIENT_OUTPUTS " grad_w",
+    .attrs = attrs,
+    .infer = infer,
+    .plan = plan,
+    .pack = pack,
+    .flops = flops,
+    .run = run,
+};
