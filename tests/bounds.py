@@ -230,18 +230,24 @@ def _batchnorm_pointwise_backward_weight(inputs, attributes, outputs):
     return [reduction(grad_y.size // grad_y.shape[3], product(np.abs(t))) + product(error)]
 
 
+def normalised_gradient(grad_y, out, p, q, s):
+    """d = p grad_y + q out + s and its error: three roundings of its terms."""
+    terms = absolute([p, grad_y, q, out, s])
+    return ref.conv.normalised_gradient(grad_y, out, p, q, s), 3 * U * (
+        terms[0] * terms[1] + terms[2] * terms[3] + terms[4]
+    )
+
+
 @bound("pointwise_conv2d_backward")
 def _pointwise_backward(inputs, attributes, outputs):
     """d and t are off by three roundings of their terms; then as the two gradients of which they are the inputs."""
     grad_y, w, x, out, p, q, s, in_scale, in_shift, residual, _, below, mean = inputs[:13]
     f64 = ref.window.f64
-    t, t_error, d, d_error = f64(x), np.zeros(x.shape), f64(grad_y), np.zeros(grad_y.shape)
+    t, t_error = f64(x), np.zeros(x.shape)
     if in_scale is not None:
         own = {name.removeprefix("in_"): value for name, value in attributes.items() if name.startswith("in_")}
         t, t_error, _ = normalised(x, in_scale, in_shift, own)
-    if p is not None:
-        d = f64(p) * d + f64(q) * f64(out) + f64(s)
-        d_error = 3 * U * (np.abs(f64(p) * grad_y) + np.abs(f64(q) * out) + np.abs(s))
+    d, d_error = normalised_gradient(grad_y, out, p, q, s)
     size = {"in_h": x.shape[1], "in_w": x.shape[2], **ref.conv.POINTWISE}
     magnitude = ref.conv2d_backward_input(*absolute([d, w, residual]), **size)
     error = reduction(w.shape[3] + 1, magnitude) + ref.conv2d_backward_input(d_error, np.abs(w), **size)

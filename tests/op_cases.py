@@ -420,8 +420,6 @@ def _pointwise_backward(rng, op):
     c, o = x.shape[3], channels(rng)
     grad_y, w = normal(rng, *x.shape[:3], o), weights(rng, normal, o, 1, 1, c, o)
     after = [normal(rng, *grad_y.shape), *(normal(rng, o) for _ in range(3))]
-    if rng.random() < 0.3:
-        after = [None] * 4
     own = {f"in_{name}": value for name, value in act.items()}
     if rng.random() < 0.3:
         scale, shift, own = None, None, {}

@@ -165,7 +165,8 @@ def streamed_cases():
     yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
     norm = [positive(c), vector(c)]
-    inputs = [grad_y, backward, x, None, None, None, None, *norm, residual, None, x, mean, *norm]
+    after = [normal(RNG, *grad_y.shape), *(vector(5) for _ in range(3))]
+    inputs = [grad_y, backward, x, *after, *norm, residual, None, x, mean, *norm]
     yield Case("pointwise_conv2d_backward", 0, inputs, {"activation": 1, "in_activation": 1}, (True,) * 4)
     depthwise = normal(RNG, 3, 3, c, 1, scale=0.3)
     relu6 = {**CONV, "activation": 1, "max_value": 6.0}

@@ -4,7 +4,7 @@
 #ifndef CNN_OPS_COMING_H
 #define CNN_OPS_COMING_H
 
-#include "../kernels/gemm.h"
+#include "../runtime/op.h"
 
 typedef struct cnn_coming {
     struct { const float *from; int64_t floats; } piece[5];
@@ -34,6 +34,23 @@ static inline void cnn_coming_ask(const cnn_coming *next, int64_t i, int64_t ste
     }
     tile->near = next->piece[piece].from + begin;
     tile->near_step = step;
+}
+
+/* Several tensors of which the next block reads equally many floats in a row, for kernels that ask for one row each
+ * call. */
+typedef struct cnn_streams { const float *tensor[4]; int64_t count, floats; } cnn_streams;
+
+static inline void cnn_streams_add(cnn_streams *s, const float *tensor, int64_t begin) {
+    if (tensor && s->floats) s->tensor[s->count++] = tensor + begin;
+}
+
+/* The part of call number i: where it begins, and its floats, 0 where there is none. */
+static inline const float *cnn_streams_part(const cnn_streams *s, int64_t i, int64_t calls, int64_t *floats) {
+    *floats = 0;
+    if (!s->count) return NULL;
+    const int64_t tensor = i * s->count / calls, first = cnn_ceil_div(tensor * calls, s->count);
+    *floats = cnn_ceil_div(s->floats, cnn_ceil_div((tensor + 1) * calls, s->count) - first);
+    return s->tensor[tensor] + (i - first) * *floats;
 }
 
 #endif

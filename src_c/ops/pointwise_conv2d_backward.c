@@ -1,25 +1,25 @@
-/* pointwise_conv2d_backward: both gradients of a 1x1 convolution out = conv(in, w) in one reading of what they share, for
- * tensors that are too large for the caches. With t = act(in in_scale + in_shift), or in itself:
+/* pointwise_conv2d_backward: both gradients of a 1x1 convolution out = conv(t, w) that a batch normalisation reads, in
+ * one reading of what they share, for tensors that are too large for the caches:
  *
- *     d = p grad_y + q out + s, or grad_y itself
+ *     t = act(in in_scale + in_shift), or in itself
+ *     d = p grad_y + q out + s, the gradient in out: see normalised_gradient.h
  *     grad_x = (d w^T + residual) act'(y), sum_g, sum_gx: see gradient_epilogue.h
  *     grad_w = t^T d
- *
- * p, q, s: those of batchnorm_backward_constants, where a batch normalisation read `out`; d, its gradient there, is then
- * never written to memory.
  *
  * Pixels are cut, by shapes alone, into blocks and groups of blocks, the unit of parallel work. Of a block, what is
  * computed on load goes to a thread's workspace; then grad_w's sums of the group grow by it, and its part of grad_x is
  * computed. The groups' sums are added in order, like those of weight_gradient.h. */
+#include "coming.h"
 #include "gradient_epilogue.h"
 #include "layout.h"
+#include "normalised_gradient.h"
 #include "panels.h"
 #include "weight_gradient.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { GRAD_Y, W, IN, OUT, P, Q, S, IN_SCALE, IN_SHIFT, RESIDUAL, EPILOGUE };
+enum { GRAD_Y, W, IN, OUT, IN_SCALE = OUT + 4, IN_SHIFT, RESIDUAL, EPILOGUE };
 enum { GRAD_X, SUM_G, SUM_GX, GRAD_W };
 enum { ACTIVATION, ALPHA, MAX_VALUE, IN_ACTIVATION, IN_ALPHA, IN_MAX_VALUE };
 static const cnn_attr_def attrs[] = {
@@ -48,10 +48,13 @@ _Static_assert(sizeof(backward_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
 static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 
+static cnn_normalised_gradient gradient_of(const cnn_call *c) {
+    return cnn_normalised_gradient_of(c, c->in[GRAD_Y], OUT);
+}
+
 /* ---- shapes ---- */
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
-    static const char *const vectors[] = {"p", "q", "s", "in_scale", "in_shift"};
     const cnn_tensor *grad_y = c->in[GRAD_Y], *w = c->in[W], *in = c->in[IN], *residual = operand(c, RESIDUAL);
     char shape[64], want[64];
     if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error) || cnn_expect(w, "w", 4, CNN_F32, error)
@@ -63,14 +66,12 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         if (grad_y->dims[i] != in->dims[i])
             return cnn_fail(error, "grad_y must have the pixels of in, of shape %s, got %s", cnn_shape_text(in, want),
                             cnn_shape_text(grad_y, shape));
-    if (operand(c, OUT) && (c->in[OUT]->dtype != CNN_F32 || !cnn_same_shape(c->in[OUT], grad_y)))
-        return cnn_fail(error, "out must be float32 with the shape of grad_y, %s, got %s", cnn_shape_text(grad_y, want),
-                        cnn_shape_text(c->in[OUT], shape));
-    for (int i = P; i <= IN_SHIFT; i++) {
-        if (cnn_expect_vector(operand(c, i), vectors[i - P], cnn_last(i < IN_SCALE ? grad_y : in), error)) return -1;
-        if (!operand(c, i) != !operand(c, i < IN_SCALE ? OUT : IN_SCALE))
-            return cnn_fail(error, "out, p, q and s must be given together, and so must in_scale and in_shift");
-    }
+    const cnn_normalised_gradient d = gradient_of(c);
+    if (cnn_normalised_gradient_check(&d, error)
+        || cnn_expect_vector(operand(c, IN_SCALE), "in_scale", cnn_last(in), error)
+        || cnn_expect_vector(operand(c, IN_SHIFT), "in_shift", cnn_last(in), error)) return -1;
+    if (!operand(c, IN_SCALE) != !operand(c, IN_SHIFT))
+        return cnn_fail(error, "in_scale and in_shift must be given together");
     if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, in)))
         return cnn_fail(error, "residual must be float32 with the shape of in, %s, got %s", cnn_shape_text(in, want),
                         cnn_shape_text(residual, shape));
@@ -85,7 +86,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 typedef struct scratch {
     float *out, *in, *grad_x;         /* d, t and a panel of grad_x, pixel by pixel */
-    float *wide[IN_SHIFT + 1];        /* P to IN_SHIFT, as wide rows (kernels/batchnorm.h) */
+    float *constants, *in_scale, *in_shift;     /* of d; of t, as wide rows (kernels/batchnorm.h) */
     const float **rows_of_in, **rows_of_out;    /* where the pixels of t and d are */
     int32_t *number;                  /* 0, 1, ... */
     ptrdiff_t *at, *panel_at;         /* where the pixels of grad_x and of its panel are, from the first one on */
@@ -96,22 +97,21 @@ static int64_t panel_width(const cnn_call *c, const backward_plan *p) {
     return (int64_t)cnn_panels_of(c->kernels, p->in_channels).widest * c->kernels->vector;
 }
 
-/* Rows that are taken together where they lie one after the other. */
-static int64_t fold_of(int64_t channels, int64_t pitch) {
-    return pitch == channels ? cnn_batchnorm_fold_rows(channels) : 1;
+/* Rows of t that are taken together where they lie one after the other. */
+static int64_t fold_of(const backward_plan *p) {
+    return p->in_pitch == p->in_channels ? cnn_batchnorm_fold_rows(p->in_channels) : 1;
 }
 
 static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const backward_plan *p) {
+    const cnn_normalised_gradient d = gradient_of(c);
     const int64_t n = p->block_pixels, floats = (int64_t)sizeof(float), pointers = (int64_t)sizeof(float *);
     cnn_layout all = {.memory = memory};
     s->out = cnn_take(&all, n * p->out_pitch * floats);
     s->in = cnn_take(&all, operand(c, IN_SCALE) ? n * p->in_pitch * floats : 0);
     s->grad_x = cnn_take(&all, p->moves ? n * panel_width(c, p) * floats : 0);
-    for (int i = P; i <= IN_SHIFT; i++) {
-        const int64_t channels = i < IN_SCALE ? p->out_channels : p->in_channels;
-        const int64_t fold = fold_of(channels, i < IN_SCALE ? p->out_pitch : p->in_pitch);
-        s->wide[i] = cnn_take(&all, operand(c, i) ? fold * channels * floats : 0);
-    }
+    s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(&d, p->out_pitch) * floats);
+    s->in_scale = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
+    s->in_shift = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
     s->rows_of_in = cnn_take(&all, n * pointers);
     s->rows_of_out = cnn_take(&all, n * pointers);
     s->number = cnn_take(&all, n * (int64_t)sizeof *s->number);
@@ -156,7 +156,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
 
 static double flops(const cnn_call *c) {
     return 4.0 * (double)cnn_rows(c->in[IN]) * (double)cnn_count(c->in[W])
-        + (operand(c, OUT) ? 4.0 : 0.0) * (double)cnn_count(c->in[GRAD_Y])
+        + 4.0 * (double)cnn_count(c->in[GRAD_Y])
         + (operand(c, IN_SCALE) ? 2.0 : 0.0) * (double)cnn_count(c->in[IN]);
 }
 
@@ -176,24 +176,8 @@ static void pack(const cnn_call *c, const cnn_exec *e) {
 
 /* ---- run ---- */
 
-/* What the next block reads, of each tensor so many floats in a row: it comes from memory, so the kernels ask for it
- * while they compute, each call for its part. */
-typedef struct coming { const float *piece[4]; int64_t pieces, floats; } coming;
-
-static void coming_add(coming *next, const float *tensor, int64_t begin) {
-    if (tensor && next->floats) next->piece[next->pieces++] = tensor + begin;
-}
-
-/* The part of call number i. */
-static const float *coming_part(const coming *next, int64_t i, int64_t calls, int64_t *floats) {
-    if (!next->pieces) { *floats = 0; return NULL; }
-    const int64_t piece = i * next->pieces / calls, first = cnn_ceil_div(piece * calls, next->pieces);
-    *floats = cnn_ceil_div(next->floats, cnn_ceil_div((piece + 1) * calls, next->pieces) - first);
-    return next->piece[piece] + (i - first) * *floats;
-}
-
 /* A block of pixels; of the next one, what has the channels of d, and of t. */
-typedef struct block { int64_t first, pixels; coming next_out, next_in; } block;
+typedef struct block { int64_t first, pixels; cnn_streams next_out, next_in; } block;
 
 static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan *p, int64_t index, int64_t end) {
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
@@ -202,35 +186,27 @@ static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan 
     const int64_t out = stop * p->out_channels, in = stop * p->in_channels;
     block b = {.first = first, .pixels = stop - first, .next_out.floats = coming * p->out_channels,
                .next_in.floats = coming * p->in_channels};
-    coming_add(&b.next_out, cnn_data(e, c->in[GRAD_Y]), out);
-    coming_add(&b.next_out, cnn_data(e, operand(c, OUT)), out);
-    coming_add(&b.next_in, cnn_data(e, c->in[IN]), in);
-    coming_add(&b.next_in, cnn_data(e, operand(c, RESIDUAL)), in);
-    if (gradient.x != c->in[IN]) coming_add(&b.next_in, cnn_data(e, gradient.x), in);
-    if (gradient.y != c->in[IN]) coming_add(&b.next_in, cnn_data(e, gradient.y), in);
+    cnn_streams_add(&b.next_out, cnn_data(e, c->in[GRAD_Y]), out);
+    cnn_streams_add(&b.next_out, cnn_data(e, operand(c, OUT)), out);
+    cnn_streams_add(&b.next_in, cnn_data(e, c->in[IN]), in);
+    cnn_streams_add(&b.next_in, cnn_data(e, operand(c, RESIDUAL)), in);
+    if (gradient.x != c->in[IN]) cnn_streams_add(&b.next_in, cnn_data(e, gradient.x), in);
+    if (gradient.y != c->in[IN]) cnn_streams_add(&b.next_in, cnn_data(e, gradient.y), in);
     return b;
 }
 
 /* d and t of the block: s->out with its pitch, and the rows of both. */
 static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, scratch *s) {
-    const float *grad_y = (const float *)cnn_data(e, c->in[GRAD_Y]) + b->first * p->out_channels;
     const float *in = (const float *)cnn_data(e, c->in[IN]) + b->first * p->in_channels;
-    if (operand(c, OUT)) {
-        const float *out = (const float *)cnn_data(e, c->in[OUT]) + b->first * p->out_channels;
-        const cnn_relu_mask all = {.slope = 1, .max_value = INFINITY};
-        const int64_t rows = p->out_pitch == p->out_channels ? b->pixels : 1;
-        for (int64_t i = 0, at = 0; i < b->pixels; i += rows, at += rows * p->out_channels)
-            c->kernels->batchnorm->gradient(rows, p->out_channels, fold_of(p->out_channels, p->out_pitch), grad_y + at,
-                                            NULL, all, out + at, NULL, NULL, s->wide[P], s->wide[Q], s->wide[S],
-                                            s->out + i * p->out_pitch, NULL);
-    } else c->kernels->gemm->pack(b->pixels, p->out_channels, p->out_pitch, grad_y, p->out_channels, s->out);
+    const cnn_normalised_gradient d = gradient_of(c);
+    cnn_normalised_gradient_load(c, e, &d, s->constants, b->first, b->pixels, p->out_pitch, s->out);
     if (operand(c, IN_SCALE)) {
         const cnn_act act = {.kind = (int)cnn_int(c, IN_ACTIVATION), .alpha = cnn_float(c, IN_ALPHA),
                              .max_value = cnn_float(c, IN_MAX_VALUE)};
         const int64_t rows = p->in_pitch == p->in_channels ? b->pixels : 1;
         for (int64_t i = 0; i < b->pixels; i += rows)
-            c->kernels->batchnorm->apply(rows, p->in_channels, fold_of(p->in_channels, p->in_pitch),
-                                         in + i * p->in_channels, s->wide[IN_SCALE], s->wide[IN_SHIFT], NULL, act, 0,
+            c->kernels->batchnorm->apply(rows, p->in_channels, fold_of(p), in + i * p->in_channels, s->in_scale,
+                                         s->in_shift, NULL, act, 0,
                                          s->in + i * p->in_pitch);
     }
     for (int64_t i = 0; i < b->pixels; i++) {
@@ -252,7 +228,7 @@ static void weight_gradient(const cnn_call *c, const backward_plan *p, const blo
         outer.last = n.last;
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t floats;
-            outer.ahead = coming_part(&b->next_out, panel * tiles + tile, panels.count * tiles, &floats);
+            outer.ahead = cnn_streams_part(&b->next_out, panel * tiles + tile, panels.count * tiles, &floats);
             outer.ahead_step = cnn_ceil_div(floats, b->pixels);
             outer.lines = cnn_ceil_div(outer.ahead_step, LINE);
             outer.channel = p->in_channels * tile / tiles;
@@ -283,7 +259,7 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
         for (int64_t tile = 0; tile < tiles; tile++) {
             const int64_t begin = b->pixels * tile / tiles;
             int64_t floats;
-            t.near = coming_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
+            t.near = cnn_streams_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
             t.far = t.near ? t.near + floats / 2 : NULL;
             t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
             t.x = s->rows_of_out + begin;
@@ -304,15 +280,15 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
     const cnn_weight_gradient_parts sums = cnn_weight_gradient_parts_of(e, p->groups, p->in_channels, p->out_channels,
                                                                         cnn_data(e, c->out[GRAD_W]), NULL);
+    const cnn_normalised_gradient d = gradient_of(c);
     cnn_exec slots = *e;
     slots.workspace += parts_bytes(p);
     scratch s;
     scratch_layout(&s, e->thread_workspace, c, p);
-    for (int i = P; i <= IN_SHIFT; i++) {
-        const int64_t channels = i < IN_SCALE ? p->out_channels : p->in_channels;
-        const int64_t fold = fold_of(channels, i < IN_SCALE ? p->out_pitch : p->in_pitch);
-        for (int64_t k = 0; operand(c, i) && k < fold; k++)
-            memcpy(s.wide[i] + k * channels, cnn_data(e, c->in[i]), (size_t)channels * sizeof(float));
+    cnn_normalised_gradient_constants(e, &d, p->out_pitch, s.constants);
+    for (int64_t k = 0; operand(c, IN_SCALE) && k < fold_of(p); k++) {
+        memcpy(s.in_scale + k * p->in_channels, cnn_data(e, c->in[IN_SCALE]), (size_t)p->in_channels * sizeof(float));
+        memcpy(s.in_shift + k * p->in_channels, cnn_data(e, c->in[IN_SHIFT]), (size_t)p->in_channels * sizeof(float));
     }
     const int64_t width = panel_width(c, p);
     for (int64_t i = 0; i < p->block_pixels; i++) {
@@ -339,7 +315,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 const cnn_op cnn_op_pointwise_conv2d_backward = {
     .name = "pointwise_conv2d_backward",
     .summary = "grad_x = (d w^T + residual) act'(y), grad_w = act(in in_scale + in_shift)^T d, d = p grad_y + q out + s",
-    .inputs = "grad_y w in [out] [p] [q] [s] [in_scale] [in_shift] [residual] " CNN_GRADIENT_INPUTS,
+    .inputs = "grad_y w in " CNN_NORMALISED_GRADIENT_INPUTS " [in_scale] [in_shift] [residual] " CNN_GRADIENT_INPUTS,
     .outputs = "grad_x " CNN_GRADIENT_OUTPUTS " grad_w",
     .attrs = attrs,
     .infer = infer,

@@ -237,14 +237,19 @@ def batchnorm_pointwise_conv2d_backward_weight(x, grad_y, scale, shift, **act):
     return conv2d_backward_weight(activate(f64(x) * f64(scale) + f64(shift), **act), grad_y, **POINTWISE)[0]
 
 
+def normalised_gradient(grad_y, out, p, q, s):
+    """The gradient in what a batch normalisation read, out: p grad_y + q out + s."""
+    return f64(p) * f64(grad_y) + f64(q) * f64(out) + f64(s)
+
+
 def pointwise_conv2d_backward(
     grad_y,
     w,
     conv_in,
-    conv_out=None,
-    p=None,
-    q=None,
-    s=None,
+    conv_out,
+    p,
+    q,
+    s,
     in_scale=None,
     in_shift=None,
     residual=None,
@@ -256,11 +261,11 @@ def pointwise_conv2d_backward(
 ):
     """Gradients of conv(t, w) with w of 1x1 and t = act(in in_scale + in_shift), given d = p grad_y + q out + s.
 
-    Without p, d is grad_y; without in_scale, t is in. Returns (grad_x, sum_g, sum_gx, grad_w), the first three as
-    `conv2d_backward_input`; the sums are empty where it has none.
+    Without in_scale, t is in. Returns (grad_x, sum_g, sum_gx, grad_w), the first three as `conv2d_backward_input`; the
+    sums are empty where it has none.
     """
     own = {"activation": in_activation, "alpha": in_alpha, "max_value": in_max_value}
-    d = f64(grad_y) if p is None else f64(p) * f64(grad_y) + f64(q) * f64(conv_out) + f64(s)
+    d = normalised_gradient(grad_y, conv_out, p, q, s)
     t = f64(conv_in) if in_scale is None else activate(f64(conv_in) * f64(in_scale) + f64(in_shift), **own)
     size = {"in_h": t.shape[1], "in_w": t.shape[2]}
     grad_x = conv2d_backward_input(d, w, residual, *epilogue, **size, **act, **POINTWISE)
