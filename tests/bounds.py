@@ -129,10 +129,14 @@ def _conv2d(inputs, attributes, outputs):
 
 @bound("conv2d_backward_weight")
 def _conv2d_backward_weight(inputs, attributes, outputs):
-    """One product per pixel of grad_y."""
-    _, magnitudes, geometry, roundings = rescaled(inputs, attributes)
-    pixels = inputs[1].size // inputs[1].shape[-1]
-    return [reduction(pixels + roundings, m) for m in ref.conv2d_backward_weight(*magnitudes, **geometry)]
+    """One product per pixel of grad_y, or of the d that stands for it and is off by `error`."""
+    x, grad_y, *after = inputs
+    d, error = normalised_gradient(grad_y, *after) if after else (grad_y, np.zeros(grad_y.shape))
+    _, (magnitude, _), geometry, roundings = rescaled([x, d], attributes)
+    pixels = grad_y.size // grad_y.shape[-1]
+    sums = ref.conv2d_backward_weight(magnitude, np.abs(d), **geometry)
+    carried = ref.conv2d_backward_weight((1 + roundings * U) * magnitude, error, **geometry)
+    return [reduction(pixels + roundings, m) + c for m, c in zip(sums, carried)]
 
 
 def moments_bound(x, error=0.0):

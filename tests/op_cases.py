@@ -218,11 +218,16 @@ def depthwise(rng, values=normal, max_products=MAX_PRODUCTS):
 # ---------------------------------------------------------------- convolution and dense
 
 
-def bytes_or_floats(rng, a):
-    """x of a convolution and the attributes of its rescaling: now and then bytes, where it takes them."""
+def gathers(a):
+    """Does a convolution gather what lies under its kernel?"""
     attributes = a["attributes"]
     few = a["x"].shape[3] <= 8 and attributes["kernel_w"] > 1
-    if not few or attributes.get("dilation_w", 1) > 1 or attributes.get("groups", 1) > 1 or rng.random() < 0.5:
+    return few and attributes.get("dilation_w", 1) == 1 and attributes.get("groups", 1) == 1
+
+
+def bytes_or_floats(rng, a):
+    """x of a convolution and the attributes of its rescaling: now and then bytes, where it takes them."""
+    if not gathers(a) or rng.random() < 0.5:
         return a["x"], {}
     x = rng.integers(0, 256, a["x"].shape).astype(np.uint8)
     return x, {"x_scale": float(rng.choice([1 / 255, -1 / 64])), "x_offset": float(rng.choice([0.0, -0.5, 3.0]))}
@@ -273,7 +278,11 @@ def _conv2d_backward_input(rng, op):
 def _conv2d_backward_weight(rng, op):
     a = convolution(rng)
     x, rescaling = bytes_or_floats(rng, a)
-    return [x, a["grad_y"]], {**a["attributes"], **rescaling}, (True, bool(rng.random() < 0.5))
+    inputs, attributes, grad_y = [x, a["grad_y"]], {**a["attributes"], **rescaling}, a["grad_y"]
+    if gathers(a) and rng.random() < 0.5:
+        inputs += [normal(rng, *grad_y.shape), *(normal(rng, grad_y.shape[3]) for _ in range(3))]
+        return inputs, attributes, (True,)
+    return inputs, attributes, (True, bool(rng.random() < 0.5))
 
 
 def pooled_convolution(rng, values=normal, overlapping=False):

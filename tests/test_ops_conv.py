@@ -367,6 +367,19 @@ def test_bytes_are_refused_where_they_are_not_gathered(op, dtype, channels, attr
         _core.run_op(op, [x, np.zeros(operand, np.float32)], attributes)
 
 
+@pytest.mark.parametrize(
+    "channels, attributes, outputs", [(9, {}, 1), (3, {"dilation_w": 2}, 1), (3, {"kernel_w": 1}, 1), (3, {}, 2)]
+)
+def test_a_gradient_is_normalised_on_load_where_pixels_are_gathered(channels, attributes, outputs):
+    attributes = {"kernel_h": 3, "kernel_w": 3, **attributes}
+    grad_y, vector = np.zeros((2, *op_cases.out_size(9, 9, attributes), 4), np.float32), np.zeros(4, np.float32)
+    inputs = [np.zeros((2, 9, 9, channels), np.float32), grad_y, grad_y, vector, vector, vector]
+    with pytest.raises(ValueError, match="conv2d_backward_weight: out, p, q and s must be left out .* compute the gra"):
+        _core.run_op("conv2d_backward_weight", inputs, attributes, outputs=(True,) * outputs)
+    with pytest.raises(ValueError, match="conv2d_backward_weight: out, p, q and s must be given together"):
+        _core.run_op("conv2d_backward_weight", [*inputs[:5], None], attributes, outputs=(True,) * outputs)
+
+
 @pytest.fixture
 def fenced():
     """A function that copies an array to between two pages that must not be touched, right behind the first or right

@@ -40,6 +40,16 @@ def conv_inputs(channels=17):
     return normal(RNG, *SHAPE), normal(RNG, 3, 3, CHANNELS, channels, scale=0.06), normal(RNG, *ROWS, channels)
 
 
+def quarters(x):
+    return np.round(4 * x) / np.float32(4)
+
+
+def signs(channels=CHANNELS):
+    """scale and shift with which quarters give a result that is exact and never 0: every sum has the same sign."""
+    shift = np.round(normal(RNG, channels)) + np.float32(1 / 16)
+    return [np.float32(RNG.choice([-2, -1, 0.5, 1], channels)), shift]
+
+
 def conv_cases():
     x, w, grad_y = conv_inputs()
     size = {"in_h": SHAPE[1], "in_w": SHAPE[2]}
@@ -52,6 +62,9 @@ def conv_cases():
     first = normal(RNG, 3, 3, 3, 17, scale=0.2)
     yield Case("conv2d", 0, [image, first, vector(17)], {**CONV, **rescaling}, (True, True, True))
     yield Case("conv2d_backward_weight", 0, [image, grad_y], {**CONV, **rescaling}, (True, True))
+    for outputs in (17, 32):
+        after = [normal(RNG, *ROWS, outputs), normal(RNG, *ROWS, outputs), *(vector(outputs) for _ in range(3))]
+        yield Case("conv2d_backward_weight", 0, [image, *after], {**CONV, **rescaling})
     yield Case("conv2d_transpose", 0, [grad_y, w, vector()], {**CONV, **out})
     yield Case("depthwise_conv2d", 0, [x, depthwise, vector()], CONV)
     yield Case("depthwise_conv2d_backward_input", 0, [x, depthwise], {**CONV, **size})
@@ -63,7 +76,8 @@ def conv_cases():
     yield Case("batchnorm_pointwise_conv2d", 0, pointwise, {"activation": 1}, (True, True, True))
     yield Case("batchnorm_pointwise_conv2d_backward_weight", 0, [x, grad_y, *norm], {"activation": 1})
     after = [normal(RNG, *grad_y.shape), *(vector(17) for _ in range(3))]
-    both = [grad_y, pointwise[1], x, *after, *norm, large(), None, x, vector(), *norm]
+    below = [None, quarters(large()), vector(), *signs()]
+    both = [grad_y, pointwise[1], x, *after, *norm, large(), *below]
     relu = {"activation": 1, "in_activation": 1}
     yield Case("pointwise_conv2d_backward", 0, both, relu, (True,) * 4)
     backward = [large(), x, depthwise, vector(), *norm]
@@ -158,13 +172,13 @@ def streamed_cases():
     x, weight, grad_y = normal(RNG, n, h, w, 5), normal(RNG, 1, 1, 5, c), normal(RNG, n, h, w, 5)
     yield Case("conv2d", 0, [x, weight], dict(kernel_h=1, kernel_w=1), (True, True, True))
     size, backward = dict(kernel_h=1, kernel_w=1, in_h=h, in_w=w), normal(RNG, 1, 1, c, 5)
-    y, x, residual = normal(RNG, *shape), normal(RNG, *shape), normal(RNG, *shape)
+    y, x, residual = normal(RNG, *shape), quarters(normal(RNG, *shape)), normal(RNG, *shape)
     masked, mean = {**size, "activation": 1}, vector(c)
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y, x, mean], masked, (True, True, True))
-    inputs = [grad_y, backward, None, None, x, mean, positive(c), vector(c)]
+    inputs = [grad_y, backward, None, None, x, mean, *signs(c)]
     yield Case("conv2d_backward_input", 0, inputs, masked, (True, True, True))
     yield Case("conv2d_backward_input", 0, [grad_y, backward, residual, y], masked)
-    norm = [positive(c), vector(c)]
+    norm = signs(c)
     after = [normal(RNG, *grad_y.shape), *(vector(5) for _ in range(3))]
     inputs = [grad_y, backward, x, *after, *norm, residual, None, x, mean, *norm]
     yield Case("pointwise_conv2d_backward", 0, inputs, {"activation": 1, "in_activation": 1}, (True,) * 4)

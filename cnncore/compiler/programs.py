@@ -17,7 +17,7 @@ from .rescale_on_load import rescale_on_load
 
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
-gradients_together = LazyModule("compiler.gradients_together")
+normalised_gradients = LazyModule("compiler.normalised_gradients")
 
 PASSES = {"fuse": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
@@ -257,7 +257,7 @@ class LossProgram:
             normalise_on_load.normalise_on_load(graph)
             pool_with_convolution(graph)
             rescale_on_load(graph)
-            gradients_together.gradients_together(graph)
+            normalised_gradients.normalised_gradients(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

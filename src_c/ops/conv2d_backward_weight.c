@@ -1,6 +1,7 @@
 /* conv2d_backward_weight: grad_w[i][j][c][o] = sum over n, p, q of x[n][p s - pad + i d][q s - pad + j d][c] *
  * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. A uint8 x counts as
- * x x_scale + x_offset. See weight_gradient.h and winograd_gradient.h. */
+ * x x_scale + x_offset; with out, p, q and s, d of normalised_gradient.h stands for grad_y. See weight_gradient.h and
+ * winograd_gradient.h. */
 #include "winograd_gradient.h"
 
 enum { RESCALING = CNN_CONV2D_N_ATTRS };
@@ -9,7 +10,7 @@ static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_RESCALING_ATTRS, CNN
 static cnn_weight_gradient_operands operands(const cnn_call *c) {
     return (cnn_weight_gradient_operands){.x = c->in[0], .grad_y = c->in[1], .grad_w = c->out[0],
         .grad_bias = c->n_out > 1 ? c->out[1] : NULL,
-        .rescaling = cnn_rescaling_of(c, RESCALING)};
+        .rescaling = cnn_rescaling_of(c, RESCALING), .gradient = cnn_normalised_gradient_of(c, c->in[1], 2)};
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
@@ -23,6 +24,13 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         return cnn_fail(error, "grad_y must have shape (%lld, %lld, %lld, out channels) for this x, got %s",
                         (long long)x->dims[0], (long long)out_h, (long long)out_w,
                         cnn_shape_text(grad_y, shape));
+    const cnn_normalised_gradient gradient = cnn_normalised_gradient_of(c, grad_y, 2);
+    if (cnn_normalised_gradient_check(&gradient, error)) return -1;
+    const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, x, grad_y);
+    if (gradient.out && (c->n_out > 1 || !cnn_conv2d_gathers(&g)))
+        return cnn_fail(error, "out, p, q and s must be left out where there is a grad_bias or where pixels are not "
+                        "gathered, as they are of few channels under a kernel wider than 1; compute the gradient with "
+                        "batchnorm_backward");
     if (x->dims[3] % groups || grad_y->dims[3] % groups)
         return cnn_fail(error, "groups must divide the channels of x and grad_y, "
                         "got groups %lld for %lld and %lld channels", (long long)groups, (long long)x->dims[3],
@@ -52,6 +60,6 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_conv2d_backward_weight = {
     .name = "conv2d_backward_weight", .summary = "grad_w, grad_bias = gradient of conv2d in w and bias",
-        .inputs = "x grad_y", .outputs = "grad_w [grad_bias]",
+        .inputs = "x grad_y [out] [p] [q] [s]", .outputs = "grad_w [grad_bias]",
     .attrs = attrs, .infer = infer, .plan = plan, .run = run, .flops = flops,
 };

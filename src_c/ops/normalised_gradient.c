@@ -29,14 +29,16 @@ static int64_t fold_of(int64_t channels, int64_t pitch) {
 }
 
 int64_t cnn_normalised_gradient_constants_floats(const cnn_normalised_gradient *g, int64_t pitch) {
+    if (!g->out) return 0;
     const int64_t channels = cnn_last(g->grad_y);
-    return g->out ? 3 * fold_of(channels, pitch) * channels : 0;
+    return 3 * fold_of(channels, pitch) * channels;
 }
 
 void cnn_normalised_gradient_constants(const cnn_exec *e, const cnn_normalised_gradient *g, int64_t pitch, float *wide) {
+    if (!g->out) return;
     const int64_t channels = cnn_last(g->grad_y), fold = fold_of(channels, pitch);
     const float *constants[] = {cnn_data(e, g->p), cnn_data(e, g->q), cnn_data(e, g->s)};
-    for (int i = 0; g->out && i < 3; i++)
+    for (int i = 0; i < 3; i++)
         for (int64_t k = 0; k < fold; k++, wide += channels)
             memcpy(wide, constants[i], (size_t)channels * sizeof *wide);
 }

@@ -1,4 +1,5 @@
 #include "weight_gradient.h"
+#include "coming.h"
 #include "layout.h"
 #include "panels.h"
 
@@ -44,6 +45,7 @@ typedef struct scratch {
     const float **x;                  /* [block_pixels] where they are copied */
     float *panels;                    /* [unit_panels][block_pixels][widest panel] grad_y of the block */
     float *copy;                      /* x of the block, [pixel][channels + pitch_pad] of one tap */
+    float *d, *constants;             /* see normalised_gradient.h: [pixel][out_channels] of the block */
 } scratch;
 
 static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
@@ -75,7 +77,8 @@ static int64_t taps_of(const gradient_plan *p) {
 }
 
 /* Lays the scratch out in memory (NULL: only counts the bytes). */
-static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, const cnn_panels *panels) {
+static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, const cnn_panels *panels,
+                              const cnn_normalised_gradient *gradient) {
     const int64_t n = p->block_pixels, taps = taps_of(p);
     cnn_layout all = {.memory = memory};
     for (lists *l = s->block; l < s->block + 2; l++) {
@@ -89,6 +92,8 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     const int64_t copied = p->source == CNN_GATHERED
         ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : n * (channels + p->pitch_pad);
     s->copy = cnn_take(&all, p->copied ? copied * 4 : 0);
+    s->d = cnn_take(&all, gradient->out ? n * p->g.out_channels * 4 : 0);
+    s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(gradient, p->g.out_channels) * 4);
     return all.bytes;
 }
 
@@ -152,7 +157,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     p->unit_tiles = (int32_t)cnn_max(1, cnn_min(tiles, BLOCK_BYTES / 4 / (p->unit_panels * width * panels.rows)));
 
     scratch layout;
-    choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
+    choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels, &o->gradient);
     choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, rows * g->out_channels, g->out_channels,
                                                               o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "direct %dx%d%s, %d pixel groups of %d-pixel blocks", panels.rows,
@@ -295,17 +300,19 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t width = (int64_t)panels.widest * panels.vl, panel_floats = p->block_pixels * width;
     const int64_t group_in = g->in_channels / g->groups, group_out = g->out_channels / g->groups;
-    const float *x = p->source == CNN_GATHERED ? NULL : cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
+    const float *x = p->source == CNN_GATHERED ? NULL : cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y),
+                *out = cnn_data(e, o->gradient.out);
     const cnn_weight_gradient_parts sums = cnn_weight_gradient_parts_of(
         e, p->groups, taps * channels, g->out_channels, cnn_data(e, o->grad_w), cnn_data(e, o->grad_bias));
     const int bias = sums.grad_bias != NULL;
     scratch s;
-    scratch_layout(&s, e->thread_workspace, p, &panels);
+    scratch_layout(&s, e->thread_workspace, p, &panels, &o->gradient);
+    cnn_normalised_gradient_constants(e, &o->gradient, g->out_channels, s.constants);
 
     /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
     const int in_place = !bias && group_out % panels.vl == 0
         && (g->out_channels % BAD_PITCH != 0 || tiles <= PACK_USES || hides_misses(&panels))
-        && (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0;
+        && (s.d || (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0);
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && p->source != CNN_GATHERED;
     const int one_row = cnn_conv2d_is_flat(g);               /* pixels in memory's order */
@@ -332,35 +339,39 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
             const lists *now = &s.block[block % 2], *next = &s.block[(block + 1) % 2];
             if (block == u.first_block || !ahead) lists_fill(now, p, &h, &w, x, q0, q1, first_tap, end_tap);
             if (q2 > q1 && ahead) lists_fill(next, p, &h, &w, x, q1, q2, first_tap, end_tap);
-            const int64_t coming_floats = (q2 - q1) * stream_floats, coming_share = cnn_ceil_div(coming_floats, calls);
-            const float *stream = (x_streams ? x : grad_y) + q1 * stream_floats;
-            coming next_y = {0}, next_x = {0};
+            const int64_t y0 = q0 * g->out_channels, y1 = q1 * g->out_channels;
+            cnn_streams streams = {.floats = (q2 - q1) * stream_floats};
+            if (x_streams) cnn_streams_add(&streams, x, q1 * g->in_channels);
+            if (y_streams) cnn_streams_add(&streams, grad_y, y1);
+            if (y_streams) cnn_streams_add(&streams, out, y1);
+            coming next_y = {0}, next_out = {0}, next_x = {0};
             if (q2 > q1 && !y_streams)
-                next_y = coming_of(NULL, grad_y + q1 * g->out_channels + column0, 0, g->out_channels, columns, q2 - q1,
-                                   calls);
+                next_y = coming_of(NULL, grad_y + y1 + column0, 0, g->out_channels, columns, q2 - q1, calls);
+            if (q2 > q1 && !y_streams && out)
+                next_out = coming_of(NULL, out + y1 + column0, 0, g->out_channels, columns, q2 - q1, calls);
             if (q2 > q1 && ahead && !x_streams) {
                 const int64_t begin = u.first_panel / panels.count * group_in + first_channel(&cut_tap, u.first_tile),
                     end = (u.end_panel - 1) / panels.count * group_in + first_channel(&cut_tap, u.end_tile);
                 next_x = coming_of(next->x, NULL, begin, 0, end - begin, next->count[0], calls);
             }
+            if (out) cnn_normalised_gradient_load(c, e, &o->gradient, s.constants, q0, q1 - q0, g->out_channels, s.d);
+            const float *y = out ? s.d : grad_y + y0;                     /* of the block */
             for (int64_t panel = u.first_panel; panel < u.end_panel && !in_place; panel++) {
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                 const int64_t column = column_of(&panels, group_out, panel);
                 float *packed = s.panels + (panel - u.first_panel) * panel_floats;
-                kernels->pack(q1 - q0, n.columns, width, grad_y + q0 * g->out_channels + column, g->out_channels,
-                              packed);
+                kernels->pack(q1 - q0, n.columns, width, y + column, g->out_channels, packed);
                 if (bias && u.first_tile == 0) {
                     double *sum = cnn_weight_gradient_bias_part(&sums, group) + column;
                     if (block == u.first_block) for (int64_t i = 0; i < n.columns; i++) sum[i] = 0;
                     kernels->add_rows(q1 - q0, n.columns, width, packed, sum);
                 }
             }
-            for (int64_t tap = first_tap; tap < end_tap; tap++) {
+            for (int64_t tap = first_tap, call = 0; tap < end_tap; tap++) {
                 const int64_t tile0 = cnn_max(u.first_tile - tap * tap_tiles, 0);
                 const int64_t tile1 = cnn_min(u.end_tile - tap * tap_tiles, tap_tiles);
                 const int64_t from = first_channel(&cut_tap, tile0), to = first_channel(&cut_tap, tile1);
                 const int64_t used = now->count[tap];
-                const int64_t step = used ? cnn_ceil_div(coming_share, used) : 0;
                 const float *const *in = now->x + tap * p->block_pixels;
                 for (int64_t panel = u.first_panel, conv_group = -1; panel < u.end_panel; panel++) {
                     const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
@@ -373,21 +384,22 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
                     }
                     cnn_gemm_outer outer = {
                         .pixels = used, .x = in, .row = now->pixel + tap * p->block_pixels,
-                        .grad_y = in_place ? grad_y + q0 * g->out_channels + column
-                            : s.panels + (panel - u.first_panel) * panel_floats,
+                        .grad_y = in_place ? y + column : s.panels + (panel - u.first_panel) * panel_floats,
                         .grad_y_stride = in_place ? g->out_channels : width,
-                        .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block,
-                        .ahead_step = step, .lines = cnn_ceil_div(step, LINE)};
+                        .stride = g->out_channels, .last = n.last, .accumulate = block > u.first_block};
                     float *w = target + tap * channels * g->out_channels + column;
                     for (int64_t tile = tile0, first = from; tile < tile1; tile++) {
                         const int64_t rows = cut_tap.rows + (tile < cut_tap.larger);
                         outer.channel = first + channel0;
                         outer.w = w + first * g->out_channels;
-                        outer.ahead = stream;
+                        int64_t floats;
+                        outer.ahead = cnn_streams_part(&streams, call++, calls, &floats);
+                        outer.ahead_step = cnn_ceil_div(floats, cnn_max(used, 1));
+                        outer.lines = cnn_ceil_div(outer.ahead_step, LINE);
                         kernels->outer[n.vectors][rows](&outer);
                         first += rows;
-                        stream += coming_share;
                         ask(&next_y);
+                        ask(&next_out);
                         ask(&next_x);
                     }
                 }

@@ -87,12 +87,13 @@ def conv2d_backward_input(
     return gradient_epilogue(grad_x, y, x, mean, scale, shift, **act)
 
 
-def conv2d_backward_weight(x, grad_y, *, x_scale=1.0, x_offset=0.0, **geometry):
+def conv2d_backward_weight(x, grad_y, *normalised, x_scale=1.0, x_offset=0.0, **geometry):
     """grad_w[i,j,c,o] = sum_{n,p,q} x[n, p s - pad + i d, ..., c] grad_y[n,p,q,o]; grad_bias[o] = sum_{n,p,q} grad_y.
 
-    x x_scale + x_offset counts as x. Returns both.
+    x x_scale + x_offset counts as x, and `normalised_gradient` as grad_y where out, p, q and s follow. Returns both.
     """
-    x, grad_y, window = f64(x) * x_scale + x_offset, f64(grad_y), Window(**geometry)
+    x, window = f64(x) * x_scale + x_offset, Window(**geometry)
+    grad_y = normalised_gradient(grad_y, *normalised) if normalised else f64(grad_y)
     g = window.groups
     n, out_h, out_w, out_channels = grad_y.shape
     grad_w = np.zeros((window.kernel_h, window.kernel_w, x.shape[3] // g, out_channels))

@@ -1,13 +1,15 @@
-"""Training: both gradients of a 1x1 convolution, and of the batch normalisation after it, in one reading of memory.
+"""Training: the gradient of a batch normalisation into the gradients of the convolution before it.
 
 The gradient in a normalisation's input, p g + q x + s, is read by the gradients in the input and in the weight of the
-convolution before, and by nobody else. Where tensors are too large for the caches that is most of what these three
-operations do: the one that stands in their place computes it from g and x while it reads them, a few pixels at a time,
-and makes both gradients of it; it is never written.
+convolution before, and by nobody else. Where tensors are too large for the caches, reading and writing is most of what
+these operations do. What stands in their place computes it from g and x a few pixels at a time; it is never written:
+
+* of a 1x1 convolution one operation makes both gradients of it;
+* of a network's first convolution, which needs no gradient in its input, the gradient in its weight.
 """
 
 from .. import _core
-from .ir import Operation, Value
+from .ir import Operation, Value, accepts
 
 # Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx].
 GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
@@ -21,7 +23,7 @@ SIDES = ("top", "left", "bottom", "right")
 SMALLEST_BYTES, LARGEST_WEIGHT = 16 << 20, 256 << 10
 
 
-def gradients_together(graph):
+def normalised_gradients(graph):
     """Fuse all that can be, after `normalise_on_load`."""
     readers = graph.uses()
     for norm in list(graph.operations):
@@ -38,10 +40,33 @@ def _fuse(graph, norm, readers):
         or norm.input(SUM_G) is None
         or not norm.attribute("training")
         or any(value is not None for value in norm.outputs[3:])
-        or len(readers.get(gradient, ())) != 2
     ):
         return
-    found = {reader.name.removeprefix("batchnorm_pointwise_"): reader for reader in readers[gradient]}
+    if len(readers.get(gradient, ())) == 1:
+        _into_weight(graph, norm, readers[gradient][0])
+    elif len(readers.get(gradient, ())) == 2:
+        _together(graph, norm, readers[gradient])
+
+
+def _into_weight(graph, norm, weight):
+    operands = [norm.inputs[X], *[norm.inputs[MEAN]] * 3]  # of the shapes of x, p, q and s
+    if (
+        weight.name != "conv2d_backward_weight"
+        or weight.inputs[1] is not norm.outputs[0]
+        or weight.inputs[0] is norm.outputs[0]
+        or any(value is not None for value in weight.outputs[1:])
+        or norm.outputs[0].bytes < SMALLEST_BYTES
+        or not accepts(weight.name, [*weight.inputs, *operands], weight.attributes)
+    ):
+        return
+    constants = _constants_of(graph, norm)
+    weight.inputs = [weight.inputs[0], norm.inputs[GRAD_Y], norm.inputs[X], *constants.outputs[:3]]
+    weight.layer = f"{weight.layer} + {norm.layer}"
+
+
+def _together(graph, norm, readers):
+    gradient = norm.outputs[0]
+    found = {reader.name.removeprefix("batchnorm_pointwise_"): reader for reader in readers}
     below, weight = found.get("conv2d_backward_input"), found.get("conv2d_backward_weight")
     if below is None or weight is None or not _suits(below, weight, gradient):
         return
