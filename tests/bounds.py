@@ -217,20 +217,20 @@ def _batchnorm_depthwise_backward(inputs, attributes, outputs):
     return [grad_x, reduction(grad_y.size // grad_y.shape[3], magnitude) + carried, *sums]
 
 
-@bound("batchnorm_pointwise_conv2d")
-def _batchnorm_pointwise(inputs, attributes, outputs):
+@bound("batchnorm_conv2d")
+def _batchnorm_conv2d(inputs, attributes, outputs):
     x, w, scale, shift = inputs
-    t, error, _ = normalised(x, scale, shift, attributes)
-    product = lambda t, w: ref.conv2d(t, w, **ref.conv.POINTWISE)[0]
-    error = reduction(x.shape[3], product(np.abs(t), np.abs(w))) + product(error, np.abs(w))
+    t, error, geometry = normalised(x, scale, shift, attributes)
+    product = lambda t, w: ref.conv2d(t, w, **geometry)[0]
+    error = reduction(np.prod(w.shape[:3]), product(np.abs(t), np.abs(w))) + product(error, np.abs(w))
     return [error, *moments_bound(product(t, w), error)]
 
 
-@bound("batchnorm_pointwise_conv2d_backward_weight")
-def _batchnorm_pointwise_backward_weight(inputs, attributes, outputs):
+@bound("batchnorm_conv2d_backward_weight")
+def _batchnorm_conv2d_backward_weight(inputs, attributes, outputs):
     x, grad_y, scale, shift = inputs
-    t, error, _ = normalised(x, scale, shift, attributes)
-    product = lambda t: ref.conv2d_backward_weight(t, np.abs(grad_y), **ref.conv.POINTWISE)[0]
+    t, error, geometry = normalised(x, scale, shift, attributes)
+    product = lambda t: ref.conv2d_backward_weight(t, np.abs(grad_y), **geometry)[0]
     return [reduction(grad_y.size // grad_y.shape[3], product(np.abs(t))) + product(error)]
 
 

@@ -404,32 +404,32 @@ def _batchnorm_depthwise_backward(rng, op):
 
 
 def _normalised_pixels(rng):
-    """(x, scale, shift) and the attributes of the activation."""
+    """(x, scale, shift) and the attributes of a 1x1 convolution, the one that takes them by direct sums."""
     c = channels(rng)
     x = normal(rng, *(int(n) for n in rng.integers(1, 12, 3)), c)
-    return x, normal(rng, c), normal(rng, c), activation_attributes(rng)
+    return x, normal(rng, c), normal(rng, c), {"kernel_h": 1, "kernel_w": 1, **relu_family(rng)}
 
 
-@generator("batchnorm_pointwise_conv2d")
-def _batchnorm_pointwise(rng, op):
+@generator("batchnorm_conv2d")
+def _batchnorm_conv2d(rng, op):
     x, scale, shift, act = _normalised_pixels(rng)
     c, moments = x.shape[3], bool(rng.random() < 0.6)
     return [x, weights(rng, normal, c, 1, 1, c, channels(rng)), scale, shift], act, (True, moments, moments)
 
 
-@generator("batchnorm_pointwise_conv2d_backward_weight")
-def _batchnorm_pointwise_backward_weight(rng, op):
+@generator("batchnorm_conv2d_backward_weight")
+def _batchnorm_conv2d_backward_weight(rng, op):
     x, scale, shift, act = _normalised_pixels(rng)
     return [x, normal(rng, *x.shape[:3], channels(rng)), scale, shift], act
 
 
 @generator("pointwise_conv2d_backward")
 def _pointwise_backward(rng, op):
-    x, scale, shift, act = _normalised_pixels(rng)
+    x, scale, shift, _ = _normalised_pixels(rng)
     c, o = x.shape[3], channels(rng)
     grad_y, w = normal(rng, *x.shape[:3], o), weights(rng, normal, o, 1, 1, c, o)
     after = [normal(rng, *grad_y.shape), *(normal(rng, o) for _ in range(3))]
-    own = {f"in_{name}": value for name, value in act.items()}
+    own = {f"in_{name}": value for name, value in activation_attributes(rng).items()}
     if rng.random() < 0.3:
         scale, shift, own = None, None, {}
     epilogue, mask, outputs = gradient_epilogue(rng, x.shape)

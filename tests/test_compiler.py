@@ -172,6 +172,7 @@ def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
 
 def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch):
     monkeypatch.setattr(recompute, "SMALLEST_BYTES", 1 << 20)
+    monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 1 << 20)
 
     def arena(**switches):
         with passes(**switches):
@@ -367,31 +368,47 @@ def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(
         assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
 
 
-def _pointwise_block(residual):
-    inputs = layers.Input((7, 6, 5))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(inputs)))
-    y = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False)(x))
+def _normalised_block(channels, kernel, residual=False):
+    """A normalisation of maps of 9x11, a ReLU and a convolution; `residual`: a shortcut reads it too."""
+    inputs = layers.Input((9, 11, 5))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same", use_bias=False)(inputs)))
+    y = layers.BatchNormalization()(layers.Conv2D(channels, kernel, padding="same", use_bias=False)(x))
     x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.Add()([x, y]) if residual else y))
     model = cc.Model(inputs, layers.Dense(3)(x))
     model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 
-def test_a_normalisation_is_done_within_the_1x1_convolution_that_reads_it():
-    x, y = np.random.default_rng(3).normal(size=(4, 7, 6, 5)).astype(np.float32), np.arange(4) % 3
+NORMALISING = {"batchnorm_conv2d", "batchnorm_conv2d_backward_weight"}
+
+
+@pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
+def test_a_normalisation_is_done_within_the_convolution_that_reads_it(channels, kernel):
+    """Of 1x1, or of 3x3 by Winograd's algorithm."""
+    x, y = np.random.default_rng(3).normal(size=(4, 9, 11, 5)).astype(np.float32), np.arange(4) % 3
     results = {}
     for fused in (True, False):
         with passes(fuse=fused):
             cc.utils.set_random_seed(1)
-            model = _pointwise_block(residual=False)
+            model = _normalised_block(channels, kernel)
             loss = model.train_on_batch(x, y)
             results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
             names = {name for name, _ in _names(model)}
-        new = {"batchnorm_pointwise_conv2d", "batchnorm_pointwise_conv2d_backward_weight"}
-        assert new <= names if fused else not new & names
+        assert NORMALISING <= names if fused else not NORMALISING & names
     for a, b in zip(results[True], results[False], strict=True):
         assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
-    assert not new & {name for name, _ in _names(_pointwise_block(residual=True))}
+    assert not NORMALISING & {name for name, _ in _names(_normalised_block(channels, kernel, residual=True))}
+
+
+def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
+    """Not those of 3x3 with too few channels or pixels for Winograd's algorithm, or where it is not wanted."""
+    assert not NORMALISING & {name for name, _ in _names(_normalised_block(9, 3))}
+    try:
+        cc.set_exact(True)
+        assert not NORMALISING & {name for name, _ in _names(_normalised_block(18, 3))}
+        assert NORMALISING <= {name for name, _ in _names(_normalised_block(9, 1))}
+    finally:
+        cc.set_exact(False)
 
 
 def _bottlenecks():

@@ -72,9 +72,9 @@ def conv_cases():
     yield Case("pointwise_depthwise_conv2d", 0, [x, inner, depthwise, vector()], {**CONV, "inner_activation": 1})
     norm = [positive(), vector()]
     yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], {**CONV, "activation": 1}, (True, True, True))
-    pointwise = [x, normal(RNG, 1, 1, CHANNELS, 17, scale=0.2), *norm]
-    yield Case("batchnorm_pointwise_conv2d", 0, pointwise, {"activation": 1}, (True, True, True))
-    yield Case("batchnorm_pointwise_conv2d_backward_weight", 0, [x, grad_y, *norm], {"activation": 1})
+    own, pointwise = {"kernel_h": 1, "kernel_w": 1}, [x, normal(RNG, 1, 1, CHANNELS, 17, scale=0.2), *norm]
+    yield Case("batchnorm_conv2d", 0, pointwise, {**own, "activation": 1}, (True, True, True))
+    yield Case("batchnorm_conv2d_backward_weight", 0, [x, grad_y, *norm], {**own, "activation": 1})
     after = [normal(RNG, *grad_y.shape), *(vector(17) for _ in range(3))]
     below = [None, quarters(large()), vector(), *signs()]
     both = [grad_y, pointwise[1], x, *after, *norm, large(), *below]

@@ -6,19 +6,18 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
 * depthwise convolutions of 3x3, whose gradients are both computed in one reading of what the normalisation read: the
   widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an expanding
   convolution and the depthwise one;
-* 1x1 convolutions, whose gradient in the input needs nothing of it but the mask, which follows from what the
-  normalisation read.
+* 1x1 convolutions and those of 3x3 that Winograd's algorithm computes, whose gradient in the input needs nothing of it
+  but the mask, which follows from what the normalisation read.
 """
 
-from .. import _core
+from .. import _core, config
 from .fuse import RESIDUAL
 from .gradients import LINEAR
-from .ir import Operation, Value
+from .ir import Operation, Value, accepts
 
 # Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
 GRAD_Y, W, Y, X, MEAN, SCALE, SHIFT = range(7)
 ACTIVATION = ("activation", "alpha", "max_value")
-SIDES = ("top", "left", "bottom", "right")
 
 
 def normalise_on_load(graph):
@@ -41,7 +40,7 @@ def _fuse(graph, norm, readers):
         return
     for kind, suits, replace in (
         ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),
-        ("conv2d", _suits_pointwise, _replace_pointwise),
+        ("conv2d", _suits_dense, _replace_dense),
     ):
         forward, weight = found.get(kind), found.get(f"{kind}_backward_weight")
         if (
@@ -52,7 +51,7 @@ def _fuse(graph, norm, readers):
             and forward.input(3) is None
             and forward.attribute("activation") == LINEAR
             and not any(value is not None for value in weight.outputs[1:])
-            and suits(forward, weight, readers)
+            and suits(norm, forward, weight, readers)
         ):
             _constants_for(graph, norm)
             replace(graph, norm, forward, weight, readers)
@@ -102,7 +101,7 @@ def _input_gradient(weight, readers):
     return None
 
 
-def _suits_depthwise(forward, weight, readers):
+def _suits_depthwise(norm, forward, weight, readers):
     kernel, stride, dilation = _pairs(forward, "kernel", "stride", "dilation")
     backward = _input_gradient(weight, readers)
     return (
@@ -132,19 +131,26 @@ def _replace_depthwise(graph, norm, forward, weight, readers):
     graph.operations.remove(weight)
 
 
-# ---- 1x1 ----
+# ---- all channels with all ----
 
 
-def _suits_pointwise(forward, weight, readers):
-    return (
-        _pairs(forward, "kernel", "stride") == ((1, 1), (1, 1))
-        and forward.attribute("groups") == 1
-        and not any(forward.attribute(f"pad_{side}") for side in SIDES)
-    )
+def _dense_attributes(norm, forward):
+    names = _core.OPERATIONS["batchnorm_conv2d"].attributes
+    geometry = {name: value for name, value in forward.attributes.items() if name in names and name not in ACTIVATION}
+    return {**geometry, **_activation(norm)}
 
 
-def _replace_pointwise(graph, norm, forward, weight, readers):
+def _suits_dense(norm, forward, weight, readers):
+    if config.get_exact() and _pairs(forward, "kernel") != ((1, 1),):
+        return False
+    gamma = norm.inputs[1]  # of the constants' shape
+    inputs = [norm.inputs[0], forward.inputs[W], gamma, gamma]
+    return accepts("batchnorm_conv2d", inputs, _dense_attributes(norm, forward))
+
+
+def _replace_dense(graph, norm, forward, weight, readers):
+    attributes = _dense_attributes(norm, forward)
     for operation, name in ((forward, ""), (weight, "_backward_weight")):
-        operation.definition = _core.OPERATIONS["batchnorm_pointwise_conv2d" + name]
+        operation.definition = _core.OPERATIONS["batchnorm_conv2d" + name]
         operation.inputs = [norm.inputs[0], operation.inputs[1], *norm.outputs[1:]]
-        operation.attributes = _activation(norm)
+        operation.attributes = attributes

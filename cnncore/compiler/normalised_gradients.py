@@ -66,7 +66,7 @@ def _into_weight(graph, norm, weight):
 
 def _together(graph, norm, readers):
     gradient = norm.outputs[0]
-    found = {reader.name.removeprefix("batchnorm_pointwise_"): reader for reader in readers}
+    found = {reader.name.removeprefix("batchnorm_"): reader for reader in readers}
     below, weight = found.get("conv2d_backward_input"), found.get("conv2d_backward_weight")
     if below is None or weight is None or not _suits(below, weight, gradient):
         return

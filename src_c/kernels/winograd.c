@@ -2,17 +2,53 @@
 #include "kernels.h"
 #include "output_gradient.h"
 #include "register_tiles.h"
+#include "relu.h"
 #include "vec.h"
 
-/* A copy of the pixels of a tile that is not all inside the image, or of fewer channels than a vector has. */
-static __attribute__((noinline)) void padded_copy(const cnn_winograd_source *s, int rows, int columns, ptrdiff_t first,
-                                                  ptrdiff_t c, ptrdiff_t n, float *copy) {
-    for (int i = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++) {
-            const ptrdiff_t column = first + j;
-            const int inside = column >= 0 && column < s->columns;
-            vstore(copy + (i * columns + j) * VL, inside ? vload_upto(s->row[i] + column * s->step + c, n) : vzero());
+/* Neighbours whose pixels are normalised at once: the copy is to stay in L1. */
+enum { COPIED_TILES = 8, COPIED_STRIDED_TILES = 2 };
+
+/* Pixels of `rows` rows from column `first` on, a vector of n channels from c on, to a copy whose rows are `pitch`
+ * pixels apart; zeros outside the image. kind: of the activation of what is normalised. */
+VINLINE void copy_rows(int normalised, int kind, const cnn_winograd_source *s, const relu_constants *act, int rows,
+                       ptrdiff_t columns, ptrdiff_t first, ptrdiff_t c, ptrdiff_t n, float *copy, ptrdiff_t pitch) {
+    const vf scale = normalised ? vload_upto(s->norm.scale + c, n) : vzero();
+    const vf shift = normalised ? vload_upto(s->norm.shift + c, n) : vzero();
+    const ptrdiff_t left = first < 0 ? (-first < columns ? -first : columns) : 0, right = s->columns - first;
+    for (int i = 0; i < rows; i++) {
+        const int inside = i >= s->top && i < s->bottom;
+        const ptrdiff_t begin = inside ? left : columns, end = inside && right < columns ? right : columns;
+        const float *row = s->row[i] + first * s->step + c;
+        float *to = copy + i * pitch * VL;
+        for (ptrdiff_t j = 0; j < begin; j++) vstore(to + j * VL, vzero());
+        for (ptrdiff_t j = begin; j < end; j++) {
+            vf x = vload_upto(row + j * s->step, n);
+            if (normalised) {
+                x = relu(kind, vfma(x, scale, shift), act->slope, act->max_value);
+                __builtin_prefetch(row + j * s->step + VL);       /* the next vector of channels */
+            }
+            vstore(to + j * VL, x);
         }
+        for (ptrdiff_t j = end > begin ? end : begin; j < columns; j++) vstore(to + j * VL, vzero());
+    }
+}
+
+/* What a transform cannot read where it lies: pixels of a tile that is not all inside the image, or of fewer channels
+ * than a vector has; or of several tiles, to be normalised, so that what neighbours share is normalised once. */
+static __attribute__((noinline)) void copy_pixels(const cnn_winograd_source *s, int rows, ptrdiff_t columns,
+                                                  ptrdiff_t first, ptrdiff_t c, ptrdiff_t n, float *copy,
+                                                  ptrdiff_t pitch) {
+    const relu_constants act = relu_of(&s->norm.act);
+    if (!s->norm.scale) copy_rows(0, RELU_NONE, s, &act, rows, columns, first, c, n, copy, pitch);
+    else if (n == VL && act.kind == RELU_PLAIN)
+        copy_rows(1, RELU_PLAIN, s, &act, rows, columns, first, c, VL, copy, pitch);
+    else copy_rows(1, act.kind, s, &act, rows, columns, first, c, n, copy, pitch);
+}
+
+/* So many tiles from number t on are copied at once: one, unless they are normalised. */
+VINLINE ptrdiff_t copied_tiles(const cnn_winograd_source *s, ptrdiff_t t, ptrdiff_t most) {
+    const ptrdiff_t left = s->tiles - t;
+    return !s->norm.scale ? 1 : left < most ? left : most;
 }
 
 /* Does a tile have row or column i of the elements? */
@@ -295,7 +331,7 @@ VINLINE void gradient_of(int low, int narrow, const cnn_winograd_source *s, floa
             const ptrdiff_t first = s->first + columns * t;
             const float *row[OUT];
             const int whole = n == VL && first + columns <= s->columns;
-            if (!whole) padded_copy(s, rows, columns, first, c, n, copy);
+            if (!whole) copy_pixels(s, rows, columns, first, c, n, copy, columns);
 #pragma GCC unroll 4
             for (int i = 0; i < rows; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
             total += gradient_tile(low, narrow, row, whole ? s->step : VL, v, s->element, summed);

@@ -7,23 +7,30 @@
 #define IN_W (OUT_W + 2)
 
 static void FORM(input)(const cnn_winograd_source *s) {
-    _Alignas(64) float copy[IN_H * IN_W * VL];
+    enum { PITCH = OUT_W * COPIED_TILES + 2 };
+    _Alignas(64) float copy[IN_H * PITCH * VL];
+    const int normalised = s->norm.scale != NULL;
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
+        const int as_it_lies = !normalised && n == VL;
         float *v = s->v + c / VL * s->plane;
         for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
             const ptrdiff_t first = s->first + OUT_W * t, left = s->columns - first;
             const float *row[IN_H];
 #pragma GCC unroll 6
             for (int i = 0; i < IN_H; i++) row[i] = s->row[i] + c + first * s->step;
-            if (n == VL && first >= 0 && left >= IN_W) INPUT_TILE(row, s->step, 0, IN_W, v, s->element);
-            else if (n == VL && first == -1 && left >= IN_W) INPUT_TILE(row, s->step, 1, IN_W, v, s->element);
-            else if (n == VL && first == -1 && left == IN_W - 1) INPUT_TILE(row, s->step, 1, IN_W - 1, v, s->element);
-            else if (n == VL && first >= 0 && left == IN_W - 1) INPUT_TILE(row, s->step, 0, IN_W - 1, v, s->element);
+            if (as_it_lies && first >= 0 && left >= IN_W) INPUT_TILE(row, s->step, 0, IN_W, v, s->element);
+            else if (as_it_lies && first == -1 && left >= IN_W) INPUT_TILE(row, s->step, 1, IN_W, v, s->element);
+            else if (as_it_lies && first == -1 && left == IN_W - 1)
+                INPUT_TILE(row, s->step, 1, IN_W - 1, v, s->element);
+            else if (as_it_lies && first >= 0 && left == IN_W - 1)
+                INPUT_TILE(row, s->step, 0, IN_W - 1, v, s->element);
             else {
-                padded_copy(s, IN_H, IN_W, first, c, n, copy);
+                const ptrdiff_t at = normalised ? t % COPIED_TILES : 0;
+                if (at == 0)
+                    copy_pixels(s, IN_H, OUT_W * copied_tiles(s, t, COPIED_TILES) + 2, first, c, n, copy, PITCH);
 #pragma GCC unroll 6
-                for (int i = 0; i < IN_H; i++) row[i] = copy + i * IN_W * VL;
+                for (int i = 0; i < IN_H; i++) row[i] = copy + (i * PITCH + at * OUT_W) * VL;
                 INPUT_TILE(row, VL, 0, IN_W, v, s->element);
             }
         }

@@ -124,25 +124,29 @@ VINLINE void strided_input_tile(int every, int odd, const float *const *row, ptr
 }
 
 VINLINE void strided_input_of(int every, int odd, const cnn_winograd_source *s) {
-    enum { MOST = 9 };
-    const int in = 4 * every + 1;
-    _Alignas(64) float copy[MOST * MOST * VL];
+    enum { MOST = 9, PITCH = 8 * COPIED_STRIDED_TILES + 1 };
+    const int in = 4 * every + 1, normalised = s->norm.scale != NULL;
+    _Alignas(64) float copy[MOST * PITCH * VL];
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
+        const int as_it_lies = !normalised && n == VL;
         for (ptrdiff_t t = 0; t < s->tiles; t++) {
             const ptrdiff_t first = s->first + 4 * every * t, left = s->columns - first;
             const strided_slots to = {s->v + t * VL, s->element, s->slot, c / VL * s->plane};
             const float *row[MOST];
 #pragma GCC unroll 9
             for (int i = 0; i < in; i++) row[i] = s->row[i] + c + first * s->step;
-            if (n == VL && first >= 0 && left >= in) strided_input_tile(every, odd, row, s->step, 0, in, &to);
-            else if (n == VL && first == -1 && left >= in) strided_input_tile(every, odd, row, s->step, 1, in, &to);
-            else if (n == VL && first >= 0 && left == in - 1)
+            if (as_it_lies && first >= 0 && left >= in) strided_input_tile(every, odd, row, s->step, 0, in, &to);
+            else if (as_it_lies && first == -1 && left >= in) strided_input_tile(every, odd, row, s->step, 1, in, &to);
+            else if (as_it_lies && first >= 0 && left == in - 1)
                 strided_input_tile(every, odd, row, s->step, 0, in - 1, &to);
             else {
-                padded_copy(s, in, in, first, c, n, copy);
+                const ptrdiff_t at = normalised ? t % COPIED_STRIDED_TILES : 0;
+                if (at == 0)
+                    copy_pixels(s, in, 4 * every * copied_tiles(s, t, COPIED_STRIDED_TILES) + 1, first, c, n, copy,
+                                PITCH);
 #pragma GCC unroll 9
-                for (int i = 0; i < in; i++) row[i] = copy + i * in * VL;
+                for (int i = 0; i < in; i++) row[i] = copy + (i * PITCH + at * 4 * every) * VL;
                 strided_input_tile(every, odd, row, VL, 0, in, &to);
             }
         }
@@ -276,7 +280,7 @@ static void gradient_strided(const cnn_winograd_source *s, float *sum) {
             const int whole = n == VL && first + 4 <= s->columns;
             const ptrdiff_t step = whole ? s->step : VL;
             vf y[4][4], half[5][4], column[4], across[5];
-            if (!whole) padded_copy(s, 4, 4, first, c, n, copy);
+            if (!whole) copy_pixels(s, 4, 4, first, c, n, copy, 4);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
                 const float *row = whole ? s->row[i] + first * s->step + c : copy + i * 4 * VL;

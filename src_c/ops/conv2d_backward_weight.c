@@ -2,7 +2,7 @@
  * grad_y[n][p][q][o], and grad_bias[o] = sum over n, p, q of grad_y[n][p][q][o]. A uint8 x counts as
  * x x_scale + x_offset; with out, p, q and s, d of normalised_gradient.h stands for grad_y. See weight_gradient.h and
  * winograd_gradient.h. */
-#include "winograd_gradient.h"
+#include "convolution.h"
 
 enum { RESCALING = CNN_CONV2D_N_ATTRS };
 static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_RESCALING_ATTRS, CNN_END_OF_ATTRS };
@@ -43,23 +43,17 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, c->in[0], c->in[1]);
     const cnn_weight_gradient_operands o = operands(c);
-    if (!c->exact && cnn_winograd_gradient_suits(&g)) return cnn_winograd_gradient_plan(c, choice, &g, &o, error);
-    return cnn_weight_gradient_plan(c, choice, &g, &o, error);
-}
-
-static int winograd(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_WINOGRAD; }
-static double flops(const cnn_call *c) {
-    return winograd(c) ? cnn_winograd_gradient_flops(c) : cnn_weight_gradient_flops(c);
+    return cnn_convolution_weight_plan(c, choice, &g, &o, error);
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_weight_gradient_operands o = operands(c);
-    if (winograd(c)) cnn_winograd_gradient_run(c, e, &o);
-    else cnn_weight_gradient_run(c, e, &o);
+    cnn_convolution_weight_run(c, e, &o);
 }
 
 const cnn_op cnn_op_conv2d_backward_weight = {
     .name = "conv2d_backward_weight", .summary = "grad_w, grad_bias = gradient of conv2d in w and bias",
         .inputs = "x grad_y [out] [p] [q] [s]", .outputs = "grad_w [grad_bias]",
-    .attrs = attrs, .infer = infer, .plan = plan, .run = run, .flops = flops,
+    .attrs = attrs, .infer = infer, .plan = plan, .run = run,
+    .flops = cnn_convolution_weight_flops,
 };

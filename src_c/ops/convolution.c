@@ -1,13 +1,13 @@
 #include "convolution.h"
-#include "winograd.h"
+#include "winograd_gradient.h"
+
+static int winograd(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_WINOGRAD; }
 
 int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                          const cnn_indirect_gemm_operands *t, cnn_error *error) {
     if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD) return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }
-
-static int winograd(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_WINOGRAD; }
 
 void cnn_convolution_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w) {
     if (winograd(c)) cnn_winograd_pack(c, e, w);
@@ -21,4 +21,24 @@ void cnn_convolution_run(const cnn_call *c, const cnn_exec *e, const cnn_indirec
 
 double cnn_convolution_flops(const cnn_call *c) {
     return winograd(c) ? cnn_winograd_flops(c) : cnn_indirect_gemm_flops(c);
+}
+
+int cnn_convolution_weight_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
+                                const cnn_weight_gradient_operands *o, cnn_error *error) {
+    if (!c->exact && cnn_winograd_gradient_suits(g)) return cnn_winograd_gradient_plan(c, choice, g, o, error);
+    return cnn_weight_gradient_plan(c, choice, g, o, error);
+}
+
+void cnn_convolution_weight_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
+    if (winograd(c)) cnn_winograd_gradient_run(c, e, o);
+    else cnn_weight_gradient_run(c, e, o);
+}
+
+double cnn_convolution_weight_flops(const cnn_call *c) {
+    return winograd(c) ? cnn_winograd_gradient_flops(c) : cnn_weight_gradient_flops(c);
+}
+
+int cnn_convolution_normalises(const cnn_conv2d_geometry *g) {
+    const cnn_conv2d_geometry flat = cnn_conv2d_flattened(*g);
+    return cnn_conv2d_is_flat(&flat) || cnn_winograd_gradient_suits(g);
 }

@@ -74,7 +74,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     }
     p->linear = cnn_conv2d_is_flat(g);
     if (p->source == CNN_NORMALISED && !p->linear)
-        return cnn_fail(error, "only the pixels of a 1x1 convolution can be normalised");
+        return cnn_fail(error, "only the pixels of a 1x1 convolution with stride 1 can be normalised for direct "
+                        "sums; use batchnorm and conv2d");
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
     const int64_t channels = g->in_channels / g->groups;
     p->images_first = g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP

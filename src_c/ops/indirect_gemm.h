@@ -25,7 +25,7 @@ typedef struct cnn_normalised { const cnn_tensor *scale, *shift; cnn_act act; } 
 typedef struct cnn_indirect_gemm_operands {
     /* residual: of y's shape; where there are phases, also of the first phase's, for its pixels alone */
     const cnn_tensor *x, *w, *bias, *residual, *y;
-    cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order */
+    cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order, and of Winograd's */
     cnn_rescaling rescaling;          /* of a uint8 x */
     const cnn_tensor *mean, *var;     /* biased moments of y over all pixels */
     cnn_gradient_epilogue_operands gradient;    /* where y is a gradient; all zero otherwise */

@@ -23,7 +23,8 @@ typedef struct cnn_weight_gradient_operands {
     const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
     cnn_normalised norm;              /* see indirect_gemm.h */
     cnn_rescaling rescaling;
-    cnn_normalised_gradient gradient; /* out not NULL: of grad_y; its d is what stands above for grad_y; no grad_bias */
+    /* out not NULL: its d is what stands above for grad_y; of gathered pixels, which are never Winograd's; no grad_bias */
+    cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
 
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,

@@ -1,7 +1,6 @@
 #include "winograd.h"
 #include "layout.h"
 #include "panels.h"
-#include "winograd_tiles.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +25,7 @@ typedef struct winograd_plan {
     int32_t form;                     /* see kernels/winograd.h */
     int32_t sparse;                   /* the residual is of every other row and column alone */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
-    char text[64];
+    char text[80];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -138,9 +137,9 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (!p->own)
         choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
             panel_bytes(&panels, p);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks", tiling.out, tiling.out,
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks%s", tiling.out, tiling.out,
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->block);
+             panels.widest * panels.vl, p->block, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -193,13 +192,17 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
     }
 }
 
+cnn_winograd_images cnn_winograd_images_of(const cnn_exec *e, const cnn_tensor *x, const cnn_normalised *norm) {
+    return (cnn_winograd_images){cnn_data(e, x), {cnn_data(e, norm->scale), cnn_data(e, norm->shift), norm->act}};
+}
+
 /* V of a block's tiles. */
 static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
-                   const cnn_winograd_order *order, const float *x) {
+                   const cnn_winograd_order *order, const cnn_winograd_images *images) {
     const int64_t vl = c->kernels->vector;
     for (int64_t t = order->begin; t < order->end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, 0, tiling->in_channels, s->zeros);
+        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, 0, tiling->in_channels, s->zeros);
         cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
                           s->v + cnn_winograd_place(tiling, order, &strip) * vl);
         form(c, p)->input[strip.kind](&in);
@@ -320,8 +323,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const float *x = cnn_data(e, o->x), *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
-    const float *w = cnn_data(e, o->w);
+    const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
+    const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual), *w = cnn_data(e, o->w);
     float *y = cnn_data(e, o->y);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, p->blocks);
@@ -344,7 +347,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
         const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
         const cnn_winograd_order order = cnn_winograd_order_of(&tiling, first, last);
-        if (block != filled) gather(c, p, &tiling, &s, &order, x);
+        if (block != filled) gather(c, p, &tiling, &s, &order, &images);
         filled = block;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
@@ -362,8 +365,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 to[i] = results[i] + cnn_winograd_result_bytes(&tiling, last);
             }
             if (panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
-                from[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, last);
-                to[like_y] = (char *)x + cnn_winograd_input_bytes(&tiling, next);
+                from[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, last);
+                to[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, next);
             }
             multiply(c, p, &s, &order, g->in_channels, &n, u, like_y + 1, from, to);
             const cnn_moment_sums sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,

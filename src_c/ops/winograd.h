@@ -7,11 +7,14 @@
  * 36 for F(4x4, 3x3), V[36][tile][channel]; for each panel of output channels 36 matrix products M[e] = V[e] U[e]
  * with the kernel's transforms U[panel][e][channel][width], which are made when the weights are packed; transform M
  * into pixels, with bias, residual and activation. V and M of a block stay in L2. Parallel over blocks, or over
- * blocks and ranges of panels where blocks are few. */
+ * blocks and ranges of panels where blocks are few.
+ *
+ * Pixels that are to be normalised (cnn_normalised) are so in the transform's copy of them, in L1. */
 #ifndef CNN_OPS_WINOGRAD_H
 #define CNN_OPS_WINOGRAD_H
 
 #include "indirect_gemm.h"
+#include "winograd_tiles.h"
 
 /* The form to take (kernels/winograd.h), or CNN_NO_WINOGRAD where the direct product is faster or no form is for these
  * convolutions. Decided by the shapes alone. */
@@ -24,5 +27,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
 void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w);
 double cnn_winograd_flops(const cnn_call *c);
 void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *t);
+
+cnn_winograd_images cnn_winograd_images_of(const cnn_exec *e, const cnn_tensor *x, const cnn_normalised *norm);
 
 #endif

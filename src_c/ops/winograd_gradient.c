@@ -1,7 +1,6 @@
 #include "winograd_gradient.h"
 #include "layout.h"
 #include "panels.h"
-#include "winograd_tiles.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +25,7 @@ typedef struct winograd_gradient {
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? */
-    char text[96];
+    char text[112];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -134,9 +133,10 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s",
+    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s%s",
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "");
+             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "",
+             o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -147,12 +147,13 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
 
 /* Transforms tiles first .. end - 1 of x, of those that `order` has in a block at v, its channels from `channel` on. */
 static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                        const cnn_winograd_order *order, int64_t first, int64_t end, const float *x, int64_t channel,
-                        int64_t channels, const float *zeros, const cnn_winograd_block *block, float *v) {
+                        const cnn_winograd_order *order, int64_t first, int64_t end,
+                        const cnn_winograd_images *images, int64_t channel, int64_t channels, const float *zeros,
+                        const cnn_winograd_block *block, float *v) {
     const int64_t vl = c->kernels->vector;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, x, channel, channels, zeros);
+        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, channel, channels, zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           v + cnn_winograd_place(tiling, order, &strip) * vl);
         c->kernels->winograd->form[p->form].input[strip.kind](&in);
@@ -184,15 +185,15 @@ static float *bias_of(const winograd_gradient *p, const shared *all, int64_t gro
 
 /* All tiles, each once. Parallel over groups, blocks. */
 static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
-                          const cnn_winograd_tiling *tiling, const shared *all, const float *x, const float *grad_y,
-                          const float *zeros) {
+                          const cnn_winograd_tiling *tiling, const shared *all, const cnn_winograd_images *images,
+                          const float *grad_y, const float *zeros) {
     const transforms *t = &all->kept;
     cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t group = unit / p->blocks, block = unit % p->blocks;
         const cnn_winograd_order order = group_at(p, tiling, group);
         const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
-        transform_x(c, p, tiling, &order, first, end, x, 0, p->g.in_channels, zeros, &t->v_block,
+        transform_x(c, p, tiling, &order, first, end, images, 0, p->g.in_channels, zeros, &t->v_block,
                     t->v + group * t->v_block.bytes / 4);
         transform_grad_y(c, p, tiling, &order, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
                          t->d + group * t->d_block.bytes / 4, bias_of(p, all, group, block));
@@ -239,8 +240,9 @@ static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const t
 
 /* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                                   const scratch *s, int64_t group, const float *x, int64_t channel, int64_t channels,
-                                   const float *grad_y, const cnn_panel *n, const shared *bias) {
+                                   const scratch *s, int64_t group, const cnn_winograd_images *images,
+                                   int64_t channel, int64_t channels, const float *grad_y, const cnn_panel *n,
+                                   const shared *bias) {
     const transforms *b = &s->block;
     const int64_t vl = c->kernels->vector;
     const cnn_winograd_order all = group_at(p, tiling, group);
@@ -249,13 +251,13 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
         const int64_t tiles = cnn_min(p->block, end - at);
         float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
-        transform_x(c, p, tiling, &order, at, at + tiles, x, channel, channels, s->zeros, &b->v_block, b->v);
+        transform_x(c, p, tiling, &order, at, at + tiles, images, channel, channels, s->zeros, &b->v_block, b->v);
         transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block,
                          b->d, sum ? sum + n->begin : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
                       steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
-        const char *from[2] = {(const char *)x, (const char *)grad_y}, *to[2] = {from[0], from[1]};
+        const char *from[2] = {(const char *)images->x, (const char *)grad_y}, *to[2] = {from[0], from[1]};
         if (next > at + tiles) {
             from[0] += cnn_winograd_input_bytes(tiling, at + tiles);
             to[0] += cnn_winograd_input_bytes(tiling, next);
@@ -291,7 +293,8 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     const winograd_gradient *p = (const winograd_gradient *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
-    const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
+    const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
+    const float *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const int64_t tap = (int64_t)g->in_channels * g->out_channels;
@@ -300,7 +303,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     scratch_layout(c, &s, e->thread_workspace, p);
     shared_layout(c, &all, e->workspace, p, grad_bias != NULL);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
-    if (p->kept) transform_all(c, e, p, &tiling, &all, x, grad_y, s.zeros);
+    if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
 
     const int stream = c->kernels->gemm->streams && p->groups == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
         g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
@@ -319,7 +322,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             const cnn_winograd_order order = group_at(p, &tiling, group);
             multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
-            transform_and_multiply(c, p, &tiling, &s, group, x, first, channels, grad_y, &n, range ? NULL : &all);
+            transform_and_multiply(c, p, &tiling, &s, group, &images, first, channels, grad_y, &n, range ? NULL : &all);
         }
         float *to = (group ? all.partial + (group - 1) * all.slot : grad_w) + n.begin;
         for (int64_t row = 0; row < channels; row++)

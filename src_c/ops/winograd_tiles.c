@@ -65,17 +65,31 @@ int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_orde
 /* `rows` rows of pixels from (y, x) of an image of h x w pixels with `all` channels. */
 static cnn_winograd_source source(const cnn_winograd_strip *s, const float *image, int rows, int64_t y, int64_t x,
                                   int64_t h, int64_t w, int64_t all, int64_t channels, const float *zeros) {
-    cnn_winograd_source source = {.tiles = s->tiles, .channels = channels, .step = all, .first = x, .columns = w};
+    cnn_winograd_source source = {.tiles = s->tiles,
+                                  .channels = channels,
+                                  .step = all,
+                                  .first = x,
+                                  .columns = w,
+                                  .top = cnn_max(0, -y),
+                                  .bottom = cnn_min(rows, h - y)};
     for (int i = 0; i < rows; i++)
         source.row[i] = y + i >= 0 && y + i < h ? image + (y + i) * w * all : zeros - x * all;
     return source;
 }
 
-cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
-                                        int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, x + s->image * t->in_h * t->in_w * t->in_channels + channel, t->in - (t->out - s->out_h),
-                  s->y / t->out * t->step - t->pad_top, s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w,
-                  t->in_channels, channels, zeros);
+cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s,
+                                        const cnn_winograd_images *images, int64_t channel, int64_t channels,
+                                        const float *zeros) {
+    cnn_winograd_source in = source(s, images->x + s->image * t->in_h * t->in_w * t->in_channels + channel,
+                                    t->in - (t->out - s->out_h), s->y / t->out * t->step - t->pad_top,
+                                    s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w, t->in_channels, channels,
+                                    zeros);
+    in.norm = images->norm;
+    if (in.norm.scale) {
+        in.norm.scale += channel;
+        in.norm.shift += channel;
+    }
+    return in;
 }
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,

@@ -54,10 +54,14 @@ static inline cnn_winograd_span cnn_winograd_span_of(const cnn_winograd_order *o
         first, o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS] - first};
 }
 
+/* What is convolved: a tensor, or what a normalisation makes of it. */
+typedef struct cnn_winograd_images { const float *x; cnn_winograd_norm norm; } cnn_winograd_images;
+
 /* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
  * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */
-cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *x,
-                                        int64_t channel, int64_t channels, const float *zeros);
+cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s,
+                                        const cnn_winograd_images *images, int64_t channel, int64_t channels,
+                                        const float *zeros);
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
                                          int64_t channel, int64_t channels, const float *zeros);
 

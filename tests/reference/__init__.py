@@ -9,10 +9,10 @@ import numpy as np
 
 from .activations import activation, activation_backward, softmax, softmax_backward
 from .conv import (
+    batchnorm_conv2d,
+    batchnorm_conv2d_backward_weight,
     batchnorm_depthwise_conv2d,
     batchnorm_depthwise_conv2d_backward,
-    batchnorm_pointwise_conv2d,
-    batchnorm_pointwise_conv2d_backward_weight,
     conv2d,
     conv2d_backward_input,
     conv2d_backward_weight,
@@ -91,8 +91,8 @@ OPS = {
         pointwise_depthwise_conv2d,
         batchnorm_depthwise_conv2d,
         batchnorm_depthwise_conv2d_backward,
-        batchnorm_pointwise_conv2d,
-        batchnorm_pointwise_conv2d_backward_weight,
+        batchnorm_conv2d,
+        batchnorm_conv2d_backward_weight,
         pointwise_conv2d_backward,
         batchnorm_constants,
         batchnorm_backward_constants,

@@ -225,22 +225,24 @@ def batchnorm_depthwise_conv2d_backward(
     return grad_x, grad_w, sum_g, sum_gx
 
 
-POINTWISE = {"kernel_h": 1, "kernel_w": 1}
+def batchnorm_conv2d(x, w, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y = conv(act(x scale + shift), w), and its biased moments."""
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return conv2d(activate(f64(x) * f64(scale) + f64(shift), **act), w, **geometry)
 
 
-def batchnorm_pointwise_conv2d(x, w, scale, shift, **act):
-    """y = conv(act(x scale + shift), w) with w of 1x1, and its biased moments."""
-    return conv2d(activate(f64(x) * f64(scale) + f64(shift), **act), w, **POINTWISE)
-
-
-def batchnorm_pointwise_conv2d_backward_weight(x, grad_y, scale, shift, **act):
-    """The gradient of batchnorm_pointwise_conv2d in w."""
-    return conv2d_backward_weight(activate(f64(x) * f64(scale) + f64(shift), **act), grad_y, **POINTWISE)[0]
+def batchnorm_conv2d_backward_weight(x, grad_y, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """The gradient of batchnorm_conv2d in w."""
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    return conv2d_backward_weight(activate(f64(x) * f64(scale) + f64(shift), **act), grad_y, **geometry)[0]
 
 
 def normalised_gradient(grad_y, out, p, q, s):
     """The gradient in what a batch normalisation read, out: p grad_y + q out + s."""
     return f64(p) * f64(grad_y) + f64(q) * f64(out) + f64(s)
+
+
+POINTWISE = {"kernel_h": 1, "kernel_w": 1}
 
 
 def pointwise_conv2d_backward(
