@@ -111,6 +111,7 @@ class Sequential(Model):
         layers = self.layers
         self._set_graph(self._input_layer.output, x)
         self.layers = layers
+        self._forget_programs()
         if self.optimizer is not None:  # losses and metrics depend on the outputs
             self.compile(self.optimizer, **self._compile_arguments, seed=self._step_seed)
 

@@ -391,6 +391,17 @@ def test_adding_to_a_compiled_model():
     assert set(model.fit(IMAGES, np.zeros((8, 2)), verbose=0).history) == {"loss", "mae"}
 
 
+def test_a_layer_without_weights_added_after_a_prediction_is_in_the_next_one():
+    model = cc.Sequential([cc.Input((6, 6, 2)), layers.Flatten(), layers.Dense(4)])
+    before = model.predict_on_batch(IMAGES)
+    model.add(layers.ReLU())
+    assert before.min() < 0
+    np.testing.assert_array_equal(model.predict_on_batch(IMAGES), np.maximum(before, 0))
+    model.pop()
+    model.add(layers.Rescaling(2.0))
+    np.testing.assert_array_equal(model.predict_on_batch(IMAGES), 2 * before)
+
+
 def test_sequential_in_sequential_and_in_a_model():
     body = cc.Sequential([layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D()], name="body")
     model = _compiled(cc.Sequential([cc.Input((6, 6, 2)), body, layers.Dense(3, activation="softmax")]))
