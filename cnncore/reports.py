@@ -22,7 +22,7 @@ class Reports:
         training : bool
             The training program (the model must be compiled) rather than that of predict.
         """
-        return report.describe(self, self._program_for(batch_size, training))
+        return report.describe(self, self._program_for(batch_size, training), batch_size)
 
     def profile(self, x=None, y=None, batch_size=32, training=False, repeats=5, threads=0):
         """Time per operation: milliseconds (the best of `repeats` runs), GFLOP/s, share of the peak that is measured
@@ -31,7 +31,8 @@ class Reports:
         Parameters
         ----------
         x, y : arrays, optional
-            One batch; random numbers by default. The weights are left as they are.
+            One batch; random numbers by default. The weights are left as they are. Of a large batch, which predict cuts
+            into parts, it is the first part.
         batch_size, training
             As of describe.
         """

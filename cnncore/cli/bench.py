@@ -99,7 +99,8 @@ def _bench_model(model, peak, seconds):
         y = generator.integers(0, classes, batch)
         call = partial(model.train_on_batch, x, y) if training else partial(model.predict_on_batch, x)
         best = _best_seconds(call, seconds)
-        flops = sum(operation["flops"] for operation in model._program_for(batch, training).operations)
+        executable = model._program_for(batch, training)
+        flops = sum(operation["flops"] for operation in executable.operations) * batch / executable.samples
         print(
             f"  {what + f', batch {batch}':24s} {batch / best:10,.1f} images/s {1e3 * best:10.3f} ms "
             f"{flops / best / 1e9:8.1f} GFLOP/s "

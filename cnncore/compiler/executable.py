@@ -55,12 +55,15 @@ class Executable:
     graph : Graph
         Ordered.
     arena : Arena
+    samples : int
+        How many one run takes.
     reuse_memory : bool
         Let values that never live at the same time share memory.
     """
 
-    def __init__(self, graph, arena, reuse_memory=True):
+    def __init__(self, graph, arena, samples, reuse_memory=True):
         self._arena = arena
+        self.samples = samples
         self._program = program = _core.Program()
         self.layers = [operation.layer or "" for operation in graph.operations]
         numbers = {}

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
+from math import prod
 
 import numpy as np
 
@@ -79,11 +80,11 @@ def environment():
     return (config.get_isa(), config.get_exact(), *PASSES.values())
 
 
-def _finish(graph, arena):
+def _finish(graph, arena, samples):
     order(graph)
     if PASSES["shorten_lives"]:
         shorten_lives(graph)
-    return Executable(graph, arena, reuse_memory=PASSES["reuse_memory"])
+    return Executable(graph, arena, samples, reuse_memory=PASSES["reuse_memory"])
 
 
 def _place(graph, value, storage, offset=0, name="", layer=None):
@@ -135,6 +136,34 @@ def _bind_weights(executable, store):
     return executable
 
 
+# A prediction for many samples runs part after part through the whole network, so that what one operation writes is
+# still in the caches when the next one reads it. The kernels are at their best from so many samples on, and while the
+# largest result has no more bytes, what they read and write fits into the last level of the caches.
+PART_SAMPLES = 8
+PART_BYTES = 1 << 24
+
+
+def samples_of_part(model, n):
+    """How many of n samples are predicted at a time: the least divisor of n that makes good use of the caches, so that
+    all parts are alike. All of them where a layer does as in training, for its statistics are those of the batch.
+    """
+    if n < 2 * PART_SAMPLES:
+        return n
+    calls = list(_all_calls(model))
+    if any(call.training for call in calls):
+        return n
+    largest = max(4 * prod(tensor.shape[1:]) for call in calls for tensor in call.outputs)
+    least = max(PART_SAMPLES, PART_BYTES // largest)
+    return next((part for part in range(least, n // 2 + 1) if n % part == 0), n)
+
+
+def _all_calls(model):
+    for call in model.calls:
+        yield call
+        if hasattr(call.layer, "calls"):
+            yield from _all_calls(call.layer)
+
+
 def inference_program(model, store, arena, n, dtypes):
     """An executable that computes the outputs ("output0", ...) from the inputs ("input0", ...)."""
     b = Lowering()
@@ -145,7 +174,7 @@ def inference_program(model, store, arena, n, dtypes):
         fuse_forward(b.graph, differentiated=False)
         pool_with_convolution(b.graph)
         rescale_on_load(b.graph)
-    return _bind_weights(_finish(b.graph, arena), store)
+    return _bind_weights(_finish(b.graph, arena, n), store)
 
 
 class LossProgram:
@@ -225,7 +254,7 @@ class LossProgram:
         elif PASSES["fuse"]:
             pool_with_convolution(graph)
             rescale_on_load(graph)
-        self.executable = _bind_weights(_finish(graph, arena), store)
+        self.executable = _bind_weights(_finish(graph, arena, n), store)
         self.results.bind(self.executable)
         if optimizer is not None:
             self.executable.bind(

@@ -68,8 +68,8 @@ def _operation_name(operation):
     return " + ".join(parts)
 
 
-def describe(model, executable):
-    """The text of Model.describe."""
+def describe(model, executable, n):
+    """The text of Model.describe for n samples."""
     rows, totals = [], {"flops": 0, "bytes": 0, "workspace": 0, "packed": 0}
     section = None
     for operation, layer in zip(executable.operations, executable.layers):
@@ -115,6 +115,8 @@ def describe(model, executable):
         f"memory planned: {si(executable.arena_bytes(), 'B')} arena ({_core.get_threads()} threads), "
         f"{si(executable.prepared_bytes, 'B')} packed and folded weights; instruction set {_core.get_isa()}",
     ]
+    if executable.samples < n:
+        lines.append(f"runs {n // executable.samples} times for {n} samples, {executable.samples} at a time")
     return "\n".join([f'model "{model.name}"', *lines])
 
 
@@ -139,8 +141,8 @@ def profile(model, x, y, batch_size, training, repeats, threads):
         ]
     else:
         arrays = [engine_array(a) for a in check_inputs(model, x)]
-    n = len(arrays[0])
-    executable = model._program_for(n, training, [a.dtype.name for a in arrays])
+    executable = model._program_for(len(arrays[0]), training, [a.dtype.name for a in arrays])
+    n = executable.samples
     if training:
         arrays += (
             [t.converted for t in model._convert_targets(y)] if y is not None else _random_targets(model, n, generator)

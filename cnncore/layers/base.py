@@ -135,7 +135,9 @@ class Layer:
         """Create the weights for inputs of these shapes (the batch dimension is None)."""
 
     def lower(self, b, *inputs):
-        """Append the layer's operations to the Lowering `b`; returns the result's Value, or a list of them."""
+        """Append the layer's operations to the Lowering `b`; returns the result's Value, or a list of them. In
+        inference no sample's result may depend on others of the batch, which may run in parts.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override lower()")
 
     def get_config(self):

@@ -1,5 +1,5 @@
 """What happens to one batch: a program is found or compiled, arrays are bound to it, and it runs in one call into the
-engine.
+engine; a large batch that is predicted, in a call for each part of it.
 """
 
 import functools
@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from .. import _core, checks, random
-from ..compiler.programs import LossProgram, ProgramCache, environment, inference_program
+from ..compiler.programs import LossProgram, ProgramCache, environment, inference_program, samples_of_part
 from ..lazy import LazyModule
 from ..variables import Changes, store_of
 
@@ -52,10 +52,16 @@ class Steps:
         return tuple(i for i, layer in enumerate(_all_layers(self)) if not layer._trainable)
 
     def _inference(self, n, dtypes):
-        """(executable of prediction, store) for n samples of these types."""
+        """(executable of prediction, store) for n samples of these types, or for a part of them."""
         store = self._store()
-        key = ("predict", n, dtypes, store, environment())
-        return self._programs.get(key, lambda: inference_program(self, store, self._programs.arena, n, dtypes)), store
+
+        def make():
+            part = samples_of_part(self, n)
+            if part < n:
+                return self._inference(part, dtypes)[0]
+            return inference_program(self, store, self._programs.arena, n, dtypes)
+
+        return self._programs.get(("predict", n, dtypes, store, environment()), make), store
 
     def _loss_program(self, n, dtypes, targets, weighted, train):
         """(LossProgram, store) for n samples; see LossProgram for `targets` and `weighted`."""
@@ -127,7 +133,8 @@ class Steps:
                 train,
             )
             inputs = (*batch.inputs, *batch.targets, *(weight for weight in weights if weight is not None))
-            predictions = _bind(program.executable, inputs, program.outputs)
+            predictions = [np.empty(shape, np.float32) for shape in program.outputs]
+            _bind(program.executable, inputs, predictions)
             if train:
                 self._run_training(program, store, threads)
             else:
@@ -148,13 +155,16 @@ class Steps:
     def _predict(self, arrays, threads):
         """The outputs for arrays that the engine takes, as a list."""
         n = len(arrays[0])
+        outputs = [np.empty((n, *tensor.shape[1:]), np.float32) for tensor in self.outputs]
         with self._lock:
             executable, store = self._inference(n, tuple(_core.DTYPE_NAMES[a.dtype] for a in arrays))
-            outputs = _bind(executable, arrays, [(n, *tensor.shape[1:]) for tensor in self.outputs])
             if self._step_seed is None:
                 self._step_seed = random.next_seed()
             self._predict_count += 1  # layers called with training=True draw anew each time
-            self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
+            for begin in range(0, n, executable.samples):
+                part = slice(begin, begin + executable.samples)
+                _bind(executable, [array[part] for array in arrays], [output[part] for output in outputs])
+                self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
         return outputs
 
     # -- running means of losses and metrics --
@@ -202,14 +212,11 @@ def randomness(seed):
     return seed, np.random.Generator(np.random.PCG64(seed))
 
 
-def _bind(executable, inputs, output_shapes):
-    """Bind the inputs, and new arrays for the outputs, which are returned."""
+def _bind(executable, inputs, outputs):
     for i, array in enumerate(inputs):
         executable.bind(f"input{i}", array)
-    outputs = [np.empty(shape, np.float32) for shape in output_shapes]
     for i, output in enumerate(outputs):
         executable.bind(f"output{i}", output)
-    return outputs
 
 
 def _add(mean, total, count):
