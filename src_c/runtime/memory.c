@@ -4,7 +4,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -16,19 +15,24 @@ int64_t cnn_allocations(void) { return allocations; }
 void *cnn_alloc(size_t bytes) {
     size_t huge = (size_t)2 << 20; /* large arenas start on a huge page: fewer faults, fewer TLB misses */
     size_t alignment = bytes >= 2 * huge ? huge : CNN_ALIGNMENT;
-    if (bytes > (size_t)PTRDIFF_MAX - alignment) return NULL;
+    if (bytes > (size_t)PTRDIFF_MAX - 2 * alignment) return NULL;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!memory) return NULL;
+    /* What the system has zeroed calloc does not zero again: such pages come when they are first used. Where the block
+     * begins that it gave is written in front of the memory. */
+    char *block = calloc(1, rounded + alignment);
+    if (!block) return NULL;
+    char *memory = block + alignment - (uintptr_t)block % alignment;
+    ((void **)memory)[-1] = block;
     allocations++;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (alignment == huge) (void)madvise(memory, rounded, MADV_HUGEPAGE); /* advice: no harm where it is not taken */
 #endif
-    memset(memory, 0, rounded ? rounded : alignment);
     return memory;
 }
 
-void cnn_free(void *memory) { free(memory); }
+void cnn_free(void *memory) {
+    if (memory) free(((void **)memory)[-1]);
+}
 
 int cnn_grow(void **array, int64_t *capacity, int64_t wanted, size_t element_bytes) {
     if (wanted <= *capacity) return 0;

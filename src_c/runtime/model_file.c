@@ -575,9 +575,9 @@ void cnn_file_close(cnn_file *f) {
     cnn_free(f->what);
     cnn_free(f->header);
     cnn_free(f->data);
-    cnn_free(f->tensors);
+    free(f->tensors);
     cnn_free((void *)f->by_name);
-    cnn_free(f->metadata);
+    free(f->metadata);
     cnn_free(f);
 }
 
