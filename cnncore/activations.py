@@ -6,7 +6,7 @@ They are descriptions that layers lower to operations; called on arrays or tenso
 from collections import namedtuple
 
 from . import checks
-from .compiler import gradients as kinds
+from .compiler import kinds
 
 
 class Activation(namedtuple("Activation", "name kind alpha max_value threshold")):

@@ -9,7 +9,7 @@ which is exact where the probabilities have saturated.
 import numpy as np
 
 from . import checks
-from .compiler.gradients import SIGMOID
+from .compiler.kinds import SIGMOID
 from .registry import Configurable, Registry
 
 _NO_CLASS = -(2**31)  # the engine's ignore_class for "none"

@@ -4,15 +4,16 @@ A name that is not in its table is an error. Nothing is ever imported by name, s
 configuration from a file cannot run code that the reader did not already hold.
 """
 
-import re
-
 from . import checks
 
 
 def to_snake_case(name):
     """Return Keras' snake_case form of a class name: ``"HeNormal"`` gives ``"he_normal"``."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+    def begins_word(i):
+        return i and name[i].isupper() and (name[i - 1].islower() or name[i + 1 : i + 2].islower())
+
+    return "".join(f"_{letter}" if begins_word(i) else letter for i, letter in enumerate(name)).lower()
 
 
 class Configurable:

@@ -116,8 +116,8 @@ modules = set(sys.modules)
 import cnncore
 x = np.zeros((8, 4, 4, 1), np.float32)
 cnncore.load_model({str(tmp_path / "bare.cnn")!r}).predict_on_batch(x)
-names = "callbacks losses metrics optimizers progress datasets data augment compiler.report compiler.differentiate"
-loaded = {{f"cnncore.{{name}}" for name in names.split()}} | {{"difflib", "csv", "argparse"}}
+names = "callbacks losses metrics optimizers progress datasets data augment compiler.report compiler.gradients"
+loaded = {{f"cnncore.{{name}}" for name in names.split()}} | {{"difflib", "csv", "argparse", "threading"}}
 loaded &= set(sys.modules) - modules
 assert not loaded, loaded
 model = cnncore.load_model({str(tmp_path / "trained.cnn")!r})

@@ -22,8 +22,8 @@ Every fusion needs the value between the two operations to have no other reader.
 import math
 
 from .. import _core
-from .gradients import LINEAR, RELU, gradient_follows_from_output, is_batch_statistic
-from .ir import PREPARE, Operation, Value
+from .ir import PREPARE, Operation, Value, is_batch_statistic
+from .kinds import LINEAR, RELU, gradient_follows_from_output
 
 ACTIVATED = (
     "conv2d",

@@ -5,28 +5,8 @@ inputs need one; it returns the gradients of the inputs, None where there is non
 differentiated.
 """
 
-from .ir import Value
-
-(
-    LINEAR,
-    RELU,
-    SIGMOID,
-    TANH,
-    ELU,
-    SELU,
-    GELU,
-    GELU_TANH,
-    SILU,
-    SOFTPLUS,
-    HARD_SIGMOID,
-    HARD_SILU,
-    SOFTSIGN,
-    EXPONENTIAL,
-    MISH,
-) = range(15)
-
-# Activations whose derivative follows from their output, so that their input need not be kept.
-FROM_OUTPUT = {SIGMOID, TANH, ELU, SELU, SOFTPLUS, SOFTSIGN, EXPONENTIAL, HARD_SIGMOID}
+from .ir import Value, is_batch_statistic
+from .kinds import LINEAR, gradient_follows_from_output
 
 RULES = {}
 
@@ -38,15 +18,6 @@ def rule(*names):
         return function
 
     return register
-
-
-def gradient_follows_from_output(operation):
-    """Can the derivative of the operation's activation be computed from its output alone?"""
-    kind = operation.attribute("activation")
-    if kind == RELU:
-        threshold = operation.attribute("threshold") if "threshold" in operation.definition.attributes else 0
-        return threshold == 0 and operation.attribute("alpha") >= 0
-    return kind in FROM_OUTPUT
 
 
 def _activation_attributes(operation):
@@ -177,16 +148,6 @@ def avg_pool2d(graph, op, grads, needed):
             **_image_size(op.inputs[0]),
         )
     ]
-
-
-def is_batch_statistic(x, mean):
-    """Was `mean` computed from x itself (training), so that it is no constant in the gradient?"""
-    producer = mean.producer
-    if producer is None:
-        return False
-    return (producer.name == "batchnorm_moments" and producer.inputs[0] is x) or (
-        producer.name in ("conv2d", "depthwise_conv2d") and producer.outputs[0] is x
-    )
 
 
 @rule("batchnorm")

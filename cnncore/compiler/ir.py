@@ -94,6 +94,16 @@ def accepts(name, inputs, attributes):
     return True
 
 
+def is_batch_statistic(x, mean):
+    """Was `mean` computed from x itself (training), so that it is no constant in the gradient?"""
+    producer = mean.producer
+    if producer is None:
+        return False
+    return (producer.name == "batchnorm_moments" and producer.inputs[0] is x) or (
+        producer.name in ("conv2d", "depthwise_conv2d") and producer.outputs[0] is x
+    )
+
+
 class Graph:
     """Operations in an order in which they can run, and the values that must be there at the end.
 

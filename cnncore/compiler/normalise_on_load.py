@@ -12,8 +12,8 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
 
 from .. import _core, config
 from .fuse import RESIDUAL
-from .gradients import LINEAR
 from .ir import Operation, Value, accepts
+from .kinds import LINEAR
 
 # Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
 GRAD_Y, W, Y, X, MEAN, SCALE, SHIFT = range(7)

@@ -1,7 +1,7 @@
 """Activations as layers."""
 
 from .. import activations, checks
-from ..compiler.gradients import ELU as ELU_KIND, RELU
+from ..compiler.kinds import ELU as ELU_KIND, RELU
 from .base import Layer
 
 
