@@ -224,14 +224,15 @@ class HotLoop:
     arithmetic : int
         Multiply-adds, additions, subtractions and products of vectors of float32.
     vectors, addresses : int
-        Instructions that read or write the stack: with vector registers, and all others.
+        Instructions that read or write the stack: with vector registers, and all others. Of 64 bits in a vector
+        register it is an address, which compilers put there.
     """
 
     def __init__(self, function, loop, frame_pointer):
         self.function, self.address, self.length = function, loop[0].address, len(loop)
         self.arithmetic = sum(is_arithmetic(i) for i in loop)
         stack = stack_accesses(loop, frame_pointer)
-        self.vectors = sum("mm" in i.operands for i in stack)
+        self.vectors = sum("mm" in i.operands and i.mnemonic != "vmovq" for i in stack)
         self.addresses = len(stack) - self.vectors
 
     def __str__(self):

@@ -16,6 +16,9 @@ VINLINE void store_last(float *p, vf v, ptrdiff_t n) {
     else vstore_n(p, v, n);
 }
 
+/* Is the upper half of a panel's last vector left out? Where no channel is in it and this saves time. */
+VINLINE int in_low_half(ptrdiff_t last) { return VLOW_IS_FASTER && last <= VL / 2; }
+
 #define VECTORS 1
 #include "gemm_panel.inc.h"
 #undef VECTORS

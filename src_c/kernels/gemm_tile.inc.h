@@ -2,7 +2,8 @@
  * size: with the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: runs of
  * taps, channels (or pixels) outside; rows, vectors inside. */
 
-static void TILE(tile)(const cnn_gemm_tile *t) {
+/* `low`, a constant: are all channels of the last vector in its low half? */
+VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
     vf sum[ROWS][VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
@@ -19,6 +20,9 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
             if (!t->stream && !t->pooled) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
             if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
         }
+    vlow half[ROWS];                             /* where low: the sums of the last vector */
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
     uintptr_t near = (uintptr_t)t->near, far = (uintptr_t)t->far;
     const uintptr_t near_step = (uintptr_t)t->near_step * sizeof(float);
     const uintptr_t far_step = (uintptr_t)t->far_step * sizeof(float);
@@ -46,7 +50,10 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
                 for (int k = 0; k < STEP; k++) {
                     vf value = vset(x[r][c + k]);
 #pragma GCC unroll 4
-                    for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[k][v], sum[r][v]);
+                    for (int v = 0; v < VECTORS; v++)
+                        if (low && v == VECTORS - 1)
+                            half[r] = vlow_fma(vlow_set(x[r] + c + k), vlow_of(column[k][v]), half[r]);
+                        else sum[r][v] = vfma(value, column[k][v], sum[r][v]);
                 }
         }
         for (; c < channels; c++)
@@ -54,10 +61,16 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
             for (int r = 0; r < ROWS; r++) {
                 vf value = vset(x[r][c]);
 #pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, *(const vf *)(w + c * (VECTORS * VL) + v
-                    * VL), sum[r][v]);
+                for (int v = 0; v < VECTORS; v++) {
+                    const vf column = *(const vf *)(w + c * (VECTORS * VL) + v * VL);
+                    if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_of(value), vlow_of(column), half[r]);
+                    else sum[r][v] = vfma(value, column, sum[r][v]);
+                }
             }
     }
+    if (low)
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
     if (t->added)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++)
@@ -140,8 +153,16 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     }
 }
 
-/* `fetch`, a constant: is there something to fetch ahead? */
-VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
+/* By itself, that neither takes registers from the other. */
+static __attribute__((noinline)) void TILE(tile_low)(const cnn_gemm_tile *t) { TILE(tile_of)(t, 1); }
+
+static void TILE(tile)(const cnn_gemm_tile *t) {
+    if (in_low_half(t->last)) TILE(tile_low)(t);
+    else TILE(tile_of)(t, 0);
+}
+
+/* `fetch`, a constant: is there something to fetch ahead? `low`: as above. */
+VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
     vf sum[ROWS][VECTORS];
     const float *const *x = t->x, *grad_y = t->grad_y;
     const int32_t *row = t->row;
@@ -152,6 +173,9 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) sum[r][v] = vzero();
+    vlow half[ROWS];
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
 #pragma GCC unroll 2
     for (ptrdiff_t p = 0; p < pixels; p++) {
         const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
@@ -166,9 +190,14 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
         for (int r = 0; r < ROWS; r++) {
             vf value = vset(values[r]);
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sum[r][v] = vfma(value, column[v], sum[r][v]);
+            for (int v = 0; v < VECTORS; v++)
+                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
+                else sum[r][v] = vfma(value, column[v], sum[r][v]);
         }
     }
+    if (low)
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
     float *w = t->w;
     const ptrdiff_t stride = t->stride, last = t->last;
     if (t->accumulate)
@@ -189,6 +218,7 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch) {
 }
 
 static void TILE(outer)(const cnn_gemm_outer *t) {
-    if (t->lines) TILE(outer_of)(t, 1);
-    else TILE(outer_of)(t, 0);
+    if (in_low_half(t->last)) TILE(outer_of)(t, 1, 1);
+    else if (t->lines) TILE(outer_of)(t, 1, 0);
+    else TILE(outer_of)(t, 0, 0);
 }
