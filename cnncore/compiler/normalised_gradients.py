@@ -16,6 +16,7 @@ GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
 RESIDUAL, EPILOGUE = 2, 3  # of conv2d_backward_input: grad_y w [residual] [y] [x] [mean] [scale] [shift]
 EPILOGUE_INPUTS = 5
 ACTIVATION = ("activation", "alpha", "max_value")
+ONES = ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups")  # of a convolution that reads each pixel once
 SIDES = ("top", "left", "bottom", "right")
 
 # What the convolution reads and gives: below it passes run from the last cache. Its weight: above it a block of pixels
@@ -95,7 +96,7 @@ def _suits(below, weight, gradient):
         and weight.inputs[1] is gradient
         and gradient not in below.inputs[1:]
         and not any(value is not None for value in weight.outputs[1:])
-        and all(below.attribute(name) == 1 for name in ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups"))
+        and all(each.attribute(name) == 1 for each in (below, weight) for name in ONES)
         and not any(below.attribute(f"pad_{side}") for side in SIDES)
         and weight.inputs[0].bytes + gradient.bytes >= SMALLEST_BYTES
         and below.inputs[1].bytes <= LARGEST_WEIGHT

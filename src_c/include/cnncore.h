@@ -24,9 +24,9 @@
  * DIMENSIONS. n images, h rows, w columns, c channels, o output channels, k classes. Layout is NHWC, convolution
  * weights are HWIO. Counts are elements; names of byte counts end in _bytes, of seconds in _s.
  *
- * LARGE BATCHES. A program for some eight images, run again and again with the base pointers of inputs and outputs moved
- * on, takes less memory than one for many, and less time where images are large: what an operation writes is still in
- * the caches when the next one reads it.
+ * LARGE BATCHES. A program for some eight images, run again and again with the base pointers of inputs and outputs
+ * moved on, takes less memory than one for many, and less time where images are large: what an operation writes is still
+ * in the caches when the next one reads it.
  *
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
  * results do not depend on the number of threads, bit for bit.

@@ -1,6 +1,6 @@
 /* Leaves of Winograd's convolution of 3x3 kernels. With stride 1 in two forms: F(4x4, 3x3), a tile of 4x4 results from
- * 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place of
- * 36, for small maps, where larger tiles would be few or hang over the edges.
+ * 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place
+ * of 36, for small maps, where larger tiles would be few or hang over the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
@@ -128,7 +128,8 @@ typedef struct cnn_winograd_product {
     const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
     float *m;                         /* may be v where the panel is all output channels */
     ptrdiff_t v_plane, m_plane;
-    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2; the same of V. */
+    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2; the same of
+     * V. */
     const char *ahead, *ahead_v;
     ptrdiff_t lines, lines_v;
 } cnn_winograd_product;

@@ -31,7 +31,7 @@ enum {
     BLOCK_PIXELS = 96,                /* of d and t in the second cache, a panel of d in the first */
     GROUPS = 64,                      /* wanted: for so many threads */
     GROUP_BLOCKS = 4,                 /* at least so many in a group, or adding the sums costs some per cent */
-    PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums */
+    PARTIAL_BYTES = 4 << 20,          /* at most so much for partial sums */
     STREAM_BYTES = 16 << 20,          /* from this size on grad_x is written past the caches */
     BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: see weight_gradient.c */
     LINE = 16,
