@@ -111,7 +111,7 @@ def _window(operation, size):
 
 
 def _is_relu(operation):
-    from cnncore.compiler.gradients import RELU
+    from cnncore.compiler.kinds import RELU
 
     return (
         operation.attribute("activation") == RELU
