@@ -101,7 +101,9 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
  * pixels are yet to be gathered. */
 static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_axis *h, const cnn_conv2d_axis *w,
                        const float *x, int64_t begin, int64_t end, int64_t first_tap, int64_t end_tap) {
-    const ptrdiff_t x_pixel = p->g.in_channels, x_row = p->g.in_w * x_pixel, x_image = p->g.in_h * x_row;
+    const ptrdiff_t x_pixel = p->g.in_channels, x_row = p->g.in_w * x_pixel, x_image = p->g.in_h * x_row,
+        step = w->multiplier * x_pixel;
+    const int64_t begin_row = begin / w->count, begin_n = begin_row / h->count;
     for (int64_t tap = first_tap; tap < end_tap; tap++) {
         const int64_t dh = h->offset + tap / w->taps * h->offset_step, dw = w->offset + tap % w->taps * w->offset_step;
         const float **xs = l->x + tap * p->block_pixels;
@@ -109,20 +111,24 @@ static void lists_fill(const lists *l, const gradient_plan *p, const cnn_conv2d_
         /* Columns j with 0 <= j * multiplier + dw < size. */
         const int64_t from = dw >= 0 ? 0 : (-dw + w->multiplier - 1) / w->multiplier;
         const int64_t to = dw >= w->size ? 0 : (w->size - 1 - dw) / w->multiplier + 1;
-        int32_t count = 0;
+        int64_t count = 0, n = begin_n, i = begin_row - begin_n * h->count, j = begin - begin_row * w->count;
         for (int64_t q = begin; q < end;) {                  /* one row of output pixels at a time */
-            const int64_t row = q / w->count, j = q % w->count, n = row / h->count, i = row % h->count;
             const int64_t stop = cnn_min(w->count, j + end - q), ih = i * h->multiplier + dh;
-            if (ih >= 0 && ih < h->size) {
-                const float *in = x ? x + (n * x_image + ih * x_row + dw * x_pixel) : NULL;
-                for (int64_t k = cnn_max(j, from); k < cnn_min(stop, to); k++) {
-                    if (in) xs[count] = in + k * w->multiplier * x_pixel;
-                    pixels[count++] = (int32_t)(q - begin + k - j);
+            const int64_t first = cnn_max(j, from), inside = cnn_min(stop, to) - first;
+            if (ih >= 0 && ih < h->size && inside > 0) {
+                const int32_t number = (int32_t)(q - begin + first - j);
+                for (int64_t k = 0; k < inside; k++) pixels[count + k] = number + (int32_t)k;
+                if (x) {
+                    const float *in = x + n * x_image + ih * x_row + (first * w->multiplier + dw) * x_pixel;
+                    for (int64_t k = 0; k < inside; k++) xs[count + k] = in + k * step;
                 }
+                count += inside;
             }
             q += stop - j;
+            j = 0;
+            if (++i == h->count) { i = 0; n++; }
         }
-        l->count[tap] = count;
+        l->count[tap] = (int32_t)count;
     }
 }
 
