@@ -10,6 +10,7 @@ enum {
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     LINE = 16,                        /* floats in a cache line */
+    TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -208,8 +209,8 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             tile.start = i == 0;
             tile.far = tile.w + floats + far * i;
             tile.far_step = step;
-            if (p->linear && p->source == CNN_IN_PLACE) {   /* rows * channels floats follow, for so many terms */
-                tile.near = tile.x[0] + rows * p->g.in_channels;
+            if (p->linear && p->source == CNN_IN_PLACE) {   /* a tile is rows * channels floats, for so many terms */
+                tile.near = tile.x[0] + TILES_AHEAD * rows * p->g.in_channels;
                 tile.near_step = rows;
             } else if (step > LINE && !next->pieces) {   /* few tiles: one line for each term is not enough */
                 tile.near = tile.far + far / 2;
