@@ -454,6 +454,14 @@ def test_the_gradients_of_a_1x1_convolution_and_of_the_normalisation_after_it_ar
     assert "pointwise_conv2d_backward" not in {name for name, _ in _names(model)}
 
 
+def test_the_gradients_of_a_strided_shortcut_stay_apart(monkeypatch):
+    """The one in the input is computed for every other pixel alone, as if there were no stride."""
+    monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)
+    model = cc.models.ResNet20()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert "pointwise_conv2d_backward" not in {name for name, _ in _names(model)}
+
+
 def _first_layer(channels=3, kernel=3, rescaling=(1 / 255, -0.4), **convolution):
     """A first convolution of images of bytes, by a Rescaling or, where there is none, as they are."""
     cc.utils.set_random_seed(1)

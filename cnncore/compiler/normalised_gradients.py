@@ -16,7 +16,6 @@ GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
 RESIDUAL, EPILOGUE = 2, 3  # of conv2d_backward_input: grad_y w [residual] [y] [x] [mean] [scale] [shift]
 EPILOGUE_INPUTS = 5
 ACTIVATION = ("activation", "alpha", "max_value")
-ONES = ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups")  # of a convolution that reads each pixel once
 SIDES = ("top", "left", "bottom", "right")
 
 # What the convolution reads and gives: below it passes run from the last cache. Its weight: above it a block of pixels
@@ -90,14 +89,21 @@ def _together(graph, norm, readers):
     graph.operations.remove(weight)
 
 
+def _is_pointwise(convolution):
+    ones = ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups")
+    return all(convolution.attribute(name) == 1 for name in ones) and not any(
+        convolution.attribute(f"pad_{side}") for side in SIDES
+    )
+
+
 def _suits(below, weight, gradient):
     return (
         below.inputs[0] is gradient
         and weight.inputs[1] is gradient
         and gradient not in below.inputs[1:]
         and not any(value is not None for value in weight.outputs[1:])
-        and all(each.attribute(name) == 1 for each in (below, weight) for name in ONES)
-        and not any(below.attribute(f"pad_{side}") for side in SIDES)
+        and _is_pointwise(below)
+        and _is_pointwise(weight)  # a strided shortcut's other gradient may be of the pixels it reaches alone
         and weight.inputs[0].bytes + gradient.bytes >= SMALLEST_BYTES
         and below.inputs[1].bytes <= LARGEST_WEIGHT
     )
