@@ -143,8 +143,8 @@ def _dense_attributes(norm, forward):
 def _suits_dense(norm, forward, weight, readers):
     if config.get_exact() and _pairs(forward, "kernel") != ((1, 1),):
         return False
-    gamma = norm.inputs[1]  # of the constants' shape
-    inputs = [norm.inputs[0], forward.inputs[W], gamma, gamma]
+    mean = norm.inputs[1]  # of the shape of scale and shift
+    inputs = [norm.inputs[0], forward.inputs[W], mean, mean]
     return accepts("batchnorm_conv2d", inputs, _dense_attributes(norm, forward))
 
 
