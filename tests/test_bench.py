@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic: schedules, augmentation, timing, replaced imports, the peer's training step."""
 
+import gc
 import math
 import pathlib
 import time
@@ -111,6 +112,7 @@ def test_memory_reads_the_high_water_mark():
 
     if not pathlib.Path("/proc/self/status").exists():
         pytest.skip("the high-water mark is read from /proc")
+    gc.collect()  # models that other tests have left, whose memory would be given back meanwhile
     pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = memory.status_bytes("VmRSS")
     block = np.ones(8 << 20)  # 64 MiB
