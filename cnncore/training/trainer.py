@@ -266,7 +266,7 @@ class Trainer(Steps):
         ----------
         x : arrays, lists or dicts of arrays, or an iterable of batches
         batch_size : int, optional
-            Default 32. A large batch runs in equal parts, which is faster and takes less memory.
+            Default 32. A large batch runs in equal parts, which takes less memory and mostly less time.
         verbose, callbacks, threads
             As of fit.
         steps : int, optional
@@ -331,7 +331,7 @@ class Trainer(Steps):
         return self._returned(return_dict)
 
     def predict_on_batch(self, x, threads=0):
-        """The outputs for one batch. A large one runs in equal parts, which is faster and takes less memory."""
+        """The outputs for one batch. A large one runs in equal parts: less memory, and mostly less time."""
         self._require_built(x)
         return self._as_built(self._predict([batches.engine_array(a) for a in batches.check_inputs(self, x)], threads))
 

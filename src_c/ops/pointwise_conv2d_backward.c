@@ -33,7 +33,6 @@ enum {
     GROUP_BLOCKS = 4,                 /* at least so many in a group, or adding the sums costs some per cent */
     PARTIAL_BYTES = 4 << 20,          /* at most so much for partial sums */
     STREAM_BYTES = 16 << 20,          /* from this size on grad_x is written past the caches */
-    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: see weight_gradient.c */
     LINE = 16,
 };
 
@@ -140,7 +139,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     p->block_pixels = cnn_ceil_div(p->pixels, p->blocks);
     p->groups = cnn_max(1, cnn_min(cnn_min(GROUPS, p->blocks / GROUP_BLOCKS), PARTIAL_BYTES / cnn_bytes(w)));
     p->out_pitch = cnn_round_up(p->out_channels, vl);
-    p->in_pitch = p->in_channels + (p->in_channels % BAD_PITCH == 0 ? PITCH_PAD : 0);
+    p->in_pitch = p->in_channels + cnn_pitch_pad(p->in_channels);
     p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&gradient) && cnn_bytes(in) >= STREAM_BYTES
         && p->in_channels % vl == 0;
     const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
@@ -314,7 +313,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_pointwise_conv2d_backward = {
     .name = "pointwise_conv2d_backward",
-    .summary = "grad_x = (d w^T + residual) act'(y), grad_w = act(in in_scale + in_shift)^T d, d = p grad_y + q out + s",
+    .summary = "grad_x = (d w^T + residual) act'(y), grad_w = act(in in_scale + in_shift)^T d; d = p grad_y + q out "
+               "+ s",
     .inputs = "grad_y w in " CNN_NORMALISED_GRADIENT_INPUTS " [in_scale] [in_shift] [residual] " CNN_GRADIENT_INPUTS,
     .outputs = "grad_x " CNN_GRADIENT_OUTPUTS " grad_w",
     .attrs = attrs,

@@ -13,7 +13,6 @@ enum {
     GROUP_PIXELS = 384,
     GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
-    BAD_PITCH = 128, PITCH_PAD = 16,  /* floats: pixels a multiple of it apart fall into few sets of a cache */
     HIDING_PRODUCTS = 256,            /* see hides_misses */
     COPY_USES = 8, PACK_USES = 16,    /* so many panels pay for a copy of x, more tiles than this for packing grad_y */
 };
@@ -147,9 +146,8 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
         p->g = cnn_conv2d_gathered(geometry);
     }
     const cnn_panels panels = panels_of(c->kernels, g);
-    const int bad_pitch = g->in_channels % BAD_PITCH == 0;
-    p->copied = p->source != CNN_IN_PLACE || (bad_pitch && panels.count >= COPY_USES && !hides_misses(&panels));
-    p->pitch_pad = bad_pitch ? PITCH_PAD : 0;
+    p->pitch_pad = (int32_t)cnn_pitch_pad(g->in_channels);
+    p->copied = p->source != CNN_IN_PLACE || (p->pitch_pad && panels.count >= COPY_USES && !hides_misses(&panels));
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, all_panels = (int64_t)panels.count * g->groups;
     const int64_t channels = g->in_channels / g->groups, rows = taps_of(p) * channels,
         tiles = taps_of(p) * tiles_of_tap(&panels, channels);
@@ -317,7 +315,7 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
 
     /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
     const int in_place = !bias && group_out % panels.vl == 0
-        && (g->out_channels % BAD_PITCH != 0 || tiles <= PACK_USES || hides_misses(&panels))
+        && (cnn_pitch_pad(g->out_channels) == 0 || tiles <= PACK_USES || hides_misses(&panels))
         && (s.d || (uintptr_t)grad_y % ((size_t)panels.vl * sizeof(float)) == 0);
     /* Is the next block's x prefetched? Several taps read the same pixels several times: they need it less. */
     const int ahead = taps == 1 && p->source != CNN_GATHERED;

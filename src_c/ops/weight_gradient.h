@@ -19,11 +19,16 @@
 #include "indirect_gemm.h"
 #include "normalised_gradient.h"
 
+/* Floats: pixels a multiple of BAD_PITCH apart fall into few sets of a cache; a copy of them is padded. */
+enum { CNN_BAD_PITCH = 128, CNN_PITCH_PAD = 16 };
+static inline int64_t cnn_pitch_pad(int64_t channels) { return channels % CNN_BAD_PITCH == 0 ? CNN_PITCH_PAD : 0; }
+
 typedef struct cnn_weight_gradient_operands {
     const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
     cnn_normalised norm;              /* see indirect_gemm.h */
     cnn_rescaling rescaling;
-    /* out not NULL: its d is what stands above for grad_y; of gathered pixels, which are never Winograd's; no grad_bias */
+    /* out not NULL: its d is what stands above for grad_y, without a grad_bias; of gathered pixels, which are never
+     * Winograd's */
     cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
 
