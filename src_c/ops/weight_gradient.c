@@ -184,14 +184,16 @@ typedef struct cut { int64_t row_ranges, panel_ranges, count; } cut;
 static cut cut_of(const gradient_plan *p, int64_t tiles, int64_t panels, int64_t threads) {
     cut c = {.row_ranges = cnn_ceil_div(tiles, p->unit_tiles), .panel_ranges = cnn_ceil_div(panels, p->unit_panels)};
     const int64_t columns = p->groups * c.panel_ranges;
-    while (columns * c.row_ranges % threads && columns * c.row_ranges < 4 * threads && c.row_ranges < tiles)
+    /* Ranges of a few panels differ much if they do; a thread then has all of them for the same rows. */
+    const int64_t equal = panels % c.panel_ranges ? p->groups : columns;
+    while (equal * c.row_ranges % threads && columns * c.row_ranges < 4 * threads && c.row_ranges < tiles)
         c.row_ranges++;
     c.count = columns * c.row_ranges;
     return c;
 }
 
 static unit unit_at(const gradient_plan *p, const cut *c, int64_t tiles, int64_t panels, int64_t index) {
-    const int64_t range = index % c->row_ranges, columns = index / c->row_ranges % c->panel_ranges,
+    const int64_t columns = index % c->panel_ranges, range = index / c->panel_ranges % c->row_ranges,
         group = index / c->row_ranges / c->panel_ranges;
     return (unit){.first_tile = tiles * range / c->row_ranges, .end_tile = tiles * (range + 1) / c->row_ranges,
         .first_panel = panels * columns / c->panel_ranges, .end_panel = panels * (columns + 1) / c->panel_ranges,
