@@ -6,7 +6,7 @@
 
 enum { X, W, SCALE, SHIFT };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
-enum { STREAM_BYTES = 8 << 20 };                   /* from this size on y is written past the caches */
+enum { STREAM_BYTES = 2 << 20 };                   /* from this size on y is written past the caches */
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
