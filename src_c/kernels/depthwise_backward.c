@@ -11,6 +11,7 @@ typedef struct strip {
     vf scale, shift, mean, sum_g, sum_gx;
     const float *x, *grad_y[3];                        /* the next columns */
     float *grad_x;
+    ptrdiff_t x_ahead, grad_y_ahead, grad_x_ahead;     /* from a column to the one asked for with it */
 } strip;
 
 /* The next column of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where
@@ -19,7 +20,7 @@ VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, co
                     ptrdiff_t q, int offset, const relu_constants *act, strip *s) {
     const vf x = vload_upto(s->x, n), y = relu(kind, vfma(x, s->scale, s->shift), act->slope, act->max_value);
     vf g = vzero();
-    __builtin_prefetch(s->x + b->in_w * b->pixel, 0, 2);               /* what the next row of x needs */
+    __builtin_prefetch(s->x + s->x_ahead, 0, 2);
     s->x += b->pixel;
 #pragma GCC unroll 3
     for (int i = 0; i < rows; i++)
@@ -35,7 +36,7 @@ VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, co
     if (VL == LINE && n == VL && b->stream) {
         vstream(s->grad_x, g);
     } else {
-        __builtin_prefetch(s->grad_x + 4 * b->pixel, 1, 3);
+        __builtin_prefetch(s->grad_x + s->grad_x_ahead, 1, 3);
         vstore_upto(s->grad_x, g, n);
     }
     s->grad_x += b->pixel;
@@ -44,7 +45,7 @@ VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, co
 /* The columns of x that begin with q * stride - pad. */
 VINLINE void columns(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b,
                      ptrdiff_t q, const relu_constants *act, strip *s) {
-    __builtin_prefetch(s->grad_y[0] + b->out_w * b->pixel, 0, 2);      /* what the next row of x needs first */
+    __builtin_prefetch(s->grad_y[0] + s->grad_y_ahead, 0, 2);
 #pragma GCC unroll 3
     for (int i = 0; i < rows; i++) {
         s->seen[i][2] = s->seen[i][1];
@@ -61,8 +62,13 @@ VINLINE void columns(int rows, int stride, int kind, int checked, ptrdiff_t n, c
 
 VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cnn_depthwise_backward *b, ptrdiff_t c,
                            const relu_constants *act) {
+    /* Asked for is what the next row of x needs (of grad_y, what only it needs), or, where rows are so short that
+     * memory is too slow for that, what the next channels of this row do. */
+    const int across = b->lines > 3;
     strip s = {.scale = vload_upto(b->scale + c, n), .shift = vload_upto(b->shift + c, n),
-               .mean = vload_upto(b->mean + c, n)};
+               .mean = vload_upto(b->mean + c, n), .x_ahead = across ? VL : b->in_w * b->pixel,
+               .grad_y_ahead = across ? VL : b->out_w * b->pixel,
+               .grad_x_ahead = across ? VL : 4 * b->pixel};
     for (int i = 0; i < rows; i++)
         for (int tap = 0; tap < 3; tap++) s.weight[i][tap] = vload_upto(b->w[i] + tap * b->pixel + c, n);
     /* Output columns q - k of all taps exist, and so do the columns of x. */
