@@ -40,7 +40,7 @@ cdef extern from "cnncore.h" nogil:
         const char *kernel
         double flops, bytes
         int64_t workspace_bytes, packed_bytes
-        int n_inputs, n_outputs
+        int packed_before, n_inputs, n_outputs
         const int32_t *inputs
         const int32_t *outputs
         const double *attributes
@@ -400,6 +400,7 @@ cdef class Program:
                 "op": op.name, "section": info.section, "kernel": info.kernel.decode(),
                 "flops": info.flops, "bytes": info.bytes,
                 "workspace_bytes": info.workspace_bytes, "packed_bytes": info.packed_bytes,
+                "packed_before": info.packed_before,
                 "inputs": [info.inputs[j] for j in range(info.n_inputs)],
                 "outputs": [info.outputs[j] for j in range(info.n_outputs)],
                 "attributes": {name: info.attributes[j] for j, name in enumerate(op.attributes)}})

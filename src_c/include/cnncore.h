@@ -127,6 +127,7 @@ typedef struct cnn_op_info {
     double flops;                     /* multiply-adds count two; of the direct algorithm, whatever the kernel does */
     double bytes;                     /* read and written, each tensor once */
     int64_t workspace_bytes, packed_bytes;
+    int packed_before;                /* the operation before which its weights are packed, where they have changed */
     int n_inputs, n_outputs;
     const int32_t *inputs, *outputs;  /* tensor numbers, negative where absent */
     const double *attributes;

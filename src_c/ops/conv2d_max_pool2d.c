@@ -235,6 +235,7 @@ const cnn_op cnn_op_conv2d_max_pool2d = {
     .infer = infer,
     .plan = plan,
     .pack = pack,
+    .packs = 1 << W,
     .flops = flops,
     .run = run,
 };

@@ -65,7 +65,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 const cnn_op cnn_op_dense = {
     .name = "dense", .summary = "y = act(x w + bias + residual)", .inputs = "x w [bias] [residual]", .outputs = "y",
         .attrs = attrs, .infer = infer, .plan = plan,
-    .pack = pack, .run = run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
+    .pack = pack, .packs = 1 << 1, .run = run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
 };
 
 /* ---- backward input: grad_x = (grad_y w' + residual) act'(y), see gradient_epilogue.h ---- */

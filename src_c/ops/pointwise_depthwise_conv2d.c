@@ -175,6 +175,7 @@ const cnn_op cnn_op_pointwise_depthwise_conv2d = {
     .infer = infer,
     .plan = plan,
     .pack = pack,
+    .packs = 1 << W_INNER,
     .flops = flops,
     .run = run,
 };

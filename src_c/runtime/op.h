@@ -53,6 +53,9 @@ typedef struct cnn_op {
     double (*flops)(const cnn_call *call);            /* may be NULL: one per output element */
     /* May be NULL; needed where packed_bytes > 0; must not use the barrier or workspaces. */
     void (*pack)(const cnn_call *call, const cnn_exec *exec);
+    /* Bit i: where packed_bytes > 0, input i is read by pack() and not by run(), which need not find it there. For one
+     * input at most. */
+    unsigned packs;
     /* NULL only for views: the output shares the first input's memory. */
     void (*run)(const cnn_call *call, const cnn_exec *exec);
     unsigned in_place; /* bit i: output 0 may share the memory of input i when that input is not read again */

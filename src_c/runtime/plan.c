@@ -41,25 +41,11 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
         p->thread_bytes = cnn_max(p->thread_bytes, cnn_round_up(node->choice.thread_workspace_bytes, CNN_ALIGNMENT));
         for (int i = 0; i < node->n_out; i++) {
             int32_t id = cnn_node_outputs(node)[i];
-            if (id < 0 || p->tensors[id].storage != CNN_PREPARED) continue;
-            if (!node->op->run) return cnn_fail(error, "%s: a view cannot be prepared", node->op->name);
-            p->tensors[id].offset = p->prepared_bytes;
-            p->prepared_bytes += cnn_round_up(cnn_bytes(&p->tensors[id]), CNN_ALIGNMENT);
+            if (id >= 0 && p->tensors[id].storage == CNN_PREPARED && !node->op->run)
+                return cnn_fail(error, "%s: a view cannot be prepared", node->op->name);
         }
     }
     return 0;
-}
-
-/* What an operation of the prepare section writes is its own, so that it has to do with the next one only where that
- * reads what is prepared, or where one of them has a workspace. */
-static int is_prepared(const cnn_tensor *t) { return t && t->storage == CNN_PREPARED; }
-static int apart(const cnn_node *node, const cnn_node *next) {
-    if (node->section != CNN_PREPARE || next->section != CNN_PREPARE) return 0;
-    if (node->choice.workspace_bytes || next->choice.workspace_bytes) return 0;
-    for (int i = 0; i < next->n_in; i++) if (is_prepared(next->operands[i])) return 0;
-    for (int i = 0; i < node->n_out; i++) if (node->call.out[i] && !is_prepared(node->call.out[i])) return 0;
-    for (int i = 0; i < next->n_out; i++) if (next->call.out[i] && !is_prepared(next->call.out[i])) return 0;
-    return 1;
 }
 
 /* What an operation needs in the arena beside its tensors: its workspace, then its packed weights where they are kept
@@ -138,7 +124,6 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
         return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
     for (int64_t n = 0; n < p->n_nodes; n++) p->trains |= p->nodes[n].section == CNN_UPDATE;
     if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
-    for (int64_t n = 0; n + 1 < p->n_nodes; n++) p->nodes[n].apart = apart(&p->nodes[n], &p->nodes[n + 1]);
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
     int *parent = calloc((size_t)T + 1, sizeof *parent), *first = calloc((size_t)T + 1, sizeof *first),
         *last = calloc((size_t)T + 1, sizeof *last);
@@ -186,6 +171,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     }
     for (int t = 0; t < T; t++)
         if (p->tensors[t].storage == CNN_ARENA) p->tensors[t].offset = p->tensors[find(parent, t)].offset;
+    cnn_plan_preparation(p, first);                            /* which nobody reads any more */
     p->planned = 1;
     status = 0;
 done:

@@ -180,6 +180,7 @@ int cnn_program_op_info(const cnn_program *p, int index, cnn_op_info *info) {
                           .bytes = bytes,
                           .workspace_bytes = node->choice.workspace_bytes,
                           .packed_bytes = node->choice.packed_bytes,
+                          .packed_before = node->packed_before,
                           .n_inputs = node->n_in,
                           .n_outputs = node->n_out,
                           .inputs = node->ids,

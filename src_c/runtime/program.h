@@ -1,4 +1,5 @@
-/* What a program is made of; shared by program.c (building), plan.c (kernels and memory) and run.c. */
+/* What a program is made of; shared by program.c (building), plan.c (kernels and memory), prepare.c (the same of what is
+ * derived from the weights) and run.c. */
 #ifndef CNN_RUNTIME_PROGRAM_H
 #define CNN_RUNTIME_PROGRAM_H
 
@@ -17,6 +18,8 @@ typedef struct cnn_node {
     /* Bytes in the arena; in the prepared storage, or in the arena where the program trains. */
     int64_t workspace_offset, packed_offset;
     int apart;                                   /* the next operation may begin before all threads are done with it */
+    int packs;                                   /* before it weights are packed, so that it finds room */
+    int packed_before;                           /* the number of the operation before which its weights are packed */
 } cnn_node;
 
 struct cnn_program {
@@ -25,6 +28,7 @@ struct cnn_program {
     int64_t n_tensors, tensor_capacity, keep_capacity;
     cnn_node *nodes;
     int64_t n_nodes, node_capacity;
+    int64_t n_prepare;                           /* how many of them, the first, are of the prepare section */
     int planned;
     int trains; /* it changes its weights: they are packed for each operation just before it, into memory that it
                    shares with the others */
@@ -32,6 +36,11 @@ struct cnn_program {
 };
 
 static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return node->ids + node->n_in; }
+
+/* Gives what is prepared its place. What is there for packing alone, such as folded weights, lies in the arena, which
+ * nobody else needs by then; where that has no room for all of it, some is packed before the rest is made. After the
+ * rest of the plan. scratch: [n_tensors]. */
+void cnn_plan_preparation(cnn_program *program, int *scratch);
 
 int cnn_check_shape(const cnn_tensor *tensor, cnn_error *error);
 

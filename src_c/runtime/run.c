@@ -39,19 +39,17 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
                   .step = r->step};
     char *arena = r->bases[CNN_ARENA], *prepared = r->bases[CNN_PREPARED];
     e.thread_workspace = arena + p->arena_bytes + p->thread_bytes * thread;
-    int packed = p->trains || !(r->sections & CNN_PREPARE);
+    const int packs = !p->trains && r->sections & CNN_PREPARE;
     double start = w->start;
 
     for (int64_t n = 0; n <= p->n_nodes; n++) {
-        if (!packed && (n == p->n_nodes ||
-                        p->nodes[n].section != CNN_PREPARE)) { /* what is prepared is complete: pack for everybody */
+        if (packs && (n == p->n_prepare || p->nodes[n].packs)) {
             for (int64_t i = 0; i < p->n_nodes; i++) {
                 const cnn_node *node = &p->nodes[i];
-                if (!node->choice.packed_bytes) continue;
+                if (!node->choice.packed_bytes || node->packed_before != n) continue;
                 e.packed = prepared + node->packed_offset;
                 node->op->pack(&node->call, &e);
             }
-            packed = 1;
             cnn_team_barrier(team, thread);
             if (r->seconds && thread == 0) { double t = now(); r->seconds[p->n_nodes] += t - start; start = t; }
         }
