@@ -2,12 +2,18 @@
 sums.
 """
 
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
 import harness
 import op_cases
 import reference
+from cnncore import _core
 from harness import check, engine, same_bits
 from op_cases import Case, normal, shape_attributes
 
@@ -246,3 +252,26 @@ def test_repeated_runs_give_the_same_bits():
     first = engine(case, None, 3)
     for _ in range(20):
         assert all(same_bits(a, b) for a, b in zip(first, engine(case, None, 3)))
+
+
+FIRST_RUNS = """
+import os, numpy as np
+from cnncore import _core
+for _ in range(2):
+    _core.run_op("softmax", [np.ones((100, 64), np.float32)], threads=2)
+    print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/loadavg") or not _core.has_openmp(), reason="needs Linux and OpenMP")
+def test_a_first_short_run_makes_no_threads_that_would_find_no_processor():
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    try:
+        time.sleep(0.2)
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        result = subprocess.run([sys.executable, "-c", FIRST_RUNS], capture_output=True, text=True, env=environment)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert (result.stdout, result.stderr) == ("1\n2\n", "")

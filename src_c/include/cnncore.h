@@ -29,7 +29,8 @@
  * in the caches when the next one reads it.
  *
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
- * results do not depend on the number of threads, bit for bit.
+ * results do not depend on the number of threads, bit for bit. A process whose first run is short makes it on one
+ * thread where others are running on its processors.
  *
  * NUMBERS. float32; within a run numbers below 2^-126 (1.2e-38) count as zero, as operands and as results, because they
  * cost a processor a hundred cycles each and a network that has converged is full of them. The caller's floating-point

@@ -172,6 +172,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     for (int t = 0; t < T; t++)
         if (p->tensors[t].storage == CNN_ARENA) p->tensors[t].offset = p->tensors[find(parent, t)].offset;
     cnn_plan_preparation(p, first);                            /* which nobody reads any more */
+    for (int n = 0; n < N; n++) p->flops += cnn_node_flops(&p->nodes[n]);
     p->planned = 1;
     status = 0;
 done:

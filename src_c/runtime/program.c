@@ -163,20 +163,22 @@ const cnn_tensor *cnn_program_get_tensor(const cnn_program *p, int tensor) {
     return tensor >= 0 && tensor < p->n_tensors ? &p->tensors[tensor] : NULL;
 }
 
+double cnn_node_flops(const cnn_node *node) {
+    if (!node->op->run) return 0;                                              /* views cost nothing */
+    if (node->op->flops) return node->op->flops(&node->call);
+    return node->n_out && node->call.out[0] ? (double)cnn_count(node->call.out[0]) : 0;
+}
+
 int cnn_program_op_info(const cnn_program *p, int index, cnn_op_info *info) {
     if (!p->planned || index < 0 || index >= p->n_nodes) return -1;
     const cnn_node *node = &p->nodes[index];
-    double bytes = 0, flops = 0;
-    if (node->op->run) {                                             /* views cost nothing */
-        for (int i = 0; i < node->n_in + node->n_out; i++)
-            if (node->operands[i]) bytes += (double)cnn_bytes(node->operands[i]);
-        if (node->op->flops) flops = node->op->flops(&node->call);
-        else if (node->n_out && node->call.out[0]) flops = (double)cnn_count(node->call.out[0]);
-    }
+    double bytes = 0;
+    for (int i = 0; node->op->run && i < node->n_in + node->n_out; i++)        /* views cost nothing */
+        if (node->operands[i]) bytes += (double)cnn_bytes(node->operands[i]);
     *info = (cnn_op_info){.op = -1,
                           .section = node->section,
                           .kernel = node->choice.kernel ? node->choice.kernel : "",
-                          .flops = flops,
+                          .flops = cnn_node_flops(node),
                           .bytes = bytes,
                           .workspace_bytes = node->choice.workspace_bytes,
                           .packed_bytes = node->choice.packed_bytes,

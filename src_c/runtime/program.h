@@ -33,6 +33,7 @@ struct cnn_program {
     int trains; /* it changes its weights: they are packed for each operation just before it, into memory that it
                    shares with the others */
     int64_t arena_bytes, prepared_bytes, thread_bytes;
+    double flops;                                /* of a run */
 };
 
 static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return node->ids + node->n_in; }
@@ -42,6 +43,7 @@ static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return nod
  * rest of the plan. scratch: [n_tensors]. */
 void cnn_plan_preparation(cnn_program *program, int *scratch);
 
+double cnn_node_flops(const cnn_node *node);     /* of a planned one */
 int cnn_check_shape(const cnn_tensor *tensor, cnn_error *error);
 
 #endif

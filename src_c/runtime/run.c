@@ -14,6 +14,8 @@ typedef struct walk {
     int cancelled;
 } walk;
 
+static const double SHORT_FLOPS = 2e9; /* what takes a thread some 20 ms */
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -87,6 +89,9 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
                 return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
         }
     }
+    /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short run
+     * one thread is faster. So it is when a process begins with a prediction, as NumPy's threads spin after its import. */
+    if (p->flops < SHORT_FLOPS && cnn_first_team_is_crowded(threads)) threads = 1;
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
     w.asked = w.start;
     cnn_team_run(threads, walk_program, &w);

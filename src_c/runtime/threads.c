@@ -202,6 +202,20 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
     run_flushed(function, context, &alone, 0, 1);
 }
 
+int cnn_first_team_is_crowded(int threads) {
+    static atomic_flag asked = ATOMIC_FLAG_INIT;
+    if (threads == 1 || atomic_flag_test_and_set(&asked)) return 0;
+    int running = 0;
+#if defined(__linux__)
+    FILE *file = fopen("/proc/loadavg", "r"); /* "1.33 1.54 1.25 3/104 17446": three of 104 threads are running */
+    if (file) {
+        if (fscanf(file, "%*f %*f %*f %d", &running) != 1) running = 0;
+        fclose(file);
+    }
+#endif
+    return running + threads - 1 > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 int cnn_has_openmp(void) {
 #ifdef _OPENMP
     return 1;
