@@ -9,9 +9,13 @@ def is_integer(value):
     return type(value) is int or (isinstance(value, numbers.Integral) and not isinstance(value, bool))
 
 
+def _is_real(value):
+    return type(value) is float or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+
+
 def number(owner, name, value, rule="be a finite number", accept=math.isfinite):
     """Return `value` as a float, or raise ValueError if it is not a real number for which `accept` holds."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not accept(value):
+    if not _is_real(value) or not accept(value):
         raise ValueError(f"{owner}: {name} must {rule}, got {value!r}")
     return float(value)
 

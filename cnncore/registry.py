@@ -6,6 +6,9 @@ configuration from a file cannot run code that the reader did not already hold.
 
 from . import checks
 
+_KEYS = frozenset({"class_name", "config", "module", "registered_name"})  # of a configuration
+_STRING = frozenset({str})
+
 
 def to_snake_case(name):
     """Return Keras' snake_case form of a class name: ``"HeNormal"`` gives ``"he_normal"``."""
@@ -97,15 +100,14 @@ class Registry:
         """
         if not isinstance(config, dict) or "class_name" not in config:
             raise ValueError(f'{self.kind}: config must be a dict with "class_name" and "config", got {config!r}')
-        unknown = set(config) - {"class_name", "config", "module", "registered_name"}
-        if unknown:
+        if not config.keys() <= _KEYS:
             raise ValueError(
                 f'{self.kind}: config must hold "class_name" and "config" only, '
-                f"got also {', '.join(sorted(map(repr, unknown)))}"
+                f"got also {', '.join(sorted(map(repr, config.keys() - _KEYS)))}"
             )
         cls = self.lookup(config["class_name"], custom_objects)
         arguments = config.get("config", {})
-        if not isinstance(arguments, dict) or not all(isinstance(key, str) for key in arguments):
+        if not isinstance(arguments, dict) or not _STRING.issuperset(map(type, arguments)):
             raise ValueError(
                 f"{self.kind} {config['class_name']!r}: config must be a dict of arguments by name, got {arguments!r}"
             )
