@@ -49,6 +49,6 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 const cnn_op cnn_op_conv2d = {
     .name = "conv2d", .summary = "y = act(conv(x, w) + bias + residual); mean, var: biased moments of y over the batch",
         .inputs = "x w [bias] [residual]",
-    .outputs = "y [mean] [var]", .attrs = attrs, .infer = infer, .plan = plan, .pack = pack, .packs = 1 << 1, .run = run,
-        .flops = cnn_convolution_flops, .in_place = 1 << 3,
+    .outputs = "y [mean] [var]", .attrs = attrs, .infer = infer, .plan = plan, .pack = pack, .packs = 1 << 1,
+        .run = run, .flops = cnn_convolution_flops, .in_place = 1 << 3,
 };

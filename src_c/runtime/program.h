@@ -1,4 +1,4 @@
-/* What a program is made of; shared by program.c (building), plan.c (kernels and memory), prepare.c (the same of what is
+/* What a program is made of; shared by program.c (building), plan.c (kernels and memory), prepare.c (memory of what is
  * derived from the weights) and run.c. */
 #ifndef CNN_RUNTIME_PROGRAM_H
 #define CNN_RUNTIME_PROGRAM_H

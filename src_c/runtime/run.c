@@ -89,8 +89,9 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
                 return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
         }
     }
-    /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short run
-     * one thread is faster. So it is when a process begins with a prediction, as NumPy's threads spin after its import. */
+    /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short
+     * run one thread is faster. So it is when a process begins with a prediction, as NumPy's threads spin after its
+     * import. */
     if (cnn_first_team_is_crowded(threads) && p->flops < SHORT_FLOPS) threads = 1;
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
     w.asked = w.start;

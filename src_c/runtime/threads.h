@@ -12,8 +12,8 @@ typedef void (*cnn_team_function)(void *context, cnn_team *team, int thread, int
  * returns when all have ended. */
 void cnn_team_run(int threads, cnn_team_function function, void *context);
 
-/* Would the threads of the process's first team find no processors of their own, because others are running there? 0 from
- * the second call on: later the system has moved whoever is in whose way. */
+/* Would the threads of the process's first team find no processors of their own, because others are running there? 0
+ * from the second call on: later the system has moved whoever is in whose way. */
 int cnn_first_team_is_crowded(int threads);
 
 /* Waits until all threads of the team have come here. Spins for some microseconds, then yields the processor. */
