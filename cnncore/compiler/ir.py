@@ -176,6 +176,10 @@ class Graph:
                     table.setdefault(value, []).append(operation)
         return table
 
+    def keeps(self, value):
+        """Must the value be there after the run, whoever reads it within?"""
+        return value.storage is not None or value in self.results
+
     def replace(self, old, new):
         """Let everybody who read `old` read `new`."""
         for operation in self.operations:

@@ -31,12 +31,7 @@ def normalise_on_load(graph):
 def _fuse(graph, norm, readers):
     y = norm.outputs[0]
     found = {reader.name: reader for reader in readers.get(y, ())}
-    if (
-        norm.input(RESIDUAL["batchnorm"]) is not None
-        or len(readers.get(y, ())) != 2
-        or y.storage is not None
-        or y in graph.results
-    ):
+    if norm.input(RESIDUAL["batchnorm"]) is not None or len(readers.get(y, ())) != 2 or graph.keeps(y):
         return
     for kind, suits, replace in (
         ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),

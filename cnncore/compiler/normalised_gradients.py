@@ -35,8 +35,7 @@ def _fuse(graph, norm, readers):
     gradient = norm.outputs[0]
     if (
         gradient is None
-        or gradient.storage is not None
-        or gradient in graph.results
+        or graph.keeps(gradient)
         or norm.input(SUM_G) is None
         or not norm.attribute("training")
         or any(value is not None for value in norm.outputs[3:])

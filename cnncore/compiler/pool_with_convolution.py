@@ -26,7 +26,7 @@ def pool_with_convolution(graph):
 
 def _only_reader(graph, value, readers):
     found = readers.get(value, ())
-    return found[0] if len(found) == 1 and value.storage is None and value not in graph.results else None
+    return found[0] if len(found) == 1 and not graph.keeps(value) else None
 
 
 def _pooling(pool):

@@ -33,8 +33,7 @@ def _choose(graph, readers):
         y, residual = norm.outputs[0], _residual(norm)
         backward = _backward_readers(readers, y)
         if (
-            y.storage is not None
-            or y in graph.results
+            graph.keeps(y)
             or y.bytes < (SMALLEST_BYTES if residual is None else SMALLEST_RESIDUAL_BYTES)
             or not backward
             or len(backward) == len(readers[y])

@@ -15,10 +15,8 @@ def rescale_on_load(graph):
             continue
         image, rescaled = affine.inputs[0], affine.outputs[0]
         own = {"x_scale": affine.attribute("scale"), "x_offset": affine.attribute("offset")}
-        if (
-            rescaled.storage is not None
-            or rescaled in graph.results
-            or not all(_takes_bytes(reader, rescaled, image, own) for reader in readers.get(rescaled, ()))
+        if graph.keeps(rescaled) or not all(
+            _takes_bytes(reader, rescaled, image, own) for reader in readers.get(rescaled, ())
         ):
             continue
         for reader in readers.get(rescaled, ()):
