@@ -62,7 +62,7 @@ def race(candidates, rounds=7, block_s=0.3, settle_s=0.02, each_round=None, cloc
     """Time functions in turn, in blocks of calls: for candidates in one process, each with a thread pool of its own.
 
     Before a block there is a pause, in which the threads of the one before stop spinning, and a call that is not
-    timed, which wakes this one's threads and fills the caches; calls longer than a block need neither.
+    timed, which wakes this one's threads and fills the caches; calls longer than a block do not need that.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def race(candidates, rounds=7, block_s=0.3, settle_s=0.02, each_round=None, cloc
         if each_round is not None:
             each_round()
         for name, function in candidates.items():
+            time.sleep(settle_s)
             if longest[name] < block_s:
-                time.sleep(settle_s)
                 function()
             seconds = []
             while not seconds or sum(seconds) < block_s:
