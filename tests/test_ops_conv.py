@@ -403,7 +403,7 @@ def fenced():
 
 
 def run_where_they_lie(name, arrays, attributes, isa):
-    """The operation's first output; unlike run_op, reads the arrays themselves."""
+    """The operation's first output, and the name of its kernel; unlike run_op, reads the arrays themselves."""
     op, program, bases = _core.OPERATIONS[name], _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64)
     values, first = op.values(attributes), _core.FIRST_FREE
     ((_, shape),) = _core.infer(op, [(a.dtype.name, a.shape) for a in arrays], values, 1)
@@ -415,7 +415,7 @@ def run_where_they_lie(name, arrays, attributes, isa):
     bases[_core.ARENA], bases[_core.PREPARED] = (memory.address for memory in memories)
     bases[first : first + len(arrays)] = [_core.address(a) for a in arrays]
     program.run(bases, 1, _core.PREPARE | _core.COMPUTE, 0, 0)
-    return arrays[-1]
+    return arrays[-1], program.operations()[0]["kernel"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
@@ -426,9 +426,49 @@ def test_first_layers_read_nothing_beyond_their_images(fenced, dtype, at_end):
         x = (x + 2).astype(dtype)
         for name, operand in (("conv2d", weights), ("conv2d_backward_weight", grad_y)):
             for isa in _core.available_isas():
-                result = run_where_they_lie(name, [fenced(x, at_end), operand], g, isa)
+                result, _ = run_where_they_lie(name, [fenced(x, at_end), operand], g, isa)
                 (expected,) = engine(Case(name, index, [x, operand], g, (True,)), isa, 1)
                 assert same_bits(result, expected), f"{name} {index} {isa}"
+
+
+def many_uses():
+    """(x, grad_y, attributes) of convolutions of so many output channels that, where vectors are short, the gradient of
+    their weights cuts x into tiles: blocks of several images and parts of one, whole rows of padding, pixels left out.
+    """
+    rng = np.random.default_rng(12)
+    for index in range(count(40)):
+        kernel, groups = int(rng.choice([1, 3, 3, 4])), int(rng.choice([1, 1, 1, 2]))
+        g = dict(
+            kernel_h=kernel,
+            kernel_w=kernel,
+            stride_h=int(rng.integers(1, 3)),
+            stride_w=int(rng.integers(1, 3)),
+            dilation_h=int(rng.integers(1, 3)),
+            groups=groups,
+            **{f"pad_{side}": int(rng.integers(0, 5)) for side in ("top", "left", "bottom", "right")},
+        )
+        h, w = int(rng.integers(1, 14)) + (kernel - 1) * g["dilation_h"], int(rng.integers(kernel, 20))
+        x = integers(rng, int(rng.integers(1, 12)), h, w, groups * int(rng.integers(1, 28)))
+        outputs = groups * int(rng.choice([96, 200]))
+        yield index, x, integers(rng, x.shape[0], *op_cases.out_size(*x.shape[1:3], g), outputs), g
+
+
+def test_weight_gradients_of_many_uses_are_exact():
+    for index, x, grad_y, g in many_uses():
+        check_exact(Case("conv2d_backward_weight", index, [x, grad_y], g, (True, bool(index % 2))))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+@pytest.mark.parametrize("at_end", [False, True])
+def test_what_is_cut_into_tiles_is_read_within_its_tensor(fenced, at_end):
+    cut = dict.fromkeys(_core.available_isas(), 0)
+    for index, x, grad_y, g in many_uses():
+        for isa in cut:
+            result, kernel = run_where_they_lie("conv2d_backward_weight", [fenced(x, at_end), grad_y], g, isa)
+            (expected,) = engine(Case("conv2d_backward_weight", index, [x, grad_y], g, (True,)), isa, 1)
+            assert same_bits(result, expected), f"{index} {isa}"
+            cut[isa] += ", cut" in kernel
+    assert all(cut[isa] >= count(40) // 4 for isa in cut if isa != "avx512"), cut
 
 
 def test_convolution_passes_nan_and_infinity_to_the_pixels_that_read_them():

@@ -44,6 +44,35 @@ static void pack(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float
     }
 }
 
+/* Some rows at a time, whose source stays in the first cache. Whole vectors: what is too much of a row, the next one
+ * overwrites; the last rows, behind which the source may end, are copied float by float. */
+static void cut(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t larger, ptrdiff_t pitch,
+                const float *source, ptrdiff_t stride, ptrdiff_t tile_stride, float *to) {
+    enum { ROWS_AT_ONCE = 8 };
+    const ptrdiff_t whole = rows - (VL - 1 + stride - 1) / stride;
+    for (ptrdiff_t r0 = 0; r0 < whole; r0 += ROWS_AT_ONCE) {
+        const ptrdiff_t end = r0 + ROWS_AT_ONCE < whole ? r0 + ROWS_AT_ONCE : whole;
+        for (ptrdiff_t tile = 0, first = 0; tile < tiles; tile++) {
+            const ptrdiff_t columns = size + (tile < larger);
+            for (ptrdiff_t r = r0; r < end; r++)
+                for (ptrdiff_t n = 0; n < columns; n += VL)
+                    vstore(to + tile * tile_stride + r * pitch + n, vload(source + r * stride + first + n));
+            first += columns;
+        }
+    }
+    for (ptrdiff_t r = whole < 0 ? 0 : whole; r < rows; r++)
+        for (ptrdiff_t tile = 0, first = 0; tile < tiles; tile++) {
+            const ptrdiff_t columns = size + (tile < larger);
+            for (ptrdiff_t n = 0; n < columns; n++)
+                to[tile * tile_stride + r * pitch + n] = source[r * stride + first + n];
+            first += columns;
+        }
+}
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
 typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
@@ -164,7 +193,7 @@ static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const floa
 
 extern const cnn_gemm_kernels KERNEL(cnn_gemm);
 const cnn_gemm_kernels KERNEL(cnn_gemm) = {
-    .pack = pack, .pack_transposed = pack_transposed, .add_rows = add_rows,
+    .pack = pack, .pack_transposed = pack_transposed, .cut = cut, .add_rows = add_rows,
     .streams = VL * sizeof(float) == 64, .stream_end = vstream_end,
     .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
 #if VREGISTERS >= 32

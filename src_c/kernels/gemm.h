@@ -88,6 +88,10 @@ typedef struct cnn_gemm_kernels {
     /* The same of a transposed source: panel[r][n] = source[n][r]. */
     void (*pack_transposed)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
                             float *panel);
+    /* Cuts rows into tiles of columns: the first `larger` have size + 1 columns, the others `size`. Row r of tile t is
+     * at to + t * tile_stride + r * pitch; behind a tile's rows there must be VL floats of room. */
+    void (*cut)(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t larger, ptrdiff_t pitch,
+                const float *source, ptrdiff_t stride, ptrdiff_t tile_stride, float *to);
     /* sum[n] += sum over r of panel[r][n]: float within the call, so rows should be some hundreds at most, double
      * across calls. */
     void (*add_rows)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *panel, double *sum);

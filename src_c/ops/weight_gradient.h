@@ -1,18 +1,19 @@
 /* The gradient in the weights of convolutions and dense layers:
  *
- *     grad_w[t][c][o] = sum over output pixels q of x[pixel(q, t)][c] * grad_y[q][o],    grad_bias[o] = sum over q of
- * grad_y[q][o]
+ *     grad_w[t][c][o] = sum over output pixels q of x[pixel(q, t)][c] * grad_y[q][o]
+ *     grad_bias[o]    = sum over q of grad_y[q][o]
  *
  * Registers hold a few adjacent input channels x a panel of output channels while the sum runs over a block of
- * pixels; x is read in place through pointers (or from a copy of the block where its pitch is bad for the caches, or it
- * is to be normalised),
- * pixels whose tap is in the padding are left out, the block's panels of grad_y are copied once so that each is dense
- * in L1.
+ * pixels. Pixels whose tap is in the padding are left out: x is read through lists of pointers, tap by tap. Large
+ * register tiles read it, and grad_y, where they lie. Small ones, of short vectors or few registers, wait for what
+ * misses the first cache: where it is used often enough, x is CUT first, which is a copy of the pixels that a block
+ * reads, tile by tile of channels, and panels of grad_y are packed; blocks are larger then, as a call's costs count
+ * more. x is a copy as well where it is normalised or gathered (conv2d_source.h).
  *
  * The pixels are cut, by shapes alone, into blocks and groups of blocks; each group has its own partial sums, added
  * in order afterwards; the first group's are grad_w itself. Rows (t, c) and columns of grad_w are cut freely, by
  * threads and so that a unit's part of grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit:
- * block of pixels, tap, panel, tile of channels. */
+ * block of pixels, panel, tile of channels, tap: the panel stays in L1, and so do the tile's pixels for all taps. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 
