@@ -17,7 +17,9 @@ enum {
     GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
     HIDING_PRODUCTS = 256,            /* see hides_misses */
-    CUT_USES = 8, PACK_USES = 16,     /* so many panels and taps pay for cutting x, more tiles for packing grad_y */
+    /* So many panels and taps pay for cutting x, so many panels for a copy of x, more tiles than this for packing
+     * grad_y. */
+    CUT_USES = 11, COPY_USES = 8, PACK_USES = 16,
 };
 
 typedef struct gradient_plan {
@@ -25,7 +27,9 @@ typedef struct gradient_plan {
     cnn_conv2d_geometry g;
     cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
     int32_t source;                   /* see conv2d_source.h */
-    int32_t pitch_pad;                /* floats between the pixels of a source that is a copy */
+    /* The block's pixels are copied, further apart: for their pitch, or because the source is a copy anyway. */
+    int32_t copied;
+    int32_t pitch_pad;                /* floats between the pixels of the copy */
     /* x is cut: what a block reads of it is copied, so that each tile's channels of all pixels are together. The most
      * pixels of that, and floats of a pixel in a tile; 0: x is not cut. */
     int32_t window_pixels, tile_floats;
@@ -48,7 +52,7 @@ typedef struct place { const float *x; int64_t first, pitch; } place;
 
 typedef struct scratch {
     lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
-    const float **x;                  /* [block_pixels] where they are in a source that is a copy */
+    const float **x;                  /* [block_pixels] where they are copied */
     float *panel;                     /* [block_pixels][widest panel] grad_y of the block */
     float *copy;                      /* x of the block, [pixel][channels + pitch_pad], or see tile_pitch */
     float *d, *constants;             /* see normalised_gradient.h: [pixel][out_channels] of the block */
@@ -112,7 +116,7 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     const int64_t copied = p->source == CNN_GATHERED
         ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : n * (channels + p->pitch_pad);
     const int64_t cut = unit_tiles_of_tap(p, panels) * tile_pitch(p, panels);
-    s->copy = cnn_take(&all, p->tile_floats ? cut * 4 : p->source != CNN_IN_PLACE ? copied * 4 : 0);
+    s->copy = cnn_take(&all, p->tile_floats ? cut * 4 : p->copied ? copied * 4 : 0);
     s->d = cnn_take(&all, gradient->out ? n * p->g.out_channels * 4 : 0);
     s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(gradient, p->g.out_channels) * 4);
     return all.bytes;
@@ -218,6 +222,8 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
 
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
+    p->copied = p->source != CNN_IN_PLACE || (!p->tile_floats && taps_of(p) == 1 && p->pitch_pad
+        && panels.count >= COPY_USES && !hides_misses(&panels));
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     const int64_t width = (int64_t)panels.widest * panels.vl;
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
@@ -308,7 +314,8 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
                                           cnn_data(e, o->grad_bias));
     scratch_layout(&j.s, e->thread_workspace, p, &j.panels, &o->gradient);
     j.in_place = !j.sums.grad_bias && j.group_out % j.panels.vl == 0
-        && (j.all_panels == 1 || j.tiles <= PACK_USES || hides_misses(&j.panels))
+        && ((!p->tile_floats && !cnn_pitch_pad(g->out_channels)) || j.all_panels == 1 || j.tiles <= PACK_USES
+            || hides_misses(&j.panels))
         && (j.s.d || (uintptr_t)j.grad_y % ((size_t)j.panels.vl * sizeof(float)) == 0);
     j.ahead = j.taps == 1 && p->source != CNN_GATHERED && !p->tile_floats;
     return j;
@@ -395,10 +402,10 @@ typedef struct coming {
     rows piece[3];
     int64_t pieces, lines;            /* lines for a call */
     int64_t now, row, column;         /* what is asked for next */
-    /* One piece of memory each, of which the kernels ask for `floats` themselves, `step` for a pixel: the first calls
-     * for those of the first, then the others. */
-    const float *stream[2];
-    int64_t streams, calls, floats, step;
+    /* Pieces of memory of which the kernels ask for `floats` themselves, `step` for a pixel: some calls for the first,
+     * then the others. */
+    struct stream { const float *from; int64_t calls, floats, step; } stream[2];
+    int64_t streams;
 } coming;
 
 static void add_rows(coming *c, rows r, int64_t calls) {
@@ -439,13 +446,14 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     const int y_streams = few && u->columns == g->out_channels && g->out_channels >= g->in_channels;
     const int x_streams = few && j->p->source != CNN_GATHERED && cnn_conv2d_is_flat(g) && u->first_tile == 0
         && u->end_tile == j->tiles && !y_streams;
-    if (x_streams) c.stream[c.streams++] = j->x + b->end * g->in_channels;
-    if (y_streams) c.stream[c.streams++] = j->grad_y + y;
-    if (y_streams && j->out) c.stream[c.streams++] = j->out + y;
-    if (c.streams) {
-        c.calls = cnn_ceil_div(u->calls, c.streams);
-        c.floats = cnn_ceil_div(pixels * (x_streams ? g->in_channels : g->out_channels), c.calls);
-        c.step = cnn_ceil_div(c.floats, b->end - b->begin);
+    if (x_streams) c.stream[c.streams++].from = j->x + b->end * g->in_channels;
+    if (y_streams) c.stream[c.streams++].from = j->grad_y + y;
+    if (y_streams && j->out) c.stream[c.streams++].from = j->out + y;
+    for (int64_t i = 0; i < c.streams; i++) {
+        struct stream *s = &c.stream[i];
+        s->calls = u->calls * (i + 1) / c.streams - u->calls * i / c.streams;
+        s->floats = cnn_ceil_div(pixels * (x_streams ? g->in_channels : g->out_channels), cnn_max(s->calls, 1));
+        s->step = cnn_ceil_div(s->floats, b->end - b->begin);
     }
     rows r = {.from = j->grad_y + y + u->column0, .stride = g->out_channels, .floats = u->columns, .count = pixels};
     if (!y_streams) add_rows(&c, r, u->calls);
@@ -470,7 +478,8 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
 
 /* ---- run ---- */
 
-/* Copies the unit's channels of the block's pixels to s->copy, normalised or gathered; s->x: where they are then. */
+/* Copies the unit's channels of the block's pixels to s->copy, normalised or gathered where they are to be; s->x: where
+ * they are then. */
 static void copy_pixels(const job *j, const unit *u, const block *b, int64_t conv_group) {
     const gradient_plan *p = j->p;
     const cnn_weight_gradient_operands *o = j->o;
@@ -486,11 +495,16 @@ static void copy_pixels(const job *j, const unit *u, const block *b, int64_t con
         for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * all;
         return;
     }
-    const float *scale = cnn_data(j->e, o->norm.scale), *shift = cnn_data(j->e, o->norm.shift);
-    const int whole = pitch == p->g.in_channels;      /* the copy lies as x does */
-    for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
-        j->c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + channel, scale + channel,
-                                        shift + channel, NULL, o->norm.act, 0, s->copy + i * pitch);
+    if (p->source == CNN_NORMALISED) {
+        const float *scale = cnn_data(j->e, o->norm.scale), *shift = cnn_data(j->e, o->norm.shift);
+        const int whole = pitch == p->g.in_channels;  /* the copy lies as x does */
+        for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
+            j->c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + channel, scale + channel,
+                                            shift + channel, NULL, o->norm.act, 0, s->copy + i * pitch);
+    } else {
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(s->copy + i * pitch, x[i] + channel, (size_t)count * sizeof **x);
+    }
     for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * pitch - channel;
 }
 
@@ -520,36 +534,38 @@ static void pack_panel(const job *j, const unit *u, const block *b, int64_t pane
 static void multiply(const job *j, const unit *u, const block *b, coming *next) {
     const cnn_conv2d_geometry *g = j->g;
     const gradient_plan *p = j->p;
-    const float *ahead = next->stream[0];
+    struct stream stream = next->stream[0];
     const int64_t pitch = tile_pitch(p, &j->panels);
-    for (int64_t panel = u->first_panel, conv_group = -1, call = 0; panel < u->end_panel; panel++) {
+    for (int64_t panel = u->first_panel, conv_group = -1; panel < u->end_panel; panel++) {
         const cnn_panel n = cnn_panel_at(&j->panels, panel % j->panels.count);
         const int64_t column = column_of(j, panel);
         if (panel / j->panels.count != conv_group) {
             conv_group = panel / j->panels.count;
             if (p->tile_floats) cut_pixels(j, u, b, conv_group);
-            else if (p->source != CNN_IN_PLACE) copy_pixels(j, u, b, conv_group);
+            else if (p->copied) copy_pixels(j, u, b, conv_group);
         }
         if (!j->in_place) pack_panel(j, u, b, panel, column);
         cnn_gemm_outer outer = {
             .grad_y = j->in_place ? b->grad_y + column : j->s.panel,
             .grad_y_stride = j->in_place ? g->out_channels : j->panels.widest * j->panels.vl,
-            .stride = g->out_channels, .last = n.last, .accumulate = b->number > u->first_block,
-            .ahead_step = next->step, .lines = cnn_ceil_div(next->step, LINE)};
+            .stride = g->out_channels, .last = n.last, .accumulate = b->number > u->first_block};
         const cnn_gemm_outer_function *kernels = j->c->kernels->gemm->outer[n.vectors];
         float *w = cnn_weight_gradient_part(&j->sums, u->group) + column;
         int64_t cut = u->first_cut, tap = u->first_tile - cut * j->taps, channel = first_channel(&j->tap_cut, cut);
         for (int64_t tile = u->first_tile; tile < u->end_tile; tile++) {
             const int64_t rows = j->tap_cut.rows + (cut < j->tap_cut.larger);
             outer.pixels = b->now->count[tap];
-            outer.x = p->source != CNN_IN_PLACE ? j->s.x : b->now->x + tap * p->block_pixels;
+            outer.x = p->copied ? j->s.x : b->now->x + tap * p->block_pixels;
             outer.row = b->now->pixel + tap * p->block_pixels;
             outer.channel = p->tile_floats ? (cut - u->first_cut) * pitch : conv_group * j->group_in + channel;
             outer.w = w + (tap * j->group_in + channel) * g->out_channels;
-            outer.ahead = ahead;
+            if (stream.calls == 0) stream = next->stream[1];
+            outer.ahead = stream.from;
+            outer.ahead_step = stream.step;
+            outer.lines = (stream.step + LINE - 1) / LINE;
             kernels[rows](&outer);
-            ahead += next->floats;
-            if (++call == next->calls) ahead = next->stream[1];
+            stream.from += stream.floats;
+            stream.calls--;
             if (next->lines) ask(next);
             if (++tap == j->taps) {
                 tap = 0;
