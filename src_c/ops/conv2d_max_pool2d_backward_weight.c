@@ -14,7 +14,7 @@
 #include "conv2d_max_pool2d.h"
 #include "layout.h"
 #include "panels.h"
-#include "weight_gradient.h"
+#include "weight_gradient_parts.h"
 
 enum { X, Y, GRAD_Y, PLACE };
 static const cnn_attr_def attrs[] = { CNN_CONV2D_POOL_ATTRS, CNN_END_OF_ATTRS };

@@ -10,8 +10,7 @@
  * reads, tile by tile of channels, and panels of grad_y are packed; blocks are larger then, as a call's costs count
  * more. x is a copy as well where it is normalised or gathered (conv2d_source.h).
  *
- * The pixels are cut, by shapes alone, into blocks and groups of blocks; each group has its own partial sums, added
- * in order afterwards; the first group's are grad_w itself. Rows (t, c) and columns of grad_w are cut freely, by
+ * The pixels are cut, by shapes alone, into blocks and groups of blocks, each with its own partial sums (weight_gradient_parts.h). Rows (t, c) and columns of grad_w are cut freely, by
  * threads and so that a unit's part of grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit:
  * block of pixels, panel, tile of channels, tap: the panel stays in L1, and so do the tile's pixels for all taps. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
@@ -19,6 +18,7 @@
 
 #include "indirect_gemm.h"
 #include "normalised_gradient.h"
+#include "weight_gradient_parts.h"
 
 /* Floats: pixels a multiple of BAD_PITCH apart fall into few sets of a cache; a copy of them is padded. */
 enum { CNN_BAD_PITCH = 128, CNN_PITCH_PAD = 16 };
@@ -37,26 +37,5 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
                              const cnn_weight_gradient_operands *o, cnn_error *error);
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o);
 double cnn_weight_gradient_flops(const cnn_call *c);
-
-/* Partial sums: of each group of pixels its own grad_w, [depth][out_channels], the first group's being the result, and
- * its own sums of grad_y in double; grad_bias NULL: none. */
-typedef struct cnn_weight_gradient_parts {
-    int64_t groups, depth, out_channels;
-    float *grad_w, *partial, *grad_bias;
-    double *bias_sums;
-} cnn_weight_gradient_parts;
-
-/* Of the workspace, for grad_w of so many elements. */
-int64_t cnn_weight_gradient_parts_bytes(int64_t groups, int64_t count, int64_t out_channels, int bias);
-cnn_weight_gradient_parts cnn_weight_gradient_parts_of(const cnn_exec *e, int64_t groups, int64_t depth,
-                                                       int64_t out_channels, float *grad_w, float *grad_bias);
-static inline float *cnn_weight_gradient_part(const cnn_weight_gradient_parts *p, int64_t group) {
-    return group ? p->partial + (group - 1) * p->depth * p->out_channels : p->grad_w;
-}
-static inline double *cnn_weight_gradient_bias_part(const cnn_weight_gradient_parts *p, int64_t group) {
-    return p->grad_bias ? p->bias_sums + group * p->out_channels : NULL;
-}
-/* Adds them, in order. All threads together, with a barrier before; parallel over elements. */
-void cnn_weight_gradient_combine(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_parts *p);
 
 #endif
