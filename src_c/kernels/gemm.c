@@ -73,10 +73,6 @@ typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
-typedef float v4 __attribute__((vector_size(16)));
-typedef int32_t v4i __attribute__((vector_size(16)));
-typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-
 /* A block of 4 x 4 is transposed in registers. */
 static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
                             float *panel) {
