@@ -45,7 +45,7 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
     double start = w->start;
 
     for (int64_t n = 0; n <= p->n_nodes; n++) {
-        if (packs && (n == p->n_prepare || p->nodes[n].packs)) {
+        if (packs && (n == p->n_prepare || (n < p->n_prepare && p->nodes[n].packs))) {
             for (int64_t i = 0; i < p->n_nodes; i++) {
                 const cnn_node *node = &p->nodes[i];
                 if (!node->choice.packed_bytes || node->packed_before != n) continue;
