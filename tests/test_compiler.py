@@ -260,43 +260,6 @@ def test_no_two_values_that_live_together_share_memory(seed, training):
             assert in_place, f"seed {seed}: {lives[i]} overlaps {(other_first, other_last, other_offset, other_bytes)}"
 
 
-WIDTHS = (8, 32, 64, 16, 48, 32)
-
-
-def _convolutions(normalised):
-    x = inputs = cc.Input((4, 4, WIDTHS[0]))
-    for width in WIDTHS[1:]:
-        x = layers.Conv2D(width, 5, padding="same", use_bias=not normalised)(x)
-        x = layers.BatchNormalization()(x) if normalised else x
-    return cc.Model(inputs, x)
-
-
-def test_folded_weights_are_packed_and_not_kept():
-    folded, plain = (_convolutions(normalised)._program_for(1, False) for normalised in (True, False))
-    biases = sum(-(-4 * width // _core.ALIGNMENT) * _core.ALIGNMENT for width in WIDTHS[1:])
-    assert folded.prepared_bytes == plain.prepared_bytes + biases
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_folded_weights_are_packed_in_turns_where_the_arena_has_no_room_for_all(threads):
-    model, rng = _convolutions(normalised=True), np.random.default_rng(0)
-    for variable in model.variables:
-        variable.assign(rng.uniform(0.5, 1.5, variable.shape) * (-1 if variable.name == "moving_mean" else 1))
-    x = rng.uniform(size=(1, 4, 4, WIDTHS[0])).astype(np.float32)
-    turns = {row["packed_before"] for row in model._program_for(1, False).operations if row["packed_bytes"]}
-    assert len(turns) > 1
-    result = model.predict_on_batch(x, threads=threads)
-    with passes(fuse=False):
-        plain = model.predict_on_batch(x)
-    # No term is negative, so that a sum is as accurate as its terms: 25 c products, and 8 roundings of constants.
-    roundings = sum(25 * channels + 8 for channels in WIDTHS)
-    np.testing.assert_allclose(result, plain, rtol=2 * roundings * EPSILON)
-    model.variables[0].assign(2 * model.variables[0].numpy())
-    again = model.predict_on_batch(x, threads=threads)
-    model._forget_programs()
-    assert again.tobytes() == model.predict_on_batch(x, threads=1).tobytes() != result.tobytes()
-
-
 def test_memory_is_reused():
     model = compiled(random_model(3, size=14))
     used = model._program_for(8, False).arena_bytes(1)

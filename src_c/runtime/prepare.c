@@ -21,6 +21,14 @@ static int only_packs(const cnn_node *node, int i) {
     return node->ids[i] >= 0 && node->choice.packed_bytes && i < 32 && node->op->packs >> i & 1;
 }
 
+/* Does an operation of the prepare section have a workspace or operands in the arena? */
+static int uses_arena(const cnn_node *node) {
+    int uses = node->choice.workspace_bytes > 0;
+    for (int i = 0; i < node->n_in + node->n_out; i++)
+        uses |= node->operands[i] && node->operands[i]->storage == CNN_ARENA;
+    return uses;
+}
+
 static int64_t room(const cnn_program *p, int32_t tensor) {
     return cnn_round_up(cnn_bytes(&p->tensors[tensor]), CNN_ALIGNMENT);
 }
@@ -28,11 +36,12 @@ static int64_t room(const cnn_program *p, int32_t tensor) {
 void cnn_plan_preparation(cnn_program *p, int *packed_before) {
     for (int64_t n = 0; n + 1 < p->n_nodes; n++) p->nodes[n].apart = apart(&p->nodes[n], &p->nodes[n + 1]);
     while (p->n_prepare < p->n_nodes && p->nodes[p->n_prepare].section == CNN_PREPARE) p->n_prepare++;
-    int before = (int)p->n_prepare;
+    int before = (int)p->n_prepare, arena_is_free = !p->trains;
+    for (int n = 0; n < before; n++) arena_is_free &= !uses_arena(&p->nodes[n]);
 
-    /* Which tensors are there for packing alone; -1: others. */
+    /* Which tensors are there for packing alone and can lie in the arena; -1: others. */
     for (int64_t t = 0; t < p->n_tensors; t++)
-        packed_before[t] = is_prepared(&p->tensors[t]) && !p->keep[t] && !p->trains ? before : -1;
+        packed_before[t] = arena_is_free && is_prepared(&p->tensors[t]) && !p->keep[t] ? before : -1;
     for (int64_t n = 0; n < p->n_nodes; n++)
         for (int i = 0; i < p->nodes[n].n_in; i++)
             if (p->nodes[n].ids[i] >= 0 && !only_packs(&p->nodes[n], i)) packed_before[p->nodes[n].ids[i]] = -1;

@@ -39,8 +39,8 @@ struct cnn_program {
 static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return node->ids + node->n_in; }
 
 /* Gives what is prepared its place. What is there for packing alone, such as folded weights, lies in the arena, which
- * nobody else needs by then; where that has no room for all of it, some is packed before the rest is made. After the
- * rest of the plan. scratch: [n_tensors]. */
+ * nobody else needs by then, unless an operation that prepares does; where that has no room for all of it, some is
+ * packed before the rest is made. After the rest of the plan. scratch: [n_tensors]. */
 void cnn_plan_preparation(cnn_program *program, int *scratch);
 
 double cnn_node_flops(const cnn_node *node);     /* of a planned one */
