@@ -425,8 +425,10 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     }
     rows r = {.from = j->grad_y + y + u->column0, .stride = g->out_channels, .floats = u->columns, .count = pixels};
     if (!y_streams) add_rows(&c, r, u->calls);
-    r.from = j->out + y + u->column0;
-    if (!y_streams && j->out) add_rows(&c, r, u->calls);
+    if (!y_streams && j->out) {
+        r.from = j->out + y + u->column0;
+        add_rows(&c, r, u->calls);
+    }
     if (x_streams) return c;
     r.first = u->first_panel / j->panels.count * j->group_in + first_channel(&j->tap_cut, u->first_cut);
     r.floats = (u->end_panel - 1) / j->panels.count * j->group_in + first_channel(&j->tap_cut, u->end_cut)
