@@ -182,12 +182,15 @@ def _pointwise_depthwise(inputs, attributes, outputs):
     return [through_activation(z, reduction(np.prod(w.shape[:2]), magnitude) + carried, act_attributes)]
 
 
-def normalised(x, scale, shift, attributes):
-    """t = act(x scale + shift) and its error: three roundings of its terms."""
+def normalised(x, scale, shift, attributes, residual=None):
+    """t = act(x scale + shift + residual) and its error: three roundings of its terms, and one of their sum."""
     own, geometry = split_activation(attributes)
     x, scale, shift = (ref.window.f64(v) for v in (x, scale, shift))
-    error = through_activation(x * scale + shift, 3 * U * (np.abs(x * scale) + np.abs(shift)), own)
-    return act.activate(x * scale + shift, **own), error, geometry
+    roundings = 3 if residual is None else 4
+    residual = np.zeros(1) if residual is None else ref.window.f64(residual)
+    t, terms = x * scale + shift + residual, np.abs(x * scale) + np.abs(shift) + np.abs(residual)
+    error = through_activation(t, roundings * U * terms, own)
+    return act.activate(t, **own), error, geometry
 
 
 @bound("batchnorm_depthwise_conv2d")
@@ -219,11 +222,11 @@ def _batchnorm_depthwise_backward(inputs, attributes, outputs):
 
 @bound("batchnorm_conv2d")
 def _batchnorm_conv2d(inputs, attributes, outputs):
-    x, w, scale, shift = inputs
-    t, error, geometry = normalised(x, scale, shift, attributes)
+    x, w, scale, shift, residual = (*inputs, None)[:5]
+    t, t_error, geometry = normalised(x, scale, shift, attributes, residual)
     product = lambda t, w: ref.conv2d(t, w, **geometry)[0]
-    error = reduction(np.prod(w.shape[:3]), product(np.abs(t), np.abs(w))) + product(error, np.abs(w))
-    return [error, *moments_bound(product(t, w), error)]
+    error = reduction(np.prod(w.shape[:3]), product(np.abs(t), np.abs(w))) + product(t_error, np.abs(w))
+    return [error, *moments_bound(product(t, w), error), t_error]
 
 
 @bound("batchnorm_conv2d_backward_weight")

@@ -409,6 +409,39 @@ def test_a_normalisation_that_a_shortcut_reads_too_is_kept(channels, kernel):
     assert not NORMALISING & {name for name, _ in _names(_normalised_block(channels, kernel, residual=True))}
 
 
+def _residual_blocks():
+    """Two sums of a normalisation and a shortcut, each read by a 1x1 convolution and the next shortcut."""
+    inputs = layers.Input((7, 11, 5))
+    x = layers.Conv2D(9, 3, padding="same", use_bias=False)(inputs)
+    for name in ("first", "second"):
+        y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name=name)(x))
+        y = layers.Conv2D(9, 1, use_bias=False)(layers.ReLU()(y))
+        x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(y), x]))
+    y = layers.BatchNormalization()(layers.Conv2D(6, 1, use_bias=False, name="last")(x))
+    x = layers.Concatenate()([y, x])
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("recomputed", [True, False])
+def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(recomputed, monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
+    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
+        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    results = {}
+    for fused in (True, False):
+        monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
+        cc.utils.set_random_seed(1)
+        model = _residual_blocks()
+        loss = model.train_on_batch(x, y)
+        results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+        done = {layer.split(" + ")[-1] for name, layer in _names(model) if name == "batchnorm_conv2d"}
+        assert {"second", "last"} & done == ({"second", "last"} if fused else set())
+    for a, b in zip(results[True], results[False], strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
 def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
     """Not those of 3x3 with too few channels or pixels for Winograd's algorithm, or where it is not wanted."""
     assert not NORMALISING & {name for name, _ in _names(_normalised_block(9, 3))}

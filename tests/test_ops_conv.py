@@ -367,6 +367,12 @@ def test_bytes_are_refused_where_they_are_not_gathered(op, dtype, channels, attr
         _core.run_op(op, [x, np.zeros(operand, np.float32)], attributes)
 
 
+def test_the_residual_of_what_is_normalised_on_load_has_its_shape():
+    x, w, constants = np.ones((2, 3, 4, 5), np.float32), np.ones((1, 1, 5, 6), np.float32), [np.ones(5, np.float32)] * 2
+    with pytest.raises(ValueError, match=r"residual must have the shape of x, \(2, 3, 4, 5\), got \(2, 3, 1, 5\)"):
+        _core.run_op("batchnorm_conv2d", [x, w, *constants, x[:, :, :1]], {"kernel_h": 1, "kernel_w": 1})
+
+
 @pytest.mark.parametrize(
     "channels, attributes, outputs", [(9, {}, 1), (3, {"dilation_w": 2}, 1), (3, {"kernel_w": 1}, 1), (3, {}, 2)]
 )

@@ -80,6 +80,10 @@ def conv_cases():
     yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], {**CONV, "activation": 1}, (True, True, True))
     own, pointwise = {"kernel_h": 1, "kernel_w": 1}, [x, normal(RNG, 1, 1, CHANNELS, 17, scale=0.2), *norm]
     yield Case("batchnorm_conv2d", 0, pointwise, {**own, "activation": 1}, (True, True, True))
+    small, wide = large()[:1, :9], normal(RNG, 1, 1, CHANNELS, 400, scale=0.2)  # few pixels: panels are shared out
+    for pixels, weight in ((x, pointwise[1]), (small, wide)):
+        inputs = [pixels, weight, *norm, normal(RNG, *pixels.shape)]
+        yield Case("batchnorm_conv2d", 0, inputs, {**own, "activation": 1}, (True,) * 4)
     yield Case("batchnorm_conv2d_backward_weight", 0, [x, grad_y, *norm], {**own, "activation": 1})
     after = [normal(RNG, *grad_y.shape), *(vector(17) for _ in range(3))]
     below = [None, quarters(large()), vector(), *signs()]

@@ -387,6 +387,14 @@ def test_tiles_of_2x2_are_not_normalised(shape):
             _core.run_op(op, [x, other, *constants], attributes)
 
 
+def test_tiles_take_no_residual_and_write_nothing_normalised():
+    x, w, _, _, attributes, _ = problem(SHAPES[0])
+    constants = [np.ones(x.shape[3], np.float32)] * 2
+    with pytest.raises(ValueError, match="must be 1x1 .* got 3x3; use batchnorm and conv2d"):
+        _core.run_op("batchnorm_conv2d", [x, w, *constants, x], attributes)
+    assert len(_core.run_op("batchnorm_conv2d", [x, w, *constants], attributes)) == 3
+
+
 def test_normalised_pixels_are_not_taken_for_direct_sums():
     x, w, _, _, attributes, _ = problem(SHAPES[0])
     constants = [np.ones(x.shape[3], np.float32)] * 2

@@ -94,6 +94,14 @@ def accepts(name, inputs, attributes):
     return True
 
 
+def is_pointwise(convolution):
+    """Is it a 1x1 convolution that reads every pixel once, or one of its gradients?"""
+    ones = ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups")
+    return all(convolution.attribute(name) == 1 for name in ones) and not any(
+        convolution.attribute(f"pad_{side}") for side in ("top", "left", "bottom", "right")
+    )
+
+
 def is_batch_statistic(x, mean):
     """Was `mean` computed from x itself (training), so that it is no constant in the gradient?"""
     producer = mean.producer

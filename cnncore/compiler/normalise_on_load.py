@@ -8,13 +8,20 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
   convolution and the depthwise one;
 * 1x1 convolutions and those of 3x3 that Winograd's algorithm computes, whose gradient in the input needs nothing of it
   but the mask, which follows from what the normalisation read.
+
+Where others read it too, as at the end of a residual block, the first 1x1 convolution that reads it normalises, adds
+the residual, and writes the result on the way: the same bytes but for its own reading, and while it computes. That pays
+where a pass of its own would wait for memory.
 """
 
 from .. import _core, config
 from .fuse import RESIDUAL
-from .ir import Operation, Value, accepts
+from .ir import Operation, Value, accepts, is_pointwise
 from .kinds import LINEAR
 
+BIAS, CONV_RESIDUAL = 2, RESIDUAL["conv2d"]  # inputs of conv2d: x w [bias] [residual]
+SMALLEST_WRITTEN_BYTES = 8 << 20  # what a pass of its own finds in the caches is as fast there
+MOMENTS = 2  # outputs of a convolution after y: its mean and variance
 # Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
 GRAD_Y, W, Y, X, MEAN, SCALE, SHIFT = range(7)
 ACTIVATION = ("activation", "alpha", "max_value")
@@ -42,15 +49,21 @@ def _fuse(graph, norm, readers):
             forward is not None
             and weight is not None
             and forward.inputs[0] is y
-            and forward.input(2) is None  # a bias, which the normalisation after it makes useless
-            and forward.input(3) is None
-            and forward.attribute("activation") == LINEAR
+            and _is_plain(forward)
             and not any(value is not None for value in weight.outputs[1:])
             and suits(norm, forward, weight, readers)
         ):
             _constants_for(graph, norm)
             replace(graph, norm, forward, weight, readers)
             forward.layer = f"{norm.layer} + {forward.layer}"
+
+
+def _is_plain(forward):
+    return (
+        forward.input(BIAS) is None  # which the normalisation after it makes useless
+        and forward.input(CONV_RESIDUAL) is None
+        and forward.attribute("activation") == LINEAR
+    )
 
 
 def _constants_for(graph, norm):
@@ -149,3 +162,44 @@ def _replace_dense(graph, norm, forward, weight, readers):
         operation.definition = _core.OPERATIONS["batchnorm_conv2d" + name]
         operation.inputs = [norm.inputs[0], operation.inputs[1], *norm.outputs[1:]]
         operation.attributes = attributes
+
+
+# ---- results that others read as well ----
+
+
+def normalise_and_write(graph):
+    """What is left after `normalise_on_load` and `recompute`, by the first 1x1 convolution that reads it."""
+    readers = graph.uses()
+    for norm in list(graph.operations):
+        if norm.name == "batchnorm":
+            forward = next((r for r in readers.get(norm.outputs[0], ()) if _suits_writing(norm, r)), None)
+            if forward is not None:
+                _replace_writing(graph, norm, forward)
+
+
+def _writing_inputs(norm, forward, scale, shift):
+    return [norm.inputs[0], forward.inputs[W], scale, shift, norm.input(RESIDUAL["batchnorm"])]
+
+
+def _suits_writing(norm, forward):
+    mean = norm.inputs[1]
+    return (
+        norm.outputs[0].bytes >= SMALLEST_WRITTEN_BYTES
+        and forward.name == "conv2d"
+        and forward.inputs[0] is norm.outputs[0]
+        and norm.outputs[0] not in forward.inputs[1:]
+        and _is_plain(forward)
+        and is_pointwise(forward)
+        and accepts("batchnorm_conv2d", _writing_inputs(norm, forward, mean, mean), _dense_attributes(norm, forward))
+    )
+
+
+def _replace_writing(graph, norm, forward):
+    y = norm.outputs[0]
+    _constants_for(graph, norm)
+    forward.definition = _core.OPERATIONS["batchnorm_conv2d"]
+    forward.attributes = _dense_attributes(norm, forward)
+    forward.inputs = _writing_inputs(norm, forward, *norm.outputs[1:])
+    forward.outputs = [*forward.outputs, *[None] * (1 + MOMENTS - len(forward.outputs)), y]
+    forward.layer = f"{norm.layer} + {forward.layer}"
+    y.producer = forward

@@ -9,14 +9,13 @@ these operations do. What stands in their place computes it from g and x a few p
 """
 
 from .. import _core
-from .ir import Operation, Value, accepts
+from .ir import Operation, Value, accepts, is_pointwise
 
 # Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx].
 GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
 RESIDUAL, EPILOGUE = 2, 3  # of conv2d_backward_input: grad_y w [residual] [y] [x] [mean] [scale] [shift]
 EPILOGUE_INPUTS = 5
 ACTIVATION = ("activation", "alpha", "max_value")
-SIDES = ("top", "left", "bottom", "right")
 
 # What the convolution reads and gives: below it passes run from the last cache. Its weight: above it a block of pixels
 # is too few for all of it to pass by.
@@ -88,21 +87,14 @@ def _together(graph, norm, readers):
     graph.operations.remove(weight)
 
 
-def _is_pointwise(convolution):
-    ones = ("kernel_h", "kernel_w", "stride_h", "stride_w", "groups")
-    return all(convolution.attribute(name) == 1 for name in ones) and not any(
-        convolution.attribute(f"pad_{side}") for side in SIDES
-    )
-
-
 def _suits(below, weight, gradient):
     return (
         below.inputs[0] is gradient
         and weight.inputs[1] is gradient
         and gradient not in below.inputs[1:]
         and not any(value is not None for value in weight.outputs[1:])
-        and _is_pointwise(below)
-        and _is_pointwise(weight)  # a strided shortcut's other gradient may be of the pixels it reaches alone
+        and is_pointwise(below)
+        and is_pointwise(weight)  # a strided shortcut's other gradient may be of the pixels it reaches alone
         and weight.inputs[0].bytes + gradient.bytes >= SMALLEST_BYTES
         and below.inputs[1].bytes <= LARGEST_WEIGHT
     )

@@ -289,4 +289,6 @@ class LossProgram:
             normalised_gradients.normalised_gradients(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)
+        if PASSES["fuse"]:
+            normalise_on_load.normalise_and_write(graph)
         optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])

@@ -1,16 +1,19 @@
 /* batchnorm_conv2d: a convolution of a normalised tensor that is not written to memory, and the batch moments of the
  * result: pixels are normalised just before they are multiplied, those of 1x1 convolutions (see indirect_gemm.h), or
- * transformed, those of Winograd's (see winograd.h). Padding is of what is normalised.
+ * transformed, those of Winograd's (see winograd.h). Padding is of what is normalised. 1x1 convolutions can add a
+ * residual on the way, and write the normalised tensor for others.
  *
  * batchnorm_conv2d_backward_weight: its gradient in w, from the same pixels normalised once more (see weight_gradient.h
  * and winograd_gradient.h). */
 #include "convolution.h"
 
-enum { X, W, SCALE, SHIFT };
+enum { X, W, SCALE, SHIFT, RESIDUAL };
 enum { GRAD_Y = W };
+enum { Y, MEAN, VAR, NORMALISED };
 enum { ACTIVATION = CNN_CONV2D_N_ATTRS, ALPHA, MAX_VALUE };
 static const cnn_attr_def attrs[] = { CNN_CONV2D_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 
+static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
 
 static cnn_normalised norm_of(const cnn_call *c) {
@@ -44,16 +47,34 @@ static int expect_normalising(const cnn_call *c, const cnn_tensor *y, cnn_error 
 /* ---- forward ---- */
 
 static cnn_indirect_gemm_operands operands(const cnn_call *c) {
-    return (cnn_indirect_gemm_operands){.x = c->in[X], .w = c->in[W], .norm = norm_of(c), .y = result(c, 0),
-                                        .mean = result(c, 1), .var = result(c, 2)};
+    cnn_normalised norm = norm_of(c);
+    norm.residual = operand(c, RESIDUAL);
+    norm.written = result(c, NORMALISED);
+    return (cnn_indirect_gemm_operands){.x = c->in[X], .w = c->in[W], .norm = norm, .y = result(c, Y),
+                                        .mean = result(c, MEAN), .var = result(c, VAR)};
 }
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
-    const cnn_tensor *x = c->in[X], *w = c->in[W];
+    const cnn_tensor *x = c->in[X], *w = c->in[W], *residual = operand(c, RESIDUAL);
+    char shape[64], want[64];
     if (check(c, out, error) || cnn_conv2d_check_weights(c, w, cnn_last(x), error)) return -1;
     out->dims[3] = cnn_last(w);
-    for (int i = 1; i < c->n_out; i++) cnn_set_shape(&out[i], 1, cnn_last(w), 1, 1, 1);
-    return expect_normalising(c, out, error);
+    for (int i = MEAN; i < c->n_out; i++) cnn_set_shape(&out[i], 1, cnn_last(w), 1, 1, 1);
+    if (expect_normalising(c, out, error)) return -1;
+    const cnn_conv2d_geometry g = cnn_conv2d_flattened(cnn_conv2d_geometry_of(c, x, out));
+    if (c->n_out > NORMALISED) {
+        cnn_like(&out[NORMALISED], x);
+        if (!cnn_conv2d_is_flat(&g)) out[NORMALISED].rank = 0;          /* Winograd's transforms write none */
+    }
+    if (!residual) return 0;
+    if (!cnn_conv2d_is_flat(&g))
+        return cnn_fail(error, "the kernel must be 1x1 with stride 1 and no padding where there is a residual, got "
+                        "%lldx%lld; use batchnorm and conv2d", (long long)w->dims[0], (long long)w->dims[1]);
+    if (cnn_expect(residual, "residual", 4, CNN_F32, error)) return -1;
+    if (!cnn_same_shape(residual, x))
+        return cnn_fail(error, "residual must have the shape of x, %s, got %s", cnn_shape_text(x, want),
+                        cnn_shape_text(residual, shape));
+    return 0;
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
@@ -73,9 +94,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_batchnorm_conv2d = {
     .name = "batchnorm_conv2d",
-    .summary = "y = conv(act(x scale + shift), w); mean, var: its biased moments",
-    .inputs = "x w scale shift",
-    .outputs = "y [mean] [var]",
+    .summary = "y = conv(normalised, w), normalised = act(x scale + shift + residual); mean, var: y's biased moments",
+    .inputs = "x w scale shift [residual]",
+    .outputs = "y [mean] [var] [normalised]",
     .attrs = attrs,
     .infer = infer,
     .plan = plan,

@@ -169,7 +169,11 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
     const cnn_conv2d_geometry *g = &p->g;
     cnn_coming next = {.pieces = 0};
     if (!p->linear || ranges > 1) return next;
-    if (p->source == CNN_NORMALISED) cnn_coming_add(&next, cnn_data(e, o->x), end, pixels, g->in_channels);
+    if (p->source == CNN_NORMALISED) {
+        cnn_coming_add(&next, cnn_data(e, o->x), end, pixels, g->in_channels);
+        cnn_coming_add(&next, cnn_data(e, o->norm.residual), end, pixels, g->in_channels);
+        cnn_coming_add(&next, cnn_data(e, o->norm.written), end, pixels, g->in_channels);
+    }
     if (p->block < g->in_channels || weights > KEPT_WEIGHTS) return next;
     cnn_coming_add(&next, cnn_data(e, o->residual), end, pixels, g->out_channels);
     cnn_coming_add(&next, cnn_data(e, o->gradient.x), end, pixels, g->out_channels);
@@ -260,11 +264,12 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
         const float *packed = (const float *)e->packed;
         for (int32_t number = 0; number < phases; number++) {
             const cnn_phase f = phases > 1 ? cnn_phase_of(p, &panels, number / phases_w, number % phases_w) : cut;
-            if (index != filled || phases > 1) {
+            const int write = o->norm.written && range == 0;
+            if (index != filled || phases > 1 || write) {
                 const cnn_chunk k = cnn_chunk_at(p, &f, index);
                 cnn_table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)cnn_table_zeros(p) * 4);
-                cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, t.copy));
+                cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
                 if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, &f, &k);
                 filled = index;
                 end = k.begin + k.pixels;

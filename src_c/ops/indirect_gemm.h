@@ -18,8 +18,10 @@
 #include "gradient_epilogue.h"
 
 /* x as a batch normalisation and its activation give it, act(x scale + shift), computed a piece at a time where it is
- * read, and never written to memory. scale NULL: x itself. */
-typedef struct cnn_normalised { const cnn_tensor *scale, *shift; cnn_act act; } cnn_normalised;
+ * read. scale NULL: x itself. With direct sums also act(x scale + shift + residual), where residual is not NULL; and it
+ * is written to memory for others, in `written`, where that is not NULL: by the one piece of work of each chunk that
+ * comes first. */
+typedef struct cnn_normalised { const cnn_tensor *scale, *shift, *residual, *written; cnn_act act; } cnn_normalised;
 
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {

@@ -95,17 +95,24 @@ static void point_inside(const float **to, int64_t rows, const float *first, ptr
     for (int64_t r = cnn_max(begin, end); r < rows; r++) to[r] = zeros;
 }
 
+/* What others read as well is normalised where it is written, and read there. */
+static cnn_chunk_source normalise(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o,
+                                  const cnn_chunk *k, int write, float *copy) {
+    const int64_t channels = ((const cnn_indirect_plan *)c->plan)->g.in_channels, at = k->begin * channels;
+    const float *x = cnn_data(e, o->x), *residual = cnn_data(e, o->norm.residual);
+    float *written = write ? cnn_data(e, o->norm.written) : NULL;
+    c->kernels->batchnorm->apply(k->pixels, channels, 1, x + at, cnn_data(e, o->norm.scale), cnn_data(e, o->norm.shift),
+                                 residual ? residual + at : NULL, o->norm.act, 0, written ? written + at : copy);
+    return written ? (cnn_chunk_source){written, 0} : (cnn_chunk_source){copy, k->begin};
+}
+
 cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o,
-                                     const cnn_chunk *k, float *copy) {
+                                     const cnn_chunk *k, int write, float *copy) {
     const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
-    const float *x = cnn_data(e, o->x);
-    const int64_t channels = p->g.in_channels;
-    if (p->source == CNN_IN_PLACE) return (cnn_chunk_source){x, 0};
-    if (p->source == CNN_GATHERED) {
-        const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
-        cnn_conv2d_gather(&p->window, &images, k->begin, k->begin + k->pixels, channels, copy);
-    } else c->kernels->batchnorm->apply(k->pixels, channels, 1, x + k->begin * channels, cnn_data(e, o->norm.scale),
-                                      cnn_data(e, o->norm.shift), NULL, o->norm.act, 0, copy);
+    if (p->source == CNN_IN_PLACE) return (cnn_chunk_source){cnn_data(e, o->x), 0};
+    if (p->source == CNN_NORMALISED) return normalise(c, e, o, k, write, copy);
+    const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
+    cnn_conv2d_gather(&p->window, &images, k->begin, k->begin + k->pixels, p->g.in_channels, copy);
     return (cnn_chunk_source){copy, k->begin};
 }
 

@@ -63,9 +63,10 @@ int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p,
 /* Where the pixels of a chunk are read: of one long row, number q is at x + (q - begin) * channels; begin is 0 but in
  * copies. */
 typedef struct cnn_chunk_source { const float *x; int64_t begin; } cnn_chunk_source;
-/* Where they are; makes the copy first where the source is one. */
+/* Where they are; makes the copy first where the source is one. write: writes what is normalised to memory, too, where
+ * it is wanted. */
 cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o,
-                                     const cnn_chunk *k, float *copy);
+                                     const cnn_chunk *k, int write, float *copy);
 
 /* The table of a chunk in tiles of at most `rows` pixels. */
 void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k, int64_t rows,

@@ -212,8 +212,9 @@ def _normalised_pixels(rng):
 @generator("batchnorm_conv2d")
 def _batchnorm_conv2d(rng, op):
     x, scale, shift, act = _normalised_pixels(rng)
-    c, moments = x.shape[3], bool(rng.random() < 0.6)
-    return [x, weights(rng, normal, c, 1, 1, c, channels(rng)), scale, shift], act, (True, moments, moments)
+    c, moments, written = x.shape[3], bool(rng.random() < 0.6), bool(rng.random() < 0.5)
+    inputs = [x, weights(rng, normal, c, 1, 1, c, channels(rng)), scale, shift, maybe(rng, normal(rng, *x.shape))]
+    return inputs, act, (True, moments, moments, written)
 
 
 @generator("batchnorm_conv2d_backward_weight")

@@ -225,10 +225,11 @@ def batchnorm_depthwise_conv2d_backward(
     return grad_x, grad_w, sum_g, sum_gx
 
 
-def batchnorm_conv2d(x, w, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
-    """y = conv(act(x scale + shift), w), and its biased moments."""
+def batchnorm_conv2d(x, w, scale, shift, residual=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y = conv(t, w) with t = act(x scale + shift + residual), its biased moments, and t."""
     act = {"activation": activation, "alpha": alpha, "max_value": max_value}
-    return conv2d(activate(f64(x) * f64(scale) + f64(shift), **act), w, **geometry)
+    t = activate(f64(x) * f64(scale) + f64(shift) + (0 if residual is None else f64(residual)), **act)
+    return *conv2d(t, w, **geometry), t
 
 
 def batchnorm_conv2d_backward_weight(x, grad_y, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
