@@ -481,11 +481,22 @@ def _batchnorm_constants(inputs, attributes, outputs):
 
 @bound("batchnorm_backward_constants")
 def _batchnorm_backward_constants(inputs, attributes, outputs):
-    """Computed in double from float32 and rounded; p's terms are positive, s is a difference."""
-    mean, var, sum_g, sum_gx, gamma = inputs
+    """Computed in double from float32 and rounded; p's terms are positive, s is a difference. Sums that are taken on
+    the way are off as those of `batchnorm_backward`.
+    """
+    mean, var, sum_g, sum_gx, gamma, g, x = (*inputs, None, None)[:7]
     p, q, s, grad_gamma, grad_beta = np.abs(outputs)
-    terms = p * np.abs(sum_g) / attributes["rows"] + q * np.abs(mean)
-    return [4 * U * magnitude for magnitude in (p, q, terms, grad_gamma, grad_beta)]
+    n, errors = attributes["rows"], (0, 0)
+    if g is not None:
+        axes = tuple(range(np.ndim(x) - 1))
+        magnitudes = np.abs(g).sum(axis=axes), (np.abs(g) * (np.abs(x) + np.abs(mean))).sum(axis=axes)
+        errors = reduction(n, magnitudes[0]), reduction(n + 1, magnitudes[1])
+        sum_g = grad_beta
+    inverse_std = 1 / np.sqrt(ref.window.f64(var) + attributes["epsilon"])
+    q_error = p * inverse_std**2 * errors[1] / n
+    rounded = [4 * U * v for v in (p, q, p * np.abs(sum_g) / n + q * np.abs(mean), grad_gamma, grad_beta)]
+    carried = 0, q_error, p * errors[0] / n + q_error * np.abs(mean), inverse_std * errors[1], errors[0]
+    return [a + b for a, b in zip(rounded, carried)]
 
 
 @bound("batchnorm_backward")

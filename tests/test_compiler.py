@@ -490,6 +490,36 @@ def test_the_gradients_of_a_1x1_convolution_and_of_the_normalisation_after_it_ar
     assert "pointwise_conv2d_backward" not in {name for name, _ in _names(model)}
 
 
+def _two_normalisations_and_a_pooled_one():
+    """A sum of two normalisations, whose gradient can bring the sums of one of them alone, after a pooled one."""
+    inputs = layers.Input((12, 11, 5))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, padding="same", use_bias=False, name="first")(inputs))
+    x = layers.MaxPooling2D(3, 2)(layers.ReLU()(x))
+    y = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(x)))
+    y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="last")(y))
+    x = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="shortcut")(x))
+    x = layers.Conv2D(7, 1)(layers.ReLU()(layers.Add()([y, x])))
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_sums_that_do_not_come_with_the_gradient_take_a_pass(monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for together in (True, False):
+        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if together else 1 << 60)
+        cc.utils.set_random_seed(1)
+        model = _two_normalisations_and_a_pooled_one()
+        loss = model.train_on_batch(x, y)
+        results[together] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+        names = [name for name, _ in _names(model)]
+        assert names.count("batchnorm_backward") == (1 if together else 4)  # that of the 3x3 convolution
+        assert names.count("batchnorm_backward_constants") == (3 if together else 0)
+    for a, b in zip(results[True], results[False], strict=True):
+        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
+
+
 def test_the_gradients_of_a_strided_shortcut_stay_apart(monkeypatch):
     """The one in the input is computed for every other pixel alone, as if there were no stride."""
     monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)

@@ -73,3 +73,15 @@ def test_a_result_written_past_the_caches_has_the_same_bits(activation):
         for i, image in enumerate(x):
             (alone,) = _core.run_op("batchnorm", [image[None], *vectors], attributes, isa=isa, outputs=(True,))
             assert np.array_equal(together[i], alone[0]), f"{isa}, image {i}"
+
+
+def test_constants_of_a_gradient_take_sums_or_what_they_are_of():
+    c, x = np.ones(3, np.float32), np.ones((2, 5, 3), np.float32)
+    run = lambda *inputs, rows=10: _core.run_op("batchnorm_backward_constants", [c, c, *inputs], {"rows": rows})
+    for inputs in ([None] * 2, [c, None], [c, c, None, x, x], [None, None, None, x, None]):
+        with pytest.raises(ValueError, match="either sum_g and sum_gx must be given, or g and x"):
+            run(*inputs)
+    with pytest.raises(ValueError, match=r"g must have the shape of x, \(2, 5, 3\), got \(2, 1, 3\)"):
+        run(None, None, None, x[:, :1], x)
+    with pytest.raises(ValueError, match=r"x must have 3 channels, as mean, in 11 rows, got \(2, 5, 3\)"):
+        run(None, None, None, x, x, rows=11)

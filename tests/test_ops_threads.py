@@ -122,6 +122,9 @@ def other_cases():
     yield Case("batchnorm", 0, [x, vector(), positive(), vector(), vector(), y], {"epsilon": 1e-3, "activation": 1})
     attributes = {"epsilon": 1e-3, "activation": 1, "training": 1}
     yield Case("batchnorm_backward", 0, [y, x, x, vector(), positive(), vector()], attributes, (True,) * 4)
+    rows = {"epsilon": 1e-3, "rows": float(x.size // x.shape[-1])}
+    inputs = [vector(), positive(), None, None, vector(), y, x]
+    yield Case("batchnorm_backward_constants", 0, inputs, rows, (True,) * 5)
     yield Case("activation", 0, [x], {"activation": 6})
     yield Case("activation_backward", 0, [y, x], {"activation": 8, "reference_is_input": 1})
     probabilities = reference.softmax(x).astype(np.float32)
@@ -211,7 +214,6 @@ SMALL_ONLY = {
     "reshape",
     "batchnorm_fold",
     "batchnorm_constants",
-    "batchnorm_backward_constants",
     "moving_average",
     "clip_scale",
     "dropout",

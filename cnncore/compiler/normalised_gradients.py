@@ -6,10 +6,15 @@ these operations do. What stands in their place computes it from g and x a few p
 
 * of a 1x1 convolution one operation makes both gradients of it;
 * of a network's first convolution, which needs no gradient in its input, the gradient in its weight.
+
+The sums of g that p, q and s are made of come with it from where it is made (`fuse.fuse_backward`), or take a pass.
 """
+
+import math
 
 from .. import _core
 from .ir import Operation, Value, accepts, is_pointwise
+from .kinds import LINEAR
 
 # Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx].
 GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
@@ -35,7 +40,8 @@ def _fuse(graph, norm, readers):
     if (
         gradient is None
         or graph.keeps(gradient)
-        or norm.input(SUM_G) is None
+        or norm.attribute("activation") != LINEAR  # a mask of its own
+        or norm.attribute("max_value") != math.inf
         or not norm.attribute("training")
         or any(value is not None for value in norm.outputs[3:])
     ):
@@ -102,13 +108,14 @@ def _suits(below, weight, gradient):
 
 def _constants_of(graph, norm):
     """What is left of the normalisation's gradient, in its place."""
-    mean = norm.inputs[MEAN]
+    mean, x, sums = norm.inputs[MEAN], norm.inputs[X], [norm.input(SUM_G), norm.input(SUM_GX)]
+    read = [None, None] if sums[0] is not None else [norm.inputs[GRAD_Y], x]
     vectors = [Value("float32", mean.shape) for _ in range(3)]
     constants = Operation(
         _core.OPERATIONS["batchnorm_backward_constants"],
-        [mean, norm.inputs[VAR], norm.inputs[SUM_G], norm.inputs[SUM_GX], norm.input(GAMMA)],
+        [mean, norm.inputs[VAR], *sums, norm.input(GAMMA), *read],
         [*vectors, *norm.outputs[1:3]],
-        {"epsilon": norm.attribute("epsilon"), "rows": norm.inputs[X].bytes // mean.bytes},
+        {"epsilon": norm.attribute("epsilon"), "rows": x.bytes // mean.bytes},
         norm.layer,
         norm.section,
     )

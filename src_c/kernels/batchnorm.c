@@ -9,6 +9,8 @@ extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
 #define GROUP 4 /* wide rows added at a time: the running sums are loaded and stored once per group */
 #define EPILOGUE_VECTORS 4             /* channel vectors of a gradient's epilogue taken together */
 #define EPILOGUE_AHEAD 48              /* vectors by which its reading of x and y is ahead */
+#define SUMS_COLUMNS 2048              /* of wide rows of gradients, so that their sums stay in the first cache */
+#define SUMS_AHEAD 512                 /* floats by which their reading is ahead */
 #define STRIP 64                       /* channels combined at a time */
 #define COLUMNS 512 /* of wide rows summed at a time, so that the running sums stay in the first cache */
 
@@ -187,49 +189,39 @@ VINLINE vf masked(int from, ptrdiff_t n, vf g, const float *y, vf x, vf scale, v
     return from == FROM_X ? relu_masked(g, vfma(x, scale, shift), mask) : g;
 }
 
-VINLINE void sums_vector(int from, int store, int rows, ptrdiff_t n, ptrdiff_t width, const float *grad_y,
-                         mask_source m, const float *x, const float *mean, float *grad_residual, float *sum,
-                         float *product) {
-    vf middle = vload_upto(mean, n), s = vload_upto(sum, n), p = vload_upto(product, n);
-    vf scale = from == FROM_X ? vload_upto(m.scale, n) : vzero(), shift = from == FROM_X ? vload_upto(m.shift, n) : vzero();
-    for (int r = 0; r < rows; r++) {
-        vf value = vload_upto(x + r * width, n);
-        vf g = masked(from, n, vload_upto(grad_y + r * width, n), m.y + r * width, value, scale, shift, m.slopes);
-        if (store) vstore_upto(grad_residual + r * width, g, n);
-        s += g;
-        p = vfma(g, value - middle, p);
-    }
-    vstore_upto(sum, s, n);
-    vstore_upto(product, p, n);
+VINLINE void sums_vector(int from, int store, ptrdiff_t n, const float *grad_y, mask_source m, const float *x,
+                         const float *mean, float *grad_residual, float *sum, float *product) {
+    const vf scale = from == FROM_X ? vload_upto(m.scale, n) : vzero(),
+             shift = from == FROM_X ? vload_upto(m.shift, n) : vzero(), value = vload_upto(x, n),
+             g = masked(from, n, vload_upto(grad_y, n), m.y, value, scale, shift, m.slopes);
+    __builtin_prefetch(x + SUMS_AHEAD);
+    __builtin_prefetch(grad_y + SUMS_AHEAD);
+    if (store) vstore_upto(grad_residual, g, n);
+    vstore_upto(sum, vload_upto(sum, n) + g, n);
+    vstore_upto(product, vfma(g, value - vload_upto(mean, n), vload_upto(product, n)), n);
 }
 
-VINLINE void sums_rows(int from, int store, int rows, ptrdiff_t length, ptrdiff_t width, const float *grad_y,
-                       mask_source m, const float *x, const float *mean, float *grad_residual, float *sum,
-                       float *product) {
+VINLINE void sums_row(int from, int store, ptrdiff_t length, const float *grad_y, mask_source m, const float *x,
+                      const float *mean, float *grad_residual, float *sum, float *product) {
     ptrdiff_t j = 0;
     for (; j + VL <= length; j += VL)
-        sums_vector(from, store, rows, VL, width, grad_y + j, mask_at(m, j, j), x + j, mean + j, grad_residual + j,
-                    sum + j, product + j);
+        sums_vector(from, store, VL, grad_y + j, mask_at(m, j, j), x + j, mean + j, grad_residual + j, sum + j,
+                    product + j);
     if (j < length)
-        sums_vector(from, store, rows, length - j, width, grad_y + j, mask_at(m, j, j), x + j, mean + j,
-                    grad_residual + j, sum + j, product + j);
+        sums_vector(from, store, length - j, grad_y + j, mask_at(m, j, j), x + j, mean + j, grad_residual + j, sum + j,
+                    product + j);
 }
 
+/* Row after row, as they lie in memory, which is what this waits for: a group of rows taken together, which would spare
+ * loads and stores of the sums, takes up to twice as long where x and grad_y come from there. */
 VINLINE void sums_block(int from, int store, ptrdiff_t count, ptrdiff_t width, const float *grad_y, mask_source m,
                         const float *x, const float *mean, float *grad_residual, float *sum, float *product) {
-    ptrdiff_t whole = count - count % width;
-    for (ptrdiff_t j = 0; j < width; j += COLUMNS) {
-        ptrdiff_t length = width - j < COLUMNS ? width - j : COLUMNS, at = j;
-        for (; at + (GROUP - 1) * width < whole; at += GROUP * width)
-            sums_rows(from, store, GROUP, length, width, grad_y + at, mask_at(m, at, j), x + at, mean + j,
-                      grad_residual + at, sum + j, product + j);
-        for (; at < whole; at += width)
-            sums_rows(from, store, 1, length, width, grad_y + at, mask_at(m, at, j), x + at, mean + j,
-                      grad_residual + at, sum + j, product + j);
-    }
-    if (whole < count)
-        sums_rows(from, store, 1, count - whole, width, grad_y + whole, mask_at(m, whole, 0), x + whole, mean,
-                  grad_residual + whole, sum, product);
+    for (ptrdiff_t j = 0; j < width; j += SUMS_COLUMNS)
+        for (ptrdiff_t at = j; at < count; at += width) {
+            const ptrdiff_t row_end = at - j + width, end = row_end < count ? row_end : count;
+            sums_row(from, store, end - at < SUMS_COLUMNS ? end - at : SUMS_COLUMNS, grad_y + at, mask_at(m, at, j),
+                     x + at, mean + j, grad_residual + at, sum + j, product + j);
+        }
 }
 
 /* What is absent gets an address that is never read. */

@@ -52,4 +52,18 @@ static inline const float *cnn_batchnorm_wide(const cnn_batchnorm_cut *cut, cons
     return wide;
 }
 
+/* A gradient whose sums are taken: of grad_y through the activation's derivative, from y or from scale and shift, where
+ * there is one (see gradient_sums in kernels/batchnorm.h). mean, scale and shift are wide. */
+typedef struct cnn_batchnorm_gradient {
+    const float *grad_y, *y, *x, *mean, *scale, *shift;
+    cnn_relu_mask mask;
+    float *grad_residual;
+} cnn_batchnorm_gradient;
+
+/* sums: [g, gx][channel], for this thread's share of the channels, once all threads have called it: those of every block
+ * of rows in a slot of its own, then the slots in their order, with a barrier between. slots: [block][g, gx][channel].
+ * Each thread's workspace has room for two wide arrays. */
+void cnn_batchnorm_gradient_sums(const cnn_call *c, const cnn_exec *e, const cnn_batchnorm_cut *cut,
+                                 const cnn_batchnorm_gradient *g, double *slots, double *sums);
+
 #endif

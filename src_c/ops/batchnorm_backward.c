@@ -102,20 +102,10 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     } else if (needs_sums(c)) {
         mean = cnn_batchnorm_wide(cut, mean, wide_mean, begin, end);
         cnn_barrier(e);
-        cnn_work work = cnn_share_work(e, cut->blocks);
-        for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
-            int64_t at = b * cut->block * n;
-            double *slot = slots + b * 2 * n;
-            k->gradient_sums(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at,
-                             mean, scale, shift, grad_residual ? grad_residual + at : NULL,
-                             (float *)e->thread_workspace, slot, slot + n);
-        }
+        const cnn_batchnorm_gradient g = {.grad_y = grad_y, .y = y, .x = x, .mean = mean, .scale = scale,
+                                          .shift = shift, .mask = mask, .grad_residual = grad_residual};
+        cnn_batchnorm_gradient_sums(c, e, cut, &g, slots, sums);
         if (grad_residual) { grad_y = grad_residual; grad_residual = NULL; y = scale = NULL; } /* pass 2 starts from g */
-        cnn_barrier(e);
-        if (begin < end) {
-            k->combine_sums(end - begin, cut->blocks, slots + begin, 2 * n, sums + begin);
-            k->combine_sums(end - begin, cut->blocks, slots + n + begin, 2 * n, sums + n + begin);
-        }
     }
     if (needs_sums(c)) {
         if (begin < end)

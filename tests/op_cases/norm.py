@@ -71,8 +71,13 @@ def _batchnorm_constants(rng, op):
 @generator("batchnorm_backward_constants")
 def _batchnorm_backward_constants(rng, op):
     c = channels(rng)
-    inputs = [*_statistics(rng, c), normal(rng, c), normal(rng, c), maybe(rng, normal(rng, c))]
-    return inputs, {"epsilon": 1e-3, "rows": float(rng.integers(1, 1000))}, (True,) * 5
+    statistics, gamma = _statistics(rng, c), maybe(rng, normal(rng, c))
+    rows = int(rng.integers(1, 1000))
+    if rng.random() < 0.5:
+        inputs = [*statistics, normal(rng, c), normal(rng, c), gamma]
+    else:
+        inputs = [*statistics, None, None, gamma, normal(rng, rows, c), normal(rng, rows, c)]
+    return inputs, {"epsilon": 1e-3, "rows": float(rows)}, (True,) * 5
 
 
 @generator("batchnorm_fold")

@@ -82,8 +82,13 @@ def batchnorm_backward(
     return inverse_std * (1.0 if gamma is None else f64(gamma)) * grad_x, grad_gamma, grad_beta, d
 
 
-def batchnorm_backward_constants(mean, var, sum_g, sum_gx, gamma=None, *, epsilon, rows):
-    """(p, q, s, grad_gamma, grad_beta) with what `batchnorm_backward` is p d + q x + s, over so many rows."""
+def batchnorm_backward_constants(mean, var, sum_g, sum_gx, gamma=None, g=None, x=None, *, epsilon, rows):
+    """(p, q, s, grad_gamma, grad_beta) with what `batchnorm_backward` is p d + q x + s, over so many rows; the sums of
+    d are given, or taken of g and x.
+    """
+    if g is not None:
+        axes = tuple(range(np.ndim(x) - 1))
+        sum_g, sum_gx = f64(g).sum(axis=axes), (f64(g) * (f64(x) - f64(mean))).sum(axis=axes)
     inverse_std = 1.0 / np.sqrt(f64(var) + epsilon)
     p = inverse_std if gamma is None else f64(gamma) * inverse_std
     q = -p * inverse_std**2 * f64(sum_gx) / rows
