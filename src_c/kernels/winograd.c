@@ -51,8 +51,8 @@ VINLINE ptrdiff_t copied_tiles(const cnn_winograd_source *s, ptrdiff_t t, ptrdif
     return !s->norm.scale ? 1 : left < most ? left : most;
 }
 
-/* Does a tile have row or column i of the elements? */
-VINLINE int has(int narrow, int i) { return !narrow || cnn_winograd_narrow_has(i); }
+/* Does a tile from `in` rows or columns of pixels have row or column i of the form's `side`? */
+VINLINE int has(int side, int in, int i) { return in == side || cnn_winograd_narrow_has(in - 2, i); }
 
 /* ---- F(2x2, 3x3): the points 0, 1, -1 and infinity ---- */
 
@@ -125,31 +125,47 @@ VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, i
 #define A2 (A * A)
 #define B2 (B * B)
 
-/* The first row of B' d, or with `last` the last. A narrow tile has the pixels 0 to 3 alone. */
-VINLINE vf input_end(int narrow, int last, const vf d[SIDE]) {
-    if (narrow) return last ? vfnma(vset(A2), d[1], d[3]) : vset(B2) * vfma(vset(A2), d[0], -d[2]);
+/* The first row of B' d, or with `last` the last; d: of `in` pixels. */
+VINLINE vf input_end(int in, int last, const vf *d) {
+    if (in == 4) return last ? vfnma(vset(A2), d[1], d[3]) : vset(B2) * vfma(vset(A2), d[0], -d[2]);
+    if (in == 5) {
+        const vf sum = vfma(vset(A2), d[last], -d[2 + last]), next = vfma(vset(A2), d[1 + last], -d[3 + last]);
+        return last ? vfma(vset(B), sum, -next) : vset(B) * vfma(vset(B), sum, -next);
+    }
     return vfma(vset(A2 * B2), d[last], vfnma(vset(A2 + B2), d[2 + last], d[4 + last]));
 }
 
-/* Rows 1 and 2 of B' d, of the points +-A, or with `b` rows 3 and 4, of +-B. */
-VINLINE void input_pair(int narrow, int b, const vf d[SIDE], vf *plus, vf *minus) {
+/* Rows 1 and 2 of B' d, of the points +-A, or with `b` rows 3 and 4, of +-B; of 5 pixels row 4 does not exist. */
+VINLINE void input_pair(int in, int b, const vf *d, vf *plus, vf *minus) {
     const vf point = vset(b ? B : A), other = vset(b ? A2 : B2);
-    const vf even = narrow ? vset(A2 - B2) * d[2] : vfnma(other, d[2], d[4]);
-    const vf odd = narrow ? vset(A2 - B2) * d[1] : vfnma(other, d[1], d[3]);
+    vf even, odd;
+    if (in == 4) {
+        even = vset(A2 - B2) * d[2];
+        odd = vset(A2 - B2) * d[1];
+    } else if (in == 5 && b) {
+        *plus = vset(2 * B) * vfnma(other, d[1], d[3]);
+        return;
+    } else if (in == 5) {
+        even = vfma(vset(B), vfnma(vset(A2), d[1], d[3]), vset(A2 - B2) * d[2]);
+        odd = vfnma(other, d[1], d[3]);
+    } else {
+        even = vfnma(other, d[2], d[4]);
+        odd = vfnma(other, d[1], d[3]);
+    }
     *plus = vfma(point, odd, even);
     *minus = vfnma(point, odd, even);
 }
 
-/* B' times a column of six, or four, stored as row or column of elements. */
-VINLINE void store_input(int narrow, const vf d[SIDE], float *v, ptrdiff_t element) {
+/* B' times a column of `in` pixels, stored as row or column of elements. */
+VINLINE void store_input(int in, const vf *d, float *v, ptrdiff_t element) {
     vf out[SIDE];
-    out[0] = input_end(narrow, 0, d);
-    out[5] = input_end(narrow, 1, d);
-    input_pair(narrow, 0, d, out + 1, out + 2);
-    if (!narrow) input_pair(narrow, 1, d, out + 3, out + 4);
+    out[0] = input_end(in, 0, d);
+    out[5] = input_end(in, 1, d);
+    input_pair(in, 0, d, out + 1, out + 2);
+    if (in > 4) input_pair(in, 1, d, out + 3, out + 4);
 #pragma GCC unroll 6
     for (int j = 0; j < SIDE; j++)
-        if (has(narrow, j)) vstore(v + j * element, out[j]);
+        if (has(SIDE, in, j)) vstore(v + j * element, out[j]);
 }
 
 /* G times a column of three. */
@@ -165,38 +181,40 @@ VINLINE void transform_weights_4(const vf g[3], vf u[SIDE]) {
     u[5] = g[2];
 }
 
-/* A' times a column of six, or of those of them that a narrow tile has. */
-VINLINE void transform_output_4(int narrow, const vf m[SIDE], vf *y) {
-    if (narrow) {
-        y[0] = m[0] + (m[1] + m[2]);
-        y[1] = vfma(vset(A), m[1] - m[2], m[5]);
+/* A' times a column of six, or of those of them that a tile of `out` results has. */
+VINLINE void transform_output_4(int out, const vf m[SIDE], vf *y) {
+    const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2];
+    if (out == 2) {
+        y[0] = m[0] + sum_a;
+        y[1] = vfma(vset(A), difference_a, m[5]);
         return;
     }
-    const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    const vf sum_b = out == 3 ? m[3] : m[3] + m[4], difference_b = out == 3 ? m[3] : m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
     y[2] = vfma(vset(B2), sum_b, vset(A2) * sum_a);
-    y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
+    if (out == 3) y[2] += m[5];
+    else y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
 }
 
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
- * columns from .. to - 1, constants, being inside the image; low: narrow along the columns. The rows of B' d are taken
- * one or two at a time, those that have terms in common, so that all is in registers. */
-VINLINE void input_tile_4(int low, int narrow, const float *const *row, ptrdiff_t step, int from, int to, float *v,
+ * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those that
+ * have terms in common, so that all is in registers. */
+VINLINE void input_tile_4(int rows, int columns, const float *const *row, ptrdiff_t step, int from, int to, float *v,
                           ptrdiff_t element) {
-    const int rows = low ? 4 : 6, columns = narrow ? 4 : 6;
     vf d[SIDE], first[SIDE], second[SIDE];
+    const int pairs = rows > 4 ? 2 : 1;
 #pragma GCC unroll 2
-    for (int pair = 0; pair < 2 - low; pair++) {
+    for (int pair = 0; pair < pairs; pair++) {
 #pragma GCC unroll 6
         for (int j = 0; j < columns; j++) {
             if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) d[i] = vload(row[i] + j * step);
-            input_pair(low, pair, d, first + j, second + j);
+            input_pair(rows, pair, d, first + j, second + j);
         }
-        store_input(narrow, first, v + (6 + 12 * pair) * element, element);
-        store_input(narrow, second, v + (12 + 12 * pair) * element, element);
+        store_input(columns, first, v + (6 + 12 * pair) * element, element);
+        if (pair == 0 || rows == 6) store_input(columns, second, v + (12 + 12 * pair) * element, element);
     }
 #pragma GCC unroll 2
     for (int last = 0; last < 2; last++) {
@@ -205,20 +223,25 @@ VINLINE void input_tile_4(int low, int narrow, const float *const *row, ptrdiff_
             if (j < from || j >= to) { first[j] = vzero(); continue; }
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) d[i] = vload(row[i] + j * step);
-            first[j] = input_end(low, last, d);
+            first[j] = input_end(rows, last, d);
         }
-        store_input(narrow, first, v + 30 * last * element, element);
+        store_input(columns, first, v + 30 * last * element, element);
     }
 }
 
 #define FORM(name) name##_4
 #include "winograd_weights.inc.h"
 #undef FORM
-#define INPUT_TILE(...) input_tile_4(OUT_H == 2, OUT_W == 2, __VA_ARGS__)
-#define TRANSFORM_OUTPUT(out, m, y) transform_output_4((out) == 2, m, y)
+#define INPUT_TILE(...) input_tile_4(IN_H, IN_W, __VA_ARGS__)
+#define TRANSFORM_OUTPUT(out, m, y) transform_output_4(out, m, y)
 #define OUT_H 4
 #define OUT_W 4
 #define FORM(name) name##_4x4
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_W
+#define OUT_W 3
+#define FORM(name) name##_4x3
 #include "winograd_form.inc.h"
 #undef FORM
 #undef OUT_W
@@ -237,27 +260,35 @@ VINLINE void input_tile_4(int low, int narrow, const float *const *row, ptrdiff_
 #include "winograd_form.inc.h"
 #undef FORM
 #undef OUT_H
+#define OUT_H 3
+#define FORM(name) name##_3x4
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_W
+#define OUT_W 3
+#define FORM(name) name##_3x3
+#include "winograd_form.inc.h"
+#undef FORM
+#undef OUT_H
 #undef OUT_W
 #undef INPUT_TILE
 #undef TRANSFORM_OUTPUT
 
-/* A times a column of four, or of two. */
-VINLINE void transform_gradient(int narrow, const vf y[OUT], vf v[SIDE]) {
-    if (narrow) {
-        v[0] = y[0];
+/* A times a column of `out`. */
+VINLINE void transform_gradient(int out, const vf y[OUT], vf v[SIDE]) {
+    v[0] = y[0];
+    v[5] = y[out - 1];
+    if (out == 2) {
         v[1] = vfma(vset(A), y[1], y[0]);
         v[2] = vfnma(vset(A), y[1], y[0]);
-        v[5] = y[1];
         return;
     }
-    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = vfma(vset(A2), y[3], y[1]);
-    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = vfma(vset(B2), y[3], y[1]);
-    v[0] = y[0];
+    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = out == 3 ? y[1] : vfma(vset(A2), y[3], y[1]);
+    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = out == 3 ? y[1] : vfma(vset(B2), y[3], y[1]);
     v[1] = vfma(vset(A), odd_a, even_a);
     v[2] = vfma(vset(-A), odd_a, even_a);
     v[3] = vfma(vset(B), odd_b, even_b);
-    v[4] = vfma(vset(-B), odd_b, even_b);
-    v[5] = y[3];
+    if (out == 4) v[4] = vfma(vset(-B), odd_b, even_b);
 }
 
 /* G' times a column of six. */
@@ -296,32 +327,30 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
     }
 }
 
-VINLINE vf gradient_tile(int low, int narrow, const float *const *row, ptrdiff_t step, float *v, ptrdiff_t element,
+VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff_t step, float *v, ptrdiff_t element,
                          int sum) {
-    const int rows = low ? 2 : 4, columns = narrow ? 2 : 4;
     vf half[SIDE][OUT], out[SIDE], total = vzero();
 #pragma GCC unroll 4
     for (int j = 0; j < columns; j++) {
         vf y[OUT];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) y[i] = vload(row[i] + j * step);
-        transform_gradient(low, y, out);
-        if (sum) total += low ? y[0] + y[1] : (y[0] + y[1]) + (y[2] + y[3]);
+        transform_gradient(rows, y, out);
+        if (sum) total += rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[3]);
 #pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) if (has(low, i)) half[i][j] = out[i];
+        for (int i = 0; i < SIDE; i++) if (has(SIDE, rows + 2, i)) half[i][j] = out[i];
     }
 #pragma GCC unroll 6
     for (int i = 0; i < SIDE; i++) {
-        if (!has(low, i)) continue;
-        transform_gradient(narrow, half[i], out);
+        if (!has(SIDE, rows + 2, i)) continue;
+        transform_gradient(columns, half[i], out);
 #pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) if (has(narrow, j)) vstore(v + (SIDE * i + j) * element, out[j]);
+        for (int j = 0; j < SIDE; j++) if (has(SIDE, columns + 2, j)) vstore(v + (SIDE * i + j) * element, out[j]);
     }
     return total;
 }
 
-VINLINE void gradient_of(int low, int narrow, const cnn_winograd_source *s, float *sum, int summed) {
-    const int rows = low ? 2 : 4, columns = narrow ? 2 : 4;
+VINLINE void gradient_of(int rows, int columns, const cnn_winograd_source *s, float *sum, int summed) {
     _Alignas(64) float copy[OUT * OUT * VL];
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
@@ -334,21 +363,24 @@ VINLINE void gradient_of(int low, int narrow, const cnn_winograd_source *s, floa
             if (!whole) copy_pixels(s, rows, columns, first, c, n, copy, columns);
 #pragma GCC unroll 4
             for (int i = 0; i < rows; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
-            total += gradient_tile(low, narrow, row, whole ? s->step : VL, v, s->element, summed);
+            total += gradient_tile(rows, columns, row, whole ? s->step : VL, v, s->element, summed);
         }
         if (summed) vstore_upto(sum + c, vload_upto(sum + c, n) + total, n);
     }
 }
 
-VINLINE void gradient(int low, int narrow, const cnn_winograd_source *s, float *sum) {
-    if (sum) gradient_of(low, narrow, s, sum, 1);
-    else gradient_of(low, narrow, s, NULL, 0);
+VINLINE void gradient(int rows, int columns, const cnn_winograd_source *s, float *sum) {
+    if (sum) gradient_of(rows, columns, s, sum, 1);
+    else gradient_of(rows, columns, s, NULL, 0);
 }
 
-static void gradient_4x4(const cnn_winograd_source *s, float *sum) { gradient(0, 0, s, sum); }
-static void gradient_4x2(const cnn_winograd_source *s, float *sum) { gradient(0, 1, s, sum); }
-static void gradient_2x4(const cnn_winograd_source *s, float *sum) { gradient(1, 0, s, sum); }
-static void gradient_2x2(const cnn_winograd_source *s, float *sum) { gradient(1, 1, s, sum); }
+static void gradient_4x4(const cnn_winograd_source *s, float *sum) { gradient(4, 4, s, sum); }
+static void gradient_4x3(const cnn_winograd_source *s, float *sum) { gradient(4, 3, s, sum); }
+static void gradient_4x2(const cnn_winograd_source *s, float *sum) { gradient(4, 2, s, sum); }
+static void gradient_3x4(const cnn_winograd_source *s, float *sum) { gradient(3, 4, s, sum); }
+static void gradient_3x3(const cnn_winograd_source *s, float *sum) { gradient(3, 3, s, sum); }
+static void gradient_2x4(const cnn_winograd_source *s, float *sum) { gradient(2, 4, s, sum); }
+static void gradient_2x2(const cnn_winograd_source *s, float *sum) { gradient(2, 2, s, sum); }
 
 #undef OUT
 #undef SIDE
@@ -372,19 +404,21 @@ static void gradient_2x2(const cnn_winograd_source *s, float *sum) { gradient(1,
 #endif
 
 /* The functions of each kind of tile. */
-#define ONLY(function) {[CNN_WINOGRAD_WHOLE] = function}
+#define ONLY(function) {{[CNN_WINOGRAD_WHOLE] = function}}
 #define EVERY(stem)                                                              \
-    [CNN_WINOGRAD_WHOLE] = stem##_4x4, [CNN_WINOGRAD_NARROW] = stem##_4x2,       \
-    [CNN_WINOGRAD_LOW] = stem##_2x4, [CNN_WINOGRAD_SMALL] = stem##_2x2
+    {{[CNN_WINOGRAD_WHOLE] = stem##_4x4, [CNN_WINOGRAD_NARROW] = stem##_4x2,     \
+      [CNN_WINOGRAD_LOW] = stem##_2x4, [CNN_WINOGRAD_SMALL] = stem##_2x2},       \
+     {[CNN_WINOGRAD_WHOLE] = stem##_4x4, [CNN_WINOGRAD_NARROW] = stem##_4x3,     \
+      [CNN_WINOGRAD_LOW] = stem##_3x4, [CNN_WINOGRAD_SMALL] = stem##_3x3}}
 
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
     .form = {[CNN_WINOGRAD_2X2] = {weights_2, ONLY(input_2), ONLY(output_2)},
-             [CNN_WINOGRAD_4X4] = {weights_4, {EVERY(input)}, {EVERY(output)}},
+             [CNN_WINOGRAD_4X4] = {weights_4, EVERY(input), EVERY(output)},
              [CNN_WINOGRAD_STRIDED] = {weights_strided, ONLY(input_strided), ONLY(output_strided)},
              [CNN_WINOGRAD_BACK_0] = {weights_strided, ONLY(input_back_0), ONLY(output_back_0)},
              [CNN_WINOGRAD_BACK_1] = {weights_strided, ONLY(input_back_1), ONLY(output_back_1)}},
-    .gradient = {{EVERY(gradient)}, ONLY(gradient_strided)},
+    .gradient = {EVERY(gradient), ONLY(gradient_strided)},
     .weight_gradient = {weight_gradient, weight_gradient_strided},
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},

@@ -16,14 +16,16 @@
  * (F(2x2, 3x3): up to the signs of rows of B' and A', which cancel.)
  *
  * Where 1 or 2 of a map's columns are left for the last tile of a row, F(4x4, 3x3) takes a NARROW one, of 2 results
- * from 4 pixels, and so for the rows. F(2, 3) with the points 0, +-a and infinity has products with the same
- * transformed kernel: F(4, 3) divides row p of G by p^2 - b^2 more, and a narrow tile's B' makes up for it:
+ * from 4 pixels, where 3 are left one of 3 from 5, and so for the rows. F(2, 3) with the points 0, +-a and infinity, or
+ * F(3, 3) with b as well, has products with the same transformed kernel: F(4, 3) divides row p of G by r(p) = p^2 - b^2
+ * more, or by p + b, and a narrow tile's B' makes up for it; with M(x) = x (x^2 - a^2), or that times x - b:
  *
- *     A' row i:  the powers p^i of the points, and 1 at infinity for i = 1
- *     B' row p:  (p^2 - b^2) times the coefficients of x (x^2 - a^2) / (x - p), and of x (x^2 - a^2) at infinity
+ *     A' row i:  the powers p^i of the points, and 1 at infinity for the last i
+ *     B' row p:  r(p) times the coefficients of M(x) / (x - p), and those of M(x) at infinity
  *
- * and its rows (columns) of elements are 0, 1, 2 and 5 of the six, 3 and 4 being those of +-b. So an axis of 14 results
- * takes 3 * 6 + 4 = 22 rows of products, not 24.
+ * and its rows (columns) of elements are those of its points among the six of 0, a, -a, b, -b and infinity. So an axis
+ * of 14 results takes 3 * 6 + 4 = 22 rows of products, not 24, and one of 7 takes 6 + 5 = 11. The narrow tiles of a map
+ * are all of one size.
  *
  * With stride 2 the even pixels of a row meet taps 0 and 2 of the kernel, the odd ones tap 1:
  *
@@ -57,12 +59,11 @@ typedef enum cnn_winograd_form_number {
     CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
-/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 rows of 2 results (NARROW), 2 rows of
- * 4 (LOW) or 2 rows of 2 (SMALL). */
+/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 rows of n results (NARROW), n rows of
+ * 4 (LOW) or n rows of n (SMALL), n being 2 or 3. */
 typedef enum cnn_winograd_kind {
     CNN_WINOGRAD_NARROW, CNN_WINOGRAD_WHOLE, CNN_WINOGRAD_LOW, CNN_WINOGRAD_SMALL, CNN_WINOGRAD_KINDS
 } cnn_winograd_kind;
-enum { CNN_WINOGRAD_NARROW_OUT = 2 };
 
 /* A tile of `out` x `out` results is made from `in` x `in` pixels; the next tile's are `step` pixels on. */
 typedef struct cnn_winograd_shape { int out, in, step, elements, slots; } cnn_winograd_shape;
@@ -72,8 +73,8 @@ static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
     return shapes[form];
 }
 
-/* Do narrow tiles have row or column i of the elements? */
-static inline int cnn_winograd_narrow_has(int i) { return i < 3 || i == 5; }
+/* Do narrow tiles of so many results have row or column i of the elements? */
+static inline int cnn_winograd_narrow_has(int out, int i) { return i < 3 || i == 5 || (i == 3 && out == 3); }
 
 /* Slots of element e, and of all before it. */
 static inline int cnn_winograd_slots(int strided, int e) {
@@ -152,15 +153,20 @@ typedef void (*cnn_winograd_input_function)(const cnn_winograd_source *source);
 typedef void (*cnn_winograd_gradient_function)(const cnn_winograd_source *source, float *sum);
 typedef void (*cnn_winograd_output_function)(const cnn_winograd_result *result);
 
-/* The transforms of a form, those of tiles for each kind that it has. */
+/* The transforms of tiles, [0] where narrow ones have 2 results and [1] where they have 3, for each kind that there is. */
+typedef cnn_winograd_input_function cnn_winograd_inputs_by_kind[2][CNN_WINOGRAD_KINDS];
+typedef cnn_winograd_gradient_function cnn_winograd_gradients_by_kind[2][CNN_WINOGRAD_KINDS];
+typedef cnn_winograd_output_function cnn_winograd_outputs_by_kind[2][CNN_WINOGRAD_KINDS];
+
+/* The transforms of a form. */
 typedef struct cnn_winograd_form {
     /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n], for `width` columns, a multiple of VL.
      * flip: g[2 - i][2 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
     /* Element e of B' d B, d being the tile's pixels. */
-    cnn_winograd_input_function input[CNN_WINOGRAD_KINDS];
+    cnn_winograd_inputs_by_kind input;
     /* clamp(A' m A + bias + added). */
-    cnn_winograd_output_function output[CNN_WINOGRAD_KINDS];
+    cnn_winograd_outputs_by_kind output;
 } cnn_winograd_form;
 
 typedef struct cnn_winograd_kernels {
@@ -168,7 +174,7 @@ typedef struct cnn_winograd_kernels {
     /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and,
      * [1], of that with stride 2: element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
      * source are read; if `sum`, sum[n] += the sum of the pixels of column n. */
-    cnn_winograd_gradient_function gradient[2][CNN_WINOGRAD_KINDS];
+    cnn_winograd_gradients_by_kind gradient[2];
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
      * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
      * cnn_gemm_kernels' stream_end. */

@@ -42,11 +42,11 @@ VINLINE void FORM(output_columns)(const cnn_winograd_result *r, const float *m, 
                                   vf half[OUT_H][SIDE]) {
 #pragma GCC unroll 6
     for (int j = 0; j < SIDE; j++) {
-        if (!has(IN_W < SIDE, j)) continue;
+        if (!has(SIDE, IN_W, j)) continue;
         vf column[SIDE], out[SIDE];
 #pragma GCC unroll 6
         for (int i = 0; i < SIDE; i++)
-            if (has(IN_H < SIDE, i)) column[i] = vload(m + plane + (SIDE * i + j) * r->element);
+            if (has(SIDE, IN_H, i)) column[i] = vload(m + plane + (SIDE * i + j) * r->element);
         TRANSFORM_OUTPUT(OUT_H, column, out);
 #pragma GCC unroll 4
         for (int i = 0; i < OUT_H; i++) half[i][j] = out[i];

@@ -49,7 +49,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
-    const int small = g->out_h <= CNN_WINOGRAD_NARROW_OUT && g->out_w <= CNN_WINOGRAD_NARROW_OUT;
+    const int small = g->out_h <= 2 && g->out_w <= 2;
     return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
         : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
@@ -205,7 +205,7 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, 0, tiling->in_channels, s->zeros);
         cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
                           s->v + cnn_winograd_place(tiling, order, &strip) * vl);
-        form(c, p)->input[strip.kind](&in);
+        form(c, p)->input[strip.size][strip.kind](&in);
         t += strip.tiles;
     }
 }
@@ -295,7 +295,7 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
         result.rows = cnn_min(strip.out_h, g->out_h - strip.y);
         result.columns = cnn_min(strip.out_w * strip.tiles, g->out_w - strip.x);
         result.start = t == order->begin;
-        form(c, p)->output[strip.kind](&result);
+        form(c, p)->output[strip.size][strip.kind](&result);
     }
 }
 

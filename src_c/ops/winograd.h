@@ -1,5 +1,5 @@
 /* Convolution by Winograd's algorithm, forward and backward to the input: for 3x3 kernels with stride 1 by F(4x4, 3x3),
- * four times fewer multiply-adds, with narrow tiles where one or two rows or columns are left, or by F(2x2, 3x3), 2.25
+ * four times fewer multiply-adds, with narrow tiles where rows or columns are left over, or by F(2x2, 3x3), 2.25
  * times fewer, where the map is too small for that; with stride 2 by F(4x4, 2x2) of the pixels that meet four taps of
  * the kernel and its relatives of the others, 1.8 times fewer.
  *

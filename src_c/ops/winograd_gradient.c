@@ -156,7 +156,7 @@ static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, channel, channels, zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           v + cnn_winograd_place(tiling, order, &strip) * vl);
-        c->kernels->winograd->form[p->form].input[strip.kind](&in);
+        c->kernels->winograd->form[p->form].input[strip.size][strip.kind](&in);
         t += strip.tiles;
     }
 }
@@ -173,7 +173,7 @@ static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, cons
         cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           d + cnn_winograd_place(tiling, order, &strip) * vl);
-        c->kernels->winograd->gradient[strided(p)][strip.kind](&in, bias);
+        c->kernels->winograd->gradient[strided(p)][strip.size][strip.kind](&in, bias);
         t += strip.tiles;
     }
 }

@@ -6,14 +6,16 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
      * stride 2, where two taps do, from itself and one before it. */
     const int32_t behind = shape.step == shape.out ? 2 : 1;
     const int32_t down = g->out_h % shape.out, across = g->out_w % shape.out, mixed = form == CNN_WINOGRAD_4X4;
+    const int32_t small = down == 1 || down == 2 || across == 1 || across == 2, narrow_out = small ? 2 : 3;
     return (cnn_winograd_tiling){.out = shape.out,
                                  .in = shape.in,
                                  .step = shape.step,
                                  .images = g->images,
                                  .h = (int32_t)cnn_ceil_div(g->out_h, shape.out),
                                  .w = (int32_t)cnn_ceil_div(g->out_w, shape.out),
-                                 .low = mixed && down > 0 && down <= CNN_WINOGRAD_NARROW_OUT,
-                                 .narrow = mixed && across > 0 && across <= CNN_WINOGRAD_NARROW_OUT,
+                                 .low = mixed && down > 0 && down <= narrow_out,
+                                 .narrow = mixed && across > 0 && across <= narrow_out,
+                                 .narrow_out = narrow_out,
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
@@ -31,8 +33,9 @@ cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t f
                                 .tiles = cnn_min(narrow ? 1 : t->w - t->narrow - column, end - first),
                                 .kind = low ? (narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_LOW)
                                             : (narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE),
-                                .out_h = low ? CNN_WINOGRAD_NARROW_OUT : t->out,
-                                .out_w = narrow ? CNN_WINOGRAD_NARROW_OUT : t->out,
+                                .size = t->low || t->narrow ? t->narrow_out - 2 : 0,
+                                .out_h = low ? t->narrow_out : t->out,
+                                .out_w = narrow ? t->narrow_out : t->out,
                                 .image = first / t->w / t->h,
                                 .y = row * t->out,
                                 .x = column * t->out};
@@ -50,7 +53,7 @@ static int64_t count(const cnn_winograd_tiling *t, int64_t end, int kind) {
 }
 
 cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t begin, int64_t end) {
-    cnn_winograd_order o = {.begin = begin, .end = end};
+    cnn_winograd_order o = {.begin = begin, .end = end, .narrow_out = t->narrow_out};
     for (int kind = 0; kind < CNN_WINOGRAD_KINDS; kind++) {
         o.before[kind] = count(t, begin, kind);
         o.edge[kind + 1] = o.edge[kind] + count(t, end, kind) - o.before[kind];

@@ -14,7 +14,8 @@ enum {
 typedef struct cnn_winograd_tiling {
     int32_t out, in, step;            /* of the form, see kernels/winograd.h */
     int32_t images, h, w;             /* rows and columns of tiles of an image */
-    int32_t low, narrow;              /* is the last row of tiles low, the last column narrow? */
+    int32_t low, narrow;              /* is the last row of tiles low, the last column narrow? ... */
+    int32_t narrow_out;               /* ... how many results those have along the short side */
     int32_t in_h, in_w, in_channels;  /* of what tiles read, the first pad_top rows above the image */
     int32_t pad_top, pad_left;
     int32_t out_h, out_w, out_channels;
@@ -24,13 +25,15 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
 /* Of so many whole tiles a row and column of tiles of an image have the products. */
-static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) { return t->h - t->low / 3.0; }
-static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) { return t->w - t->narrow / 3.0; }
+static inline double cnn_winograd_spared(const cnn_winograd_tiling *t) { return (t->out - t->narrow_out) / (t->out + 2.0); }
+static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) { return t->h - t->low * cnn_winograd_spared(t); }
+static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) { return t->w - t->narrow * cnn_winograd_spared(t); }
 
 /* Neighbours in a row of tiles, of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
 typedef struct cnn_winograd_strip {
     int64_t first, tiles;
     cnn_winograd_kind kind;
+    int32_t size;                     /* which of the two narrow sizes, see kernels/winograd.h */
     int32_t out_h, out_w;             /* results of a tile */
     int64_t image, y, x;              /* of the first result */
 } cnn_winograd_strip;
@@ -39,6 +42,7 @@ cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t f
 /* How tiles begin .. end - 1 lie in a block of them alone. */
 typedef struct cnn_winograd_order {
     int64_t begin, end;
+    int32_t narrow_out;
     int64_t edge[CNN_WINOGRAD_KINDS + 1];   /* those of kind k are number edge[k] .. edge[k + 1] - 1 in the block */
     int64_t before[CNN_WINOGRAD_KINDS];     /* tiles of that kind, of those before `begin` */
 } cnn_winograd_order;
@@ -48,7 +52,8 @@ int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_orde
 /* The tiles in the block that have element e. */
 typedef struct cnn_winograd_span { int64_t first, tiles; } cnn_winograd_span;
 static inline cnn_winograd_span cnn_winograd_span_of(const cnn_winograd_order *o, int64_t e) {
-    const int low = cnn_winograd_narrow_has((int)e / 6), narrow = cnn_winograd_narrow_has((int)e % 6);
+    const int low = cnn_winograd_narrow_has(o->narrow_out, (int)e / 6),
+              narrow = cnn_winograd_narrow_has(o->narrow_out, (int)e % 6);
     const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE];
     return (cnn_winograd_span){
         first, o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS] - first};
