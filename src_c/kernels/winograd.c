@@ -189,12 +189,17 @@ VINLINE void transform_output_4(int out, const vf m[SIDE], vf *y) {
         y[1] = vfma(vset(A), difference_a, m[5]);
         return;
     }
-    const vf sum_b = out == 3 ? m[3] : m[3] + m[4], difference_b = out == 3 ? m[3] : m[3] - m[4];
+    if (out == 3) {
+        y[0] = m[0] + sum_a + m[3];
+        y[1] = vfma(vset(B), m[3], vset(A) * difference_a);
+        y[2] = vfma(vset(B2), m[3], vfma(vset(A2), sum_a, m[5]));
+        return;
+    }
+    const vf sum_b = m[3] + m[4], difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
     y[2] = vfma(vset(B2), sum_b, vset(A2) * sum_a);
-    if (out == 3) y[2] += m[5];
-    else y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
+    y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
 }
 
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
