@@ -182,13 +182,16 @@ def _pointwise_depthwise(inputs, attributes, outputs):
     return [through_activation(z, reduction(np.prod(w.shape[:2]), magnitude) + carried, act_attributes)]
 
 
-def normalised(x, scale, shift, attributes, residual=None):
-    """t = act(x scale + shift + residual) and its error: three roundings of its terms, and one of their sum."""
+def normalised(x, scale, shift, attributes, residual=(None, None, None)):
+    """t = act(x scale + shift + residual) and its error: three roundings of its terms, and one of their sum. residual:
+    with its own scale and shift, one rounding more, or with None for them.
+    """
     own, geometry = split_activation(attributes)
     x, scale, shift = (ref.window.f64(v) for v in (x, scale, shift))
-    roundings = 3 if residual is None else 4
-    residual = np.zeros(1) if residual is None else ref.window.f64(residual)
-    t, terms = x * scale + shift + residual, np.abs(x * scale) + np.abs(shift) + np.abs(residual)
+    roundings = 3 + sum(value is not None for value in residual[:2])
+    added = np.zeros(1) if residual[0] is None else ref.norm.normalised_residual(*residual)
+    magnitude = added if residual[0] is None else ref.norm.normalised_residual(*absolute(residual))
+    t, terms = x * scale + shift + added, np.abs(x * scale) + np.abs(shift) + np.abs(magnitude)
     error = through_activation(t, roundings * U * terms, own)
     return act.activate(t, **own), error, geometry
 
@@ -222,7 +225,7 @@ def _batchnorm_depthwise_backward(inputs, attributes, outputs):
 
 @bound("batchnorm_conv2d")
 def _batchnorm_conv2d(inputs, attributes, outputs):
-    x, w, scale, shift, residual = (*inputs, None)[:5]
+    x, w, scale, shift, *residual = (*inputs, *[None] * 3)[:7]
     t, t_error, geometry = normalised(x, scale, shift, attributes, residual)
     product = lambda t, w: ref.conv2d(t, w, **geometry)[0]
     error = reduction(np.prod(w.shape[:3]), product(np.abs(t), np.abs(w))) + product(t_error, np.abs(w))
@@ -463,8 +466,9 @@ def _moments(inputs, attributes, outputs):
 def _batchnorm(inputs, attributes, outputs):
     """Computed as x s + (beta - mean s) or gamma (x - mean) s: ten roundings of the terms' absolute values."""
     act_attributes, others = split_activation(attributes)
-    x, mean, var, gamma, beta, residual = inputs
-    terms = absolute([x, mean, gamma, beta, residual])
+    x, mean, var, gamma, beta, *residual = (*inputs, None, None)[:8]
+    terms = absolute([x, mean, gamma, beta, ref.norm.normalised_residual(*absolute(residual))])
+    residual = ref.norm.normalised_residual(*residual)
     z = ref.norm.normalise(x, mean, var, gamma, beta, residual, **others)
     magnitude = ref.norm.normalise(terms[0], -terms[1], var, *terms[2:], **others)
     constants = ref.batchnorm(terms[0], -terms[1], var, *terms[2:5], **others)[1:]

@@ -453,6 +453,27 @@ def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
         cc.set_exact(False)
 
 
+@pytest.mark.parametrize("recomputed", [True, False])
+def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monkeypatch):
+    """The same bits as of a normalisation of its own."""
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
+        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
+    results = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(normalise_on_load, "_normalise_residuals", lambda graph: None)
+        cc.utils.set_random_seed(1)
+        model = _two_normalisations_and_a_pooled_one()
+        loss = model.train_on_batch(x, y)
+        results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+        apart = sum(name == "batchnorm" and " + " not in layer for name, layer in _names(model))
+        assert apart == (0 if fused else 1 + recomputed)
+    for a, b in zip(results[True], results[False], strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
 def _bottlenecks():
     """Convolutions before normalisations: of an image, and 1x1 of a tensor and of a normalised one, with a shortcut."""
     inputs = layers.Input((12, 11, 5))
@@ -498,7 +519,7 @@ def _two_normalisations_and_a_pooled_one():
     y = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(x)))
     y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="last")(y))
     x = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="shortcut")(x))
-    x = layers.Conv2D(7, 1)(layers.ReLU()(layers.Add()([y, x])))
+    x = layers.Conv2D(7, 1, use_bias=False)(layers.ReLU()(layers.Add()([y, x])))
     model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
     model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model

@@ -85,3 +85,13 @@ def test_constants_of_a_gradient_take_sums_or_what_they_are_of():
         run(None, None, None, x[:, :1], x)
     with pytest.raises(ValueError, match=r"x must have 3 channels, as mean, in 11 rows, got \(2, 5, 3\)"):
         run(None, None, None, x, x, rows=11)
+
+
+def test_a_residual_is_normalised_with_both_its_constants():
+    c, x = np.ones(3, np.float32), np.ones((2, 5, 3), np.float32)
+    run = lambda *inputs: _core.run_op("batchnorm", [x, c, c, None, None, *inputs], {"epsilon": 1e-3})
+    for inputs in ([x, c, None], [x, None, c], [None, c, c]):
+        with pytest.raises(ValueError, match="must be given together, and with a residual"):
+            run(*inputs)
+    with pytest.raises(ValueError, match=r"residual_shift must be float32 of shape \(3,\)"):
+        run(x, c, c[:2])

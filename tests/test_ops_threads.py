@@ -82,7 +82,7 @@ def conv_cases():
     yield Case("batchnorm_conv2d", 0, pointwise, {**own, "activation": 1}, (True, True, True))
     small, wide = large()[:1, :9], normal(RNG, 1, 1, CHANNELS, 400, scale=0.2)  # few pixels: panels are shared out
     for pixels, weight in ((x, pointwise[1]), (small, wide)):
-        inputs = [pixels, weight, *norm, normal(RNG, *pixels.shape)]
+        inputs = [pixels, weight, *norm, normal(RNG, *pixels.shape), positive(), vector()]
         yield Case("batchnorm_conv2d", 0, inputs, {**own, "activation": 1}, (True,) * 4)
     yield Case("batchnorm_conv2d_backward_weight", 0, [x, grad_y, *norm], {**own, "activation": 1})
     after = [normal(RNG, *grad_y.shape), *(vector(17) for _ in range(3))]
@@ -119,7 +119,9 @@ def other_cases():
     yield Case("avg_pool2d", 0, [x], POOL)
     yield Case("avg_pool2d_backward", 0, [normal(RNG, *pooled.shape)], {**POOL, **size})
     yield Case("batchnorm_moments", 0, [x], {}, (True, True))
-    yield Case("batchnorm", 0, [x, vector(), positive(), vector(), vector(), y], {"epsilon": 1e-3, "activation": 1})
+    for residual in ([y], [y, positive(), vector()]):
+        inputs = [x, vector(), positive(), vector(), vector(), *residual]
+        yield Case("batchnorm", 0, inputs, {"epsilon": 1e-3, "activation": 1})
     attributes = {"epsilon": 1e-3, "activation": 1, "training": 1}
     yield Case("batchnorm_backward", 0, [y, x, x, vector(), positive(), vector()], attributes, (True,) * 4)
     rows = {"epsilon": 1e-3, "rows": float(x.size // x.shape[-1])}

@@ -12,7 +12,11 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
 Where others read it too, as at the end of a residual block, the first 1x1 convolution that reads it normalises, adds
 the residual, and writes the result on the way: the same bytes but for its own reading, and while it computes. That pays
 where a pass of its own would wait for memory.
+
+A residual that is a normalisation's result, as that of a shortcut with a convolution, is normalised where it is added.
 """
+
+import math
 
 from .. import _core, config
 from .fuse import RESIDUAL
@@ -20,6 +24,7 @@ from .ir import Operation, Value, accepts, is_pointwise
 from .kinds import LINEAR
 
 BIAS, CONV_RESIDUAL = 2, RESIDUAL["conv2d"]  # inputs of conv2d: x w [bias] [residual]
+NORM_RESIDUAL = RESIDUAL["batchnorm"]  # of batchnorm: ... [residual] [residual_scale] [residual_shift]
 SMALLEST_WRITTEN_BYTES = 8 << 20  # what a pass of its own finds in the caches is as fast there
 MOMENTS = 2  # outputs of a convolution after y: its mean and variance
 # Inputs of depthwise_conv2d_backward_input: grad_y w [y] [x] [mean] [scale] [shift].
@@ -29,16 +34,36 @@ ACTIVATION = ("activation", "alpha", "max_value")
 
 def normalise_on_load(graph):
     """Fuse all that can be, after `fuse_backward` has put the normalisations' masks and sums into the gradients."""
+    _normalise_residuals(graph)
     readers = graph.uses()
     for norm in list(graph.operations):
         if norm.name == "batchnorm":
             _fuse(graph, norm, readers)
 
 
+def _normalise_residuals(graph):
+    readers = graph.uses()
+    for norm in list(graph.operations):
+        residual = norm.input(NORM_RESIDUAL) if norm.name == "batchnorm" else None
+        before = residual.producer if residual is not None else None
+        if (
+            before is not None
+            and before.name == "batchnorm"
+            and before.input(NORM_RESIDUAL) is None
+            and _is_linear(before)
+            and len(readers[residual]) == 1
+            and not graph.keeps(residual)
+        ):
+            _constants_for(graph, before)
+            for i, value in enumerate([before.inputs[0], *before.outputs[1:]]):
+                norm.set_input(NORM_RESIDUAL + i, value)
+            norm.layer = f"{before.layer} + {norm.layer}"
+
+
 def _fuse(graph, norm, readers):
     y = norm.outputs[0]
     found = {reader.name: reader for reader in readers.get(y, ())}
-    if norm.input(RESIDUAL["batchnorm"]) is not None or len(readers.get(y, ())) != 2 or graph.keeps(y):
+    if norm.input(NORM_RESIDUAL) is not None or len(readers.get(y, ())) != 2 or graph.keeps(y):
         return
     for kind, suits, replace in (
         ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),
@@ -62,8 +87,12 @@ def _is_plain(forward):
     return (
         forward.input(BIAS) is None  # which the normalisation after it makes useless
         and forward.input(CONV_RESIDUAL) is None
-        and forward.attribute("activation") == LINEAR
+        and _is_linear(forward)
     )
+
+
+def _is_linear(operation):
+    return operation.attribute("activation") == LINEAR and operation.attribute("max_value") == math.inf
 
 
 def _constants_for(graph, norm):
@@ -178,7 +207,7 @@ def normalise_and_write(graph):
 
 
 def _writing_inputs(norm, forward, scale, shift):
-    return [norm.inputs[0], forward.inputs[W], scale, shift, norm.input(RESIDUAL["batchnorm"])]
+    return [norm.inputs[0], forward.inputs[W], scale, shift, *(norm.input(NORM_RESIDUAL + i) for i in range(3))]
 
 
 def _suits_writing(norm, forward):

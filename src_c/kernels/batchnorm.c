@@ -122,46 +122,64 @@ static void constants(ptrdiff_t channels, const float *bias, const float *mean, 
     }
 }
 
+/* What is added: nothing, a residual, or a residual that is normalised as well. */
+enum { NOTHING, PLAIN_RESIDUAL, NORMALISED_RESIDUAL };
+
+VINLINE cnn_batchnorm_residual residual_at(cnn_batchnorm_residual r, ptrdiff_t at, ptrdiff_t channel) {
+    return (cnn_batchnorm_residual){r.x + at, r.scale + channel, r.shift + channel};
+}
+
 VINLINE void apply_vector(int kind, int shifted, int added, int stream, ptrdiff_t n, const float *x,
-                          const float *scale, const float *shift, const float *residual, vf slope, vf max_value,
-                          float *y) {
+                          const float *scale, const float *shift, cnn_batchnorm_residual residual, vf slope,
+                          vf max_value, float *y) {
     vf v = vload_upto(x, n), a = vload_upto(scale, n);
     v = shifted ? vfma(v, a, vload_upto(shift, n)) : v * a;
-    if (added) v += vload_upto(residual, n);
+    if (added == PLAIN_RESIDUAL) v += vload_upto(residual.x, n);
+    if (added == NORMALISED_RESIDUAL)
+        v += vfma(vload_upto(residual.x, n), vload_upto(residual.scale, n), vload_upto(residual.shift, n));
     v = relu(kind, v, slope, max_value);
     if (stream) vstream(y, v);
     else vstore_upto(y, v, n);
 }
 
 VINLINE void apply_rows(int kind, int shifted, int added, int stream, ptrdiff_t count, ptrdiff_t width, const float *x,
-                        const float *scale, const float *shift, const float *residual, const cnn_act *act, float *y) {
+                        const float *scale, const float *shift, cnn_batchnorm_residual residual, const cnn_act *act,
+                        float *y) {
     relu_constants r = relu_of(act);
     for (ptrdiff_t at = 0; at < count; at += width) {
         ptrdiff_t length = count - at < width ? count - at : width, j = 0;
         for (; j + VL <= length; j += VL)
-            apply_vector(kind, shifted, added, stream, VL, x + at + j, scale + j, shift + j, residual + at + j, r.slope,
-                         r.max_value, y + at + j);
+            apply_vector(kind, shifted, added, stream, VL, x + at + j, scale + j, shift + j,
+                         residual_at(residual, at + j, j), r.slope, r.max_value, y + at + j);
         if (j < length)
-            apply_vector(kind, shifted, added, 0, length - j, x + at + j, scale + j, shift + j, residual + at + j,
-                         r.slope, r.max_value, y + at + j);
+            apply_vector(kind, shifted, added, 0, length - j, x + at + j, scale + j, shift + j,
+                         residual_at(residual, at + j, j), r.slope, r.max_value, y + at + j);
         if (kind == RELU_NONE && act->kind != CNN_LINEAR)
             KERNEL(cnn_elementwise).activate(*act, length, y + at, y + at); /* while it is hot */
     }
     if (stream) vstream_end();
 }
 
+/* What is absent of the residual gets an address that is never read. */
 VINLINE void apply_shifted(int kind, int stream, ptrdiff_t count, ptrdiff_t width, const float *x, const float *scale,
-                           const float *shift, const float *residual, const cnn_act *act, float *y) {
-    if (residual) apply_rows(kind, 1, 1, stream, count, width, x, scale, shift, residual, act, y);
-    else apply_rows(kind, 1, 0, stream, count, width, x, scale, shift, x, act, y);
+                           const float *shift, cnn_batchnorm_residual r, const cnn_act *act, float *y) {
+    if (r.scale) apply_rows(kind, 1, NORMALISED_RESIDUAL, stream, count, width, x, scale, shift, r, act, y);
+    else if (r.x)
+        apply_rows(kind, 1, PLAIN_RESIDUAL, stream, count, width, x, scale, shift,
+                   (cnn_batchnorm_residual){r.x, scale, shift}, act, y);
+    else
+        apply_rows(kind, 1, NOTHING, stream, count, width, x, scale, shift,
+                   (cnn_batchnorm_residual){x, scale, shift}, act, y);
 }
 
 static void apply(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale,
-                  const float *shift, const float *residual, cnn_act act, int stream, float *y) {
+                  const float *shift, cnn_batchnorm_residual residual, cnn_act act, int stream, float *y) {
     ptrdiff_t count = rows * channels, width = fold * channels;
     int kind = relu_of(&act).kind;
     if ((uintptr_t)y % (VL * sizeof *y) || width % VL || (kind == RELU_NONE && act.kind != CNN_LINEAR)) stream = 0;
-    if (!shift) apply_rows(RELU_NONE, 0, 0, 0, count, width, x, scale, scale, x, &act, y);
+    if (!shift)
+        apply_rows(RELU_NONE, 0, NOTHING, 0, count, width, x, scale, scale, (cnn_batchnorm_residual){x, scale, scale},
+                   &act, y);
     else if (kind == RELU_NONE && stream) apply_shifted(RELU_NONE, 1, count, width, x, scale, shift, residual, &act, y);
     else if (kind == RELU_NONE) apply_shifted(RELU_NONE, 0, count, width, x, scale, shift, residual, &act, y);
     else if (kind == RELU_PLAIN && stream) apply_shifted(RELU_PLAIN, 1, count, width, x, scale, shift, residual, &act, y);

@@ -41,6 +41,9 @@ typedef struct cnn_gradient_epilogue {
  * [channels] each. */
 typedef struct cnn_moment_sums { float *shift, *sum, *square; } cnn_moment_sums;
 
+/* What is added to a normalisation's result: x, or x * scale + shift where scale is not NULL, which are wide. */
+typedef struct cnn_batchnorm_residual { const float *x, *scale, *shift; } cnn_batchnorm_residual;
+
 typedef struct cnn_batchnorm_kernels {
     /* mean[c] and m2[c] = sum (x - mean)^2 of the rows. scratch: 3 * fold * channels floats. */
     void (*moments)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, float *scratch, double *mean,
@@ -59,10 +62,10 @@ typedef struct cnn_batchnorm_kernels {
     void (*constants)(ptrdiff_t channels, const float *bias, const float *mean, const float *var, const float *gamma,
                       const float *beta, double epsilon, float *scale, float *shift);
 
-    /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; residual may be NULL; scale and shift
-     * are wide. stream: y is too large to be in a cache when it is read, and x is elsewhere. */
+    /* y = act(x * scale + shift + residual), or x * scale where shift is NULL; without a residual its x is NULL; scale
+     * and shift are wide. stream: y is too large to be in a cache when it is read, and x is elsewhere. */
     void (*apply)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, const float *scale,
-                  const float *shift, const float *residual, cnn_act act, int stream, float *y);
+                  const float *shift, cnn_batchnorm_residual residual, cnn_act act, int stream, float *y);
 
     /* sum_g[c] = sum g and sum_gx[c] = sum g (x - mean), g being grad_y masked by y, or (y NULL) by x * scale + shift,
      * or (scale NULL too) not; g is written where grad_residual is not NULL. mean, scale, shift are wide. scratch: 2 *

@@ -52,6 +52,16 @@ static inline const float *cnn_batchnorm_wide(const cnn_batchnorm_cut *cut, cons
     return wide;
 }
 
+/* Fails unless a residual's scale and shift, where there are any, are those of its channels, both, and it is there. */
+static inline int cnn_batchnorm_check_residual(const cnn_tensor *residual, const cnn_tensor *scale,
+                                               const cnn_tensor *shift, int64_t channels, cnn_error *error) {
+    if (cnn_expect_vector(scale, "residual_scale", channels, error) ||
+        cnn_expect_vector(shift, "residual_shift", channels, error))
+        return -1;
+    if (!scale == !shift && (residual || !scale)) return 0;
+    return cnn_fail(error, "residual_scale and residual_shift must be given together, and with a residual");
+}
+
 /* A gradient whose sums are taken: of grad_y through the activation's derivative, from y or from scale and shift, where
  * there is one (see gradient_sums in kernels/batchnorm.h). mean, scale and shift are wide. */
 typedef struct cnn_batchnorm_gradient {

@@ -1,13 +1,14 @@
 /* batchnorm_conv2d: a convolution of a normalised tensor that is not written to memory, and the batch moments of the
  * result: pixels are normalised just before they are multiplied, those of 1x1 convolutions (see indirect_gemm.h), or
  * transformed, those of Winograd's (see winograd.h). Padding is of what is normalised. 1x1 convolutions can add a
- * residual on the way, and write the normalised tensor for others.
+ * residual on the way, normalised as well where it has a scale and a shift, and write the normalised tensor for others.
  *
  * batchnorm_conv2d_backward_weight: its gradient in w, from the same pixels normalised once more (see weight_gradient.h
  * and winograd_gradient.h). */
+#include "batchnorm.h"
 #include "convolution.h"
 
-enum { X, W, SCALE, SHIFT, RESIDUAL };
+enum { X, W, SCALE, SHIFT, RESIDUAL, RESIDUAL_SCALE, RESIDUAL_SHIFT };
 enum { GRAD_Y = W };
 enum { Y, MEAN, VAR, NORMALISED };
 enum { ACTIVATION = CNN_CONV2D_N_ATTRS, ALPHA, MAX_VALUE };
@@ -49,6 +50,8 @@ static int expect_normalising(const cnn_call *c, const cnn_tensor *y, cnn_error 
 static cnn_indirect_gemm_operands operands(const cnn_call *c) {
     cnn_normalised norm = norm_of(c);
     norm.residual = operand(c, RESIDUAL);
+    norm.residual_scale = operand(c, RESIDUAL_SCALE);
+    norm.residual_shift = operand(c, RESIDUAL_SHIFT);
     norm.written = result(c, NORMALISED);
     return (cnn_indirect_gemm_operands){.x = c->in[X], .w = c->in[W], .norm = norm, .y = result(c, Y),
                                         .mean = result(c, MEAN), .var = result(c, VAR)};
@@ -66,6 +69,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         cnn_like(&out[NORMALISED], x);
         if (!cnn_conv2d_is_flat(&g)) out[NORMALISED].rank = 0;          /* Winograd's transforms write none */
     }
+    if (cnn_batchnorm_check_residual(residual, operand(c, RESIDUAL_SCALE), operand(c, RESIDUAL_SHIFT), cnn_last(x), error))
+        return -1;
     if (!residual) return 0;
     if (!cnn_conv2d_is_flat(&g))
         return cnn_fail(error, "the kernel must be 1x1 with stride 1 and no padding where there is a residual, got "
@@ -94,8 +99,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_batchnorm_conv2d = {
     .name = "batchnorm_conv2d",
-    .summary = "y = conv(normalised, w), normalised = act(x scale + shift + residual); mean, var: y's biased moments",
-    .inputs = "x w scale shift [residual]",
+    .summary = "y = conv(normalised, w) with normalised = act(x scale + shift + residual [residual_scale + "
+               "residual_shift]); mean, var: y's biased moments",
+    .inputs = "x w scale shift [residual] [residual_scale] [residual_shift]",
     .outputs = "y [mean] [var] [normalised]",
     .attrs = attrs,
     .infer = infer,

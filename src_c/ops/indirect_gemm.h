@@ -18,10 +18,13 @@
 #include "gradient_epilogue.h"
 
 /* x as a batch normalisation and its activation give it, act(x scale + shift), computed a piece at a time where it is
- * read. scale NULL: x itself. With direct sums also act(x scale + shift + residual), where residual is not NULL; and it
- * is written to memory for others, in `written`, where that is not NULL: by the one piece of work of each chunk that
- * comes first. */
-typedef struct cnn_normalised { const cnn_tensor *scale, *shift, *residual, *written; cnn_act act; } cnn_normalised;
+ * read. scale NULL: x itself. With direct sums also act(x scale + shift + residual), where residual is not NULL, which
+ * may have a scale and a shift of its own; and it is written to memory for others, in `written`, where that is not NULL:
+ * by the one piece of work of each chunk that comes first. */
+typedef struct cnn_normalised {
+    const cnn_tensor *scale, *shift, *residual, *residual_scale, *residual_shift, *written;
+    cnn_act act;
+} cnn_normalised;
 
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {

@@ -102,7 +102,10 @@ static cnn_chunk_source normalise(const cnn_call *c, const cnn_exec *e, const cn
     const float *x = cnn_data(e, o->x), *residual = cnn_data(e, o->norm.residual);
     float *written = write ? cnn_data(e, o->norm.written) : NULL;
     c->kernels->batchnorm->apply(k->pixels, channels, 1, x + at, cnn_data(e, o->norm.scale), cnn_data(e, o->norm.shift),
-                                 residual ? residual + at : NULL, o->norm.act, 0, written ? written + at : copy);
+                                 (cnn_batchnorm_residual){residual ? residual + at : NULL,
+                                                          cnn_data(e, o->norm.residual_scale),
+                                                          cnn_data(e, o->norm.residual_shift)},
+                                 o->norm.act, 0, written ? written + at : copy);
     return written ? (cnn_chunk_source){written, 0} : (cnn_chunk_source){copy, k->begin};
 }
 

@@ -4,7 +4,17 @@ import numpy as np
 
 import reference
 
-from .pieces import MAX_PRODUCTS, activation_attributes, channels, generator, maybe, normal, relu_family, weights
+from .pieces import (
+    MAX_PRODUCTS,
+    activation_attributes,
+    channels,
+    generator,
+    maybe,
+    normal,
+    normalised_residual,
+    relu_family,
+    weights,
+)
 
 
 def geometry(rng, groups=1):
@@ -213,7 +223,8 @@ def _normalised_pixels(rng):
 def _batchnorm_conv2d(rng, op):
     x, scale, shift, act = _normalised_pixels(rng)
     c, moments, written = x.shape[3], bool(rng.random() < 0.6), bool(rng.random() < 0.5)
-    inputs = [x, weights(rng, normal, c, 1, 1, c, channels(rng)), scale, shift, maybe(rng, normal(rng, *x.shape))]
+    w = weights(rng, normal, c, 1, 1, c, channels(rng))
+    inputs = [x, w, scale, shift, *normalised_residual(rng, x.shape)]
     return inputs, act, (True, moments, moments, written)
 
 

@@ -5,7 +5,16 @@ import numpy as np
 import reference
 
 from .conv import gradient_epilogue
-from .pieces import activation_attributes, channels, feature_shape, generator, maybe, normal, relu_family
+from .pieces import (
+    activation_attributes,
+    channels,
+    feature_shape,
+    generator,
+    maybe,
+    normal,
+    normalised_residual,
+    relu_family,
+)
 
 
 def _statistics(rng, c):
@@ -28,7 +37,7 @@ def _batchnorm(rng, op):
         *_statistics(rng, c),
         maybe(rng, normal(rng, c)),
         maybe(rng, normal(rng, c)),
-        maybe(rng, normal(rng, *shape), 0.3),
+        *normalised_residual(rng, shape),
     ]
     constants = bool(rng.random() < 0.5)
     return inputs, {"epsilon": 1e-3, **activation_attributes(rng)}, (True, constants, constants)

@@ -68,6 +68,13 @@ def weights(rng, values, fan_in, *shape):
     return normal(rng, *shape, scale=fan_in**-0.5) if values is normal else values(rng, *shape)
 
 
+def normalised_residual(rng, shape):
+    """A residual, its scale and its shift: all, the first alone, or none."""
+    operands = [normal(rng, *shape), normal(rng, shape[-1]), normal(rng, shape[-1])]
+    present = int(rng.choice([0, 0, 1, 3]))
+    return operands[:present] + [None] * (3 - present)
+
+
 def maybe(rng, value, p=0.5):
     return value if rng.random() < p else None
 

@@ -8,6 +8,7 @@ Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j 
 import numpy as np
 
 from .activations import activate, gradient_epilogue
+from .norm import normalised_residual
 from .pool import max_pool2d, max_pool2d_backward
 from .window import Window, f64
 
@@ -225,9 +226,23 @@ def batchnorm_depthwise_conv2d_backward(
     return grad_x, grad_w, sum_g, sum_gx
 
 
-def batchnorm_conv2d(x, w, scale, shift, residual=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+def batchnorm_conv2d(
+    x,
+    w,
+    scale,
+    shift,
+    residual=None,
+    residual_scale=None,
+    residual_shift=None,
+    *,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    **geometry,
+):
     """y = conv(t, w) with t = act(x scale + shift + residual), its biased moments, and t."""
     act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    residual = normalised_residual(residual, residual_scale, residual_shift)
     t = activate(f64(x) * f64(scale) + f64(shift) + (0 if residual is None else f64(residual)), **act)
     return *conv2d(t, w, **geometry), t
 

@@ -36,9 +36,17 @@ def batchnorm_constants(mean, var, gamma=None, beta=None, *, epsilon):
     return scale, (0.0 if beta is None else f64(beta)) - f64(mean) * scale
 
 
-def batchnorm(x, mean, var, gamma=None, beta=None, residual=None, *, epsilon, **act):
+def normalised_residual(residual, scale, shift):
+    """What is added for a residual with a scale and a shift of its own, or without; None where there is none."""
+    return residual if scale is None else f64(residual) * f64(scale) + f64(shift)
+
+
+def batchnorm(
+    x, mean, var, gamma=None, beta=None, residual=None, residual_scale=None, residual_shift=None, *, epsilon, **act
+):
     """(y, scale, shift): `normalise`, and with what y = act(x scale + shift + residual)."""
     scale, shift = batchnorm_constants(mean, var, gamma, beta, epsilon=epsilon)
+    residual = normalised_residual(residual, residual_scale, residual_shift)
     return normalise(x, mean, var, gamma, beta, residual, epsilon=epsilon, **act), scale, shift
 
 
