@@ -1,4 +1,6 @@
-"""Random small networks, and their value in float64 by the reference: for tests of the compiler."""
+"""Random small networks, and their value in float64 by the reference; what programs hold and give: for tests of the
+compiler.
+"""
 
 import numpy as np
 
@@ -208,3 +210,25 @@ def gradients(model):
     """{variable: its gradient in the last training step}."""
     store = model._store()
     return {v: store.view(model._gradients, v, store.layout[v][1]).copy() for v in model.trainable_variables}
+
+
+def operations(model, training=True):
+    """[(operation, layer)] of a program of the model."""
+    executable = model._program_for(2, training)
+    return [(operation["op"], layer) for operation, layer in zip(executable.operations, executable.layers)]
+
+
+def one_step(model, x, y):
+    """[loss, gradients, weights] of a training step."""
+    loss = model.train_on_batch(x, y)
+    return [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+
+
+def assert_same_bits(results, others):
+    for a, b in zip(results, others, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def assert_equal_but_for_rounding(results, others):
+    for a, b in zip(results, others, strict=True):
+        assert np.abs(a - b).max() <= 2**-13 * max(np.abs(b).sum(), 1e-3)

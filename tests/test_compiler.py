@@ -8,10 +8,19 @@ import pytest
 
 import cnncore as cc
 from cnncore import _core, layers
-from cnncore.compiler import fuse, normalise_on_load, normalised_gradients, programs, recompute
+from cnncore.compiler import fuse, programs, recompute
 from cnncore.compiler.programs import ProgramCache, passes
 from conftest import TEST_SCALE
-from random_graphs import Reference, compiled, gradients, random_data, random_model
+from random_graphs import (
+    Reference,
+    assert_equal_but_for_rounding,
+    compiled,
+    gradients,
+    one_step,
+    operations,
+    random_data,
+    random_model,
+)
 
 SEEDS = range(round(16 * TEST_SCALE))
 EPSILON = 2.0**-24
@@ -285,13 +294,6 @@ def test_memory_tells_what_running_takes():
 # ---- what is in a program ----
 
 
-def _names(model, training=True):
-    return [
-        (operation["op"], layer)
-        for operation, layer in zip(*(lambda e: (e.operations, e.layers))(model._program_for(2, training)))
-    ]
-
-
 def _small():
     inputs = cc.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, use_bias=False, name="first")(inputs)
@@ -305,17 +307,17 @@ def _small():
 
 
 def test_the_first_layer_gets_no_input_gradient():
-    assert ("conv2d_backward_input", "first") not in _names(_small())
-    assert ("conv2d_backward_input", "second") in _names(_small())
+    assert ("conv2d_backward_input", "first") not in operations(_small())
+    assert ("conv2d_backward_input", "second") in operations(_small())
 
 
 def test_frozen_layers_have_no_gradient_operations():
     model = _small()
-    everything = _names(model)
+    everything = operations(model)
     assert ("conv2d_backward_weight", "first") in everything and any(name == "moving_average" for name, _ in everything)
     for layer in model.layers[:4]:
         layer.trainable = False
-    frozen = _names(model)
+    frozen = operations(model)
     backward = [(name, layer) for name, layer in frozen if "backward" in name]
     assert not any("first" in layer or "norm" in layer for _, layer in backward)
     assert not any(name == "moving_average" for name, _ in frozen)
@@ -325,228 +327,16 @@ def test_frozen_layers_have_no_gradient_operations():
     changed = [v.path for v, value in zip(model.variables, before) if (v.numpy() != value).any()]
     assert changed == ["second/kernel", "second/bias", "head/kernel", "head/bias"]
     model.layers[1].trainable = True
-    assert ("conv2d_backward_weight", "first") in _names(model)
+    assert ("conv2d_backward_weight", "first") in operations(model)
 
 
 def test_fusion_leaves_no_elementwise_pass_in_a_residual_network():
     model = cc.models.ResNet20()
-    names = [name for name, _ in _names(model, training=False)]
+    names = [name for name, _ in operations(model, training=False)]
     assert not {"activation", "add", "batchnorm"} & set(names)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    names = [name for name, _ in _names(model)]
+    names = [name for name, _ in operations(model)]
     assert not {"activation", "activation_backward", "add", "batchnorm_moments"} & set(names)
-
-
-def _inverted_bottleneck(strides, shortcut):
-    """Expanding convolution, normalisation, ReLU6, depthwise convolution; `shortcut`: something else reads it too."""
-    cc.utils.set_random_seed(1)
-    inputs = cc.Input((9, 8, 5))
-    x = layers.BatchNormalization(name="norm")(layers.Conv2D(18, 1, use_bias=False)(inputs))
-    t = layers.ReLU(6.0)(x)
-    x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name="depthwise")(t)
-    x = layers.BatchNormalization()(x)
-    if shortcut:
-        x = layers.Concatenate()([layers.GlobalAveragePooling2D()(v) for v in (x, t)])
-    else:
-        x = layers.GlobalAveragePooling2D()(x)
-    model = cc.Model(inputs, layers.Dense(3)(x))
-    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-@pytest.mark.parametrize("strides", [1, 2])
-def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(strides):
-    x, y = np.random.default_rng(3).normal(size=(4, 9, 8, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for fused in (True, False):
-        with passes(fuse=fused):
-            model = _inverted_bottleneck(strides, shortcut=False)
-            loss = model.train_on_batch(x, y)
-            results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-            names = {name for name, _ in _names(model)}
-        new = {"batchnorm_depthwise_conv2d", "batchnorm_depthwise_conv2d_backward"}
-        assert new <= names if fused else not new & names
-        assert ("depthwise_conv2d_backward_weight" in names) != fused
-    for a, b in zip(results[True], results[False], strict=True):
-        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
-
-
-def _normalised_block(channels, kernel, strides=1, residual=False):
-    """A normalisation of maps of 31x32, a ReLU and a convolution; `residual`: a shortcut reads it too."""
-    inputs = layers.Input((31, 32, 5))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same", use_bias=False)(inputs)))
-    y = layers.BatchNormalization()(layers.Conv2D(channels, kernel, strides, "same", use_bias=False)(x))
-    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.Add()([x, y]) if residual else y))
-    model = cc.Model(inputs, layers.Dense(3)(x))
-    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-NORMALISING = {"batchnorm_conv2d", "batchnorm_conv2d_backward_weight"}
-
-
-@pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
-def test_a_normalisation_is_done_within_the_convolution_that_reads_it(channels, kernel, strides, monkeypatch):
-    """Of 1x1 with stride 1, or of 3x3 by Winograd's algorithm: the same bits."""
-    x, y = np.random.default_rng(3).normal(size=(4, 31, 32, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for fused in (True, False):
-        if not fused:
-            monkeypatch.setattr(normalise_on_load, "normalise_on_load", lambda graph: None)
-        cc.utils.set_random_seed(1)
-        model = _normalised_block(channels, kernel, strides)
-        loss = model.train_on_batch(x, y)
-        results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-        names = {name for name, _ in _names(model)}
-        assert NORMALISING <= names if fused and (kernel, strides) != (1, 2) else not NORMALISING & names
-    for a, b in zip(results[True], results[False], strict=True):
-        assert a.tobytes() == b.tobytes()
-
-
-@pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
-def test_a_normalisation_that_a_shortcut_reads_too_is_kept(channels, kernel):
-    assert not NORMALISING & {name for name, _ in _names(_normalised_block(channels, kernel, residual=True))}
-
-
-def _residual_blocks():
-    """Two sums of a normalisation and a shortcut, each read by a 1x1 convolution and the next shortcut."""
-    inputs = layers.Input((7, 11, 5))
-    x = layers.Conv2D(9, 3, padding="same", use_bias=False)(inputs)
-    for name in ("first", "second"):
-        y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name=name)(x))
-        y = layers.Conv2D(9, 1, use_bias=False)(layers.ReLU()(y))
-        x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(y), x]))
-    y = layers.BatchNormalization()(layers.Conv2D(6, 1, use_bias=False, name="last")(x))
-    x = layers.Concatenate()([y, x])
-    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
-    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-@pytest.mark.parametrize("recomputed", [True, False])
-def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(recomputed, monkeypatch):
-    x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
-    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
-        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
-    results = {}
-    for fused in (True, False):
-        monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
-        cc.utils.set_random_seed(1)
-        model = _residual_blocks()
-        loss = model.train_on_batch(x, y)
-        results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-        done = {layer.split(" + ")[-1] for name, layer in _names(model) if name == "batchnorm_conv2d"}
-        assert {"second", "last"} & done == ({"second", "last"} if fused else set())
-    for a, b in zip(results[True], results[False], strict=True):
-        assert a.tobytes() == b.tobytes()
-
-
-def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
-    """Not those of 3x3 with too few channels or pixels for Winograd's algorithm, or where it is not wanted."""
-    assert not NORMALISING & {name for name, _ in _names(_normalised_block(9, 3))}
-    try:
-        cc.set_exact(True)
-        assert not NORMALISING & {name for name, _ in _names(_normalised_block(18, 3))}
-        assert NORMALISING <= {name for name, _ in _names(_normalised_block(9, 1))}
-    finally:
-        cc.set_exact(False)
-
-
-@pytest.mark.parametrize("recomputed", [True, False])
-def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monkeypatch):
-    """The same bits as of a normalisation of its own."""
-    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
-    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
-        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
-    monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
-    results = {}
-    for fused in (True, False):
-        if not fused:
-            monkeypatch.setattr(normalise_on_load, "_normalise_residuals", lambda graph: None)
-        cc.utils.set_random_seed(1)
-        model = _two_normalisations_and_a_pooled_one()
-        loss = model.train_on_batch(x, y)
-        results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-        apart = sum(name == "batchnorm" and " + " not in layer for name, layer in _names(model))
-        assert apart == (0 if fused else 1 + recomputed)
-    for a, b in zip(results[True], results[False], strict=True):
-        assert a.tobytes() == b.tobytes()
-
-
-def _bottlenecks():
-    """Convolutions before normalisations: of an image, and 1x1 of a tensor and of a normalised one, with a shortcut."""
-    inputs = layers.Input((12, 11, 5))
-    x = layers.BatchNormalization()(layers.Conv2D(18, 3, padding="same", use_bias=False, name="first")(inputs))
-    before = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False, name="plain")(layers.ReLU(6.0)(x)))
-    x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(40, 1, use_bias=False, name="wide")(before)))
-    x = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False, name="narrow")(x))
-    x = layers.ReLU()(layers.Add()([x, before]))
-    x = layers.BatchNormalization()(layers.Conv2D(7, 1, 2, use_bias=False, name="strided")(x))
-    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
-    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-def test_the_gradients_of_a_1x1_convolution_and_of_the_normalisation_after_it_are_made_together(monkeypatch):
-    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for together in (True, False):
-        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if together else 1 << 60)
-        cc.utils.set_random_seed(1)
-        model = _bottlenecks()
-        loss = model.train_on_batch(x, y)
-        results[together] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-        layers_of = {}
-        for name, layer in _names(model):
-            layers_of.setdefault(name, set()).add(layer.split(" + ")[0])
-        assert layers_of.get("pointwise_conv2d_backward", set()) == ({"plain", "wide", "narrow"} if together else set())
-        assert len(layers_of["batchnorm_backward"]) == (1 if together else 5)
-    for a, b in zip(results[True], results[False], strict=True):
-        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
-    model = _bottlenecks()
-    monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)
-    monkeypatch.setattr(normalised_gradients, "LARGEST_WEIGHT", 0)
-    model.train_on_batch(x, y)
-    assert "pointwise_conv2d_backward" not in {name for name, _ in _names(model)}
-
-
-def _two_normalisations_and_a_pooled_one():
-    """A sum of two normalisations, whose gradient can bring the sums of one of them alone, after a pooled one."""
-    inputs = layers.Input((12, 11, 5))
-    x = layers.BatchNormalization()(layers.Conv2D(6, 3, padding="same", use_bias=False, name="first")(inputs))
-    x = layers.MaxPooling2D(3, 2)(layers.ReLU()(x))
-    y = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(x)))
-    y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="last")(y))
-    x = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="shortcut")(x))
-    x = layers.Conv2D(7, 1, use_bias=False)(layers.ReLU()(layers.Add()([y, x])))
-    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
-    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-def test_sums_that_do_not_come_with_the_gradient_take_a_pass(monkeypatch):
-    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for together in (True, False):
-        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if together else 1 << 60)
-        cc.utils.set_random_seed(1)
-        model = _two_normalisations_and_a_pooled_one()
-        loss = model.train_on_batch(x, y)
-        results[together] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
-        names = [name for name, _ in _names(model)]
-        assert names.count("batchnorm_backward") == (1 if together else 4)  # that of the 3x3 convolution
-        assert names.count("batchnorm_backward_constants") == (3 if together else 0)
-    for a, b in zip(results[True], results[False], strict=True):
-        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
-
-
-def test_the_gradients_of_a_strided_shortcut_stay_apart(monkeypatch):
-    """The one in the input is computed for every other pixel alone, as if there were no stride."""
-    monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)
-    model = cc.models.ResNet20()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    assert "pointwise_conv2d_backward" not in {name for name, _ in _names(model)}
 
 
 def _first_layer(channels=3, kernel=3, rescaling=(1 / 255, -0.4), **convolution):
@@ -574,7 +364,7 @@ def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkey
         results[fused] = [model.predict(x), *model.train_on_batch(x, y, return_dict=True).values()]
         results[fused] += [*gradients(model).values(), *model.get_weights(), model.evaluate(x, y)]
         for training in (False, True):
-            names = _names(model, training)
+            names = operations(model, training)
             assert any(name == "affine" for name, _ in names) != fused
             assert ("conv2d", "rescaling + first" if fused and rescaling else "first") in names
             moved = model._program_for(2, training).operations
@@ -588,7 +378,7 @@ def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkey
 @pytest.mark.parametrize("other", [dict(channels=9), dict(kernel=1), dict(channels=4, groups=2)])
 def test_bytes_that_are_not_gathered_are_rescaled_before(other):
     model = _first_layer(**other)
-    assert all(("affine", "rescaling") in _names(model, training) for training in (False, True))
+    assert all(("affine", "rescaling") in operations(model, training) for training in (False, True))
 
 
 def test_a_pooled_first_convolution_reads_the_rescaled_image():
@@ -599,7 +389,7 @@ def test_a_pooled_first_convolution_reads_the_rescaled_image():
     model = cc.Model(inputs, layers.Dense(3)(x))
     model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
     for training in (False, True):
-        names = [name for name, _ in _names(model, training)]
+        names = [name for name, _ in operations(model, training)]
         assert "conv2d_max_pool2d" in names and "affine" in names
     assert np.isfinite(model.train_on_batch(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 2])))
 
@@ -609,13 +399,13 @@ def test_a_rescaling_that_others_read_is_written():
     x = layers.Rescaling(1 / 255)(inputs)
     y = layers.Conv2D(3, 3, padding="same")(x)
     for outputs in ([y, x], layers.Add()([y, x]), layers.Concatenate()([y, x])):
-        assert "affine" in [name for name, _ in _names(cc.Model(inputs, outputs), training=False)]
+        assert "affine" in [name for name, _ in operations(cc.Model(inputs, outputs), training=False)]
 
 
 def test_a_frozen_first_layer_rescales_bytes_too():
     model = _first_layer()
     model.get_layer("first").trainable = False
-    names = [name for name, _ in _names(model)]
+    names = [name for name, _ in operations(model)]
     assert "affine" not in names and names.count("conv2d_backward_weight") == 1
 
 
@@ -647,20 +437,13 @@ def test_the_gradient_of_a_strided_shortcut_is_computed_without_its_zeros(kernel
         with passes(fuse=fused):
             cc.utils.set_random_seed(1)
             model = _strided_block(kernel)
-            loss = model.train_on_batch(x, y)
-            results[fused] = [np.asarray(loss), *gradients(model).values(), *model.get_weights()]
+            results[fused] = one_step(model, x, y)
             assert _residuals(model) == ([shape] if fused else [])
-    for a, b in zip(results[True], results[False], strict=True):
-        assert np.abs(a - b).max() <= 2**11 * EPSILON * max(np.abs(b).sum(), 1e-3)
-
-
-def test_a_normalisation_that_others_read_is_written():
-    names = {name for name, _ in _names(_inverted_bottleneck(1, shortcut=True))}
-    assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names
+    assert_equal_but_for_rounding(results[True], results[False])
 
 
 def test_softmax_and_cross_entropy_are_computed_from_the_logits():
-    assert ("softmax_cross_entropy", "head") in _names(_small())
+    assert ("softmax_cross_entropy", "head") in operations(_small())
     model = _small()
     model.layers[-1].kernel.assign(model.layers[-1].kernel.numpy() * 1e6)  # probabilities saturate, the loss does not
     x = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)

@@ -1,0 +1,217 @@
+"""The compiler: normalisations, forward and backward, that are done by the operations around them. Each fusion changes
+nothing, or roundings alone.
+"""
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import layers
+from cnncore.compiler import normalise_on_load, normalised_gradients, recompute
+from cnncore.compiler.programs import passes
+from random_graphs import assert_equal_but_for_rounding, assert_same_bits, one_step, operations
+
+
+def _inverted_bottleneck(strides, shortcut):
+    """Expanding convolution, normalisation, ReLU6, depthwise convolution; `shortcut`: something else reads it too."""
+    cc.utils.set_random_seed(1)
+    inputs = cc.Input((9, 8, 5))
+    x = layers.BatchNormalization(name="norm")(layers.Conv2D(18, 1, use_bias=False)(inputs))
+    t = layers.ReLU(6.0)(x)
+    x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False, name="depthwise")(t)
+    x = layers.BatchNormalization()(x)
+    if shortcut:
+        x = layers.Concatenate()([layers.GlobalAveragePooling2D()(v) for v in (x, t)])
+    else:
+        x = layers.GlobalAveragePooling2D()(x)
+    model = cc.Model(inputs, layers.Dense(3)(x))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(strides):
+    x, y = np.random.default_rng(3).normal(size=(4, 9, 8, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        with passes(fuse=fused):
+            model = _inverted_bottleneck(strides, shortcut=False)
+            results[fused] = one_step(model, x, y)
+            names = {name for name, _ in operations(model)}
+        new = {"batchnorm_depthwise_conv2d", "batchnorm_depthwise_conv2d_backward"}
+        assert new <= names if fused else not new & names
+        assert ("depthwise_conv2d_backward_weight" in names) != fused
+    assert_equal_but_for_rounding(results[True], results[False])
+
+
+def test_a_normalisation_that_others_read_is_written():
+    names = {name for name, _ in operations(_inverted_bottleneck(1, shortcut=True))}
+    assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names
+
+
+def _normalised_block(channels, kernel, strides=1, residual=False):
+    """A normalisation of maps of 31x32, a ReLU and a convolution; `residual`: a shortcut reads it too."""
+    inputs = layers.Input((31, 32, 5))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(channels, 3, padding="same", use_bias=False)(inputs)))
+    y = layers.BatchNormalization()(layers.Conv2D(channels, kernel, strides, "same", use_bias=False)(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.Add()([x, y]) if residual else y))
+    model = cc.Model(inputs, layers.Dense(3)(x))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+NORMALISING = {"batchnorm_conv2d", "batchnorm_conv2d_backward_weight"}
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
+def test_a_normalisation_is_done_within_the_convolution_that_reads_it(channels, kernel, strides, monkeypatch):
+    """Of 1x1 with stride 1, or of 3x3 by Winograd's algorithm: the same bits."""
+    x, y = np.random.default_rng(3).normal(size=(4, 31, 32, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(normalise_on_load, "normalise_on_load", lambda graph: None)
+        cc.utils.set_random_seed(1)
+        model = _normalised_block(channels, kernel, strides)
+        results[fused] = one_step(model, x, y)
+        names = {name for name, _ in operations(model)}
+        assert NORMALISING <= names if fused and (kernel, strides) != (1, 2) else not NORMALISING & names
+    assert_same_bits(results[True], results[False])
+
+
+@pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
+def test_a_normalisation_that_a_shortcut_reads_too_is_kept(channels, kernel):
+    assert not NORMALISING & {name for name, _ in operations(_normalised_block(channels, kernel, residual=True))}
+
+
+def _residual_blocks():
+    """Two sums of a normalisation and a shortcut, each read by a 1x1 convolution and the next shortcut."""
+    inputs = layers.Input((7, 11, 5))
+    x = layers.Conv2D(9, 3, padding="same", use_bias=False)(inputs)
+    for name in ("first", "second"):
+        y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name=name)(x))
+        y = layers.Conv2D(9, 1, use_bias=False)(layers.ReLU()(y))
+        x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(y), x]))
+    y = layers.BatchNormalization()(layers.Conv2D(6, 1, use_bias=False, name="last")(x))
+    x = layers.Concatenate()([y, x])
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("recomputed", [True, False])
+def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(recomputed, monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
+    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
+        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    results = {}
+    for fused in (True, False):
+        monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
+        cc.utils.set_random_seed(1)
+        model = _residual_blocks()
+        results[fused] = one_step(model, x, y)
+        done = {layer.split(" + ")[-1] for name, layer in operations(model) if name == "batchnorm_conv2d"}
+        assert {"second", "last"} & done == ({"second", "last"} if fused else set())
+    assert_same_bits(results[True], results[False])
+
+
+def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
+    """Not those of 3x3 with too few channels or pixels for Winograd's algorithm, or where it is not wanted."""
+    assert not NORMALISING & {name for name, _ in operations(_normalised_block(9, 3))}
+    try:
+        cc.set_exact(True)
+        assert not NORMALISING & {name for name, _ in operations(_normalised_block(18, 3))}
+        assert NORMALISING <= {name for name, _ in operations(_normalised_block(9, 1))}
+    finally:
+        cc.set_exact(False)
+
+
+@pytest.mark.parametrize("recomputed", [True, False])
+def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monkeypatch):
+    """The same bits as of a normalisation of its own."""
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
+        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
+    results = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(normalise_on_load, "_normalise_residuals", lambda graph: None)
+        cc.utils.set_random_seed(1)
+        model = _two_normalisations_and_a_pooled_one()
+        results[fused] = one_step(model, x, y)
+        apart = sum(name == "batchnorm" and " + " not in layer for name, layer in operations(model))
+        assert apart == (0 if fused else 1 + recomputed)
+    assert_same_bits(results[True], results[False])
+
+
+def _bottlenecks():
+    """Convolutions before normalisations: of an image, and 1x1 of a tensor and of a normalised one, with a shortcut."""
+    inputs = layers.Input((12, 11, 5))
+    x = layers.BatchNormalization()(layers.Conv2D(18, 3, padding="same", use_bias=False, name="first")(inputs))
+    before = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False, name="plain")(layers.ReLU(6.0)(x)))
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(40, 1, use_bias=False, name="wide")(before)))
+    x = layers.BatchNormalization()(layers.Conv2D(9, 1, use_bias=False, name="narrow")(x))
+    x = layers.ReLU()(layers.Add()([x, before]))
+    x = layers.BatchNormalization()(layers.Conv2D(7, 1, 2, use_bias=False, name="strided")(x))
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_the_gradients_of_a_1x1_convolution_and_of_the_normalisation_after_it_are_made_together(monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for together in (True, False):
+        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if together else 1 << 60)
+        cc.utils.set_random_seed(1)
+        model = _bottlenecks()
+        results[together] = one_step(model, x, y)
+        layers_of = {}
+        for name, layer in operations(model):
+            layers_of.setdefault(name, set()).add(layer.split(" + ")[0])
+        assert layers_of.get("pointwise_conv2d_backward", set()) == ({"plain", "wide", "narrow"} if together else set())
+        assert len(layers_of["batchnorm_backward"]) == (1 if together else 5)
+    assert_equal_but_for_rounding(results[True], results[False])
+    model = _bottlenecks()
+    monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)
+    monkeypatch.setattr(normalised_gradients, "LARGEST_WEIGHT", 0)
+    model.train_on_batch(x, y)
+    assert "pointwise_conv2d_backward" not in {name for name, _ in operations(model)}
+
+
+def _two_normalisations_and_a_pooled_one():
+    """A sum of two normalisations, whose gradient can bring the sums of one of them alone, after a pooled one."""
+    inputs = layers.Input((12, 11, 5))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, padding="same", use_bias=False, name="first")(inputs))
+    x = layers.MaxPooling2D(3, 2)(layers.ReLU()(x))
+    y = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(9, 3, padding="same", use_bias=False)(x)))
+    y = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="last")(y))
+    x = layers.BatchNormalization()(layers.Conv2D(20, 1, use_bias=False, name="shortcut")(x))
+    x = layers.Conv2D(7, 1, use_bias=False)(layers.ReLU()(layers.Add()([y, x])))
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_sums_that_do_not_come_with_the_gradient_take_a_pass(monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for together in (True, False):
+        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if together else 1 << 60)
+        cc.utils.set_random_seed(1)
+        model = _two_normalisations_and_a_pooled_one()
+        results[together] = one_step(model, x, y)
+        names = [name for name, _ in operations(model)]
+        assert names.count("batchnorm_backward") == (1 if together else 4)  # that of the 3x3 convolution
+        assert names.count("batchnorm_backward_constants") == (3 if together else 0)
+    assert_equal_but_for_rounding(results[True], results[False])
+
+
+def test_the_gradients_of_a_strided_shortcut_stay_apart(monkeypatch):
+    """The one in the input is computed for every other pixel alone, as if there were no stride."""
+    monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0)
+    model = cc.models.ResNet20()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert "pointwise_conv2d_backward" not in {name for name, _ in operations(model)}
