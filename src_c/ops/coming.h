@@ -7,7 +7,7 @@
 #include "../runtime/op.h"
 
 typedef struct cnn_coming {
-    struct { const float *from; int64_t floats; } piece[6];
+    struct { const float *from; int64_t floats; } piece[7];
     int pieces;
     int64_t floats;                   /* of all pieces */
     int64_t tile, share;              /* tiles that have asked before this panel's; floats for each tile */
