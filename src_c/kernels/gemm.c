@@ -44,6 +44,39 @@ static void pack(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float
     }
 }
 
+typedef float piece4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float piece8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+/* size: floats of a piece. rows, pieces: of a window, and of one of its rows; constants where they are few. Longer
+ * vectors than eight floats cost as much again where they cross a line of the cache, which they mostly do. */
+VINLINE void gather_pieces(int size, ptrdiff_t rows, ptrdiff_t pieces, ptrdiff_t windows, ptrdiff_t span,
+                           const float *from, ptrdiff_t step, ptrdiff_t row, ptrdiff_t pitch, float *to) {
+    for (ptrdiff_t q = 0; q < windows; q++, from += step, to += pitch) {
+        const float *x = from;
+        float *y = to;
+        for (ptrdiff_t r = 0; r < rows; r++, x += row, y += span)
+            for (ptrdiff_t k = 0; k < pieces; k++) {
+                if (size == 8) *(piece8 *)(y + 8 * k) = *(const piece8 *)(x + 8 * k);
+                else *(piece4 *)(y + 4 * k) = *(const piece4 *)(x + 4 * k);
+            }
+    }
+}
+
+static void gather(ptrdiff_t windows, ptrdiff_t rows, ptrdiff_t span, const float *from, ptrdiff_t step, ptrdiff_t row,
+                   ptrdiff_t pitch, float *to) {
+    enum { SIZE = VL >= CNN_GEMM_PIECE ? CNN_GEMM_PIECE : 4 };
+    const ptrdiff_t pieces = (span + SIZE - 1) / SIZE;
+#define GATHER(size, rows, pieces) gather_pieces(size, rows, pieces, windows, span, from, step, row, pitch, to)
+    if (span <= 4 && rows == 3) GATHER(4, 3, 1);
+    else if (span <= 4) GATHER(4, rows, 1);
+    else if (pieces == 1) GATHER(SIZE, rows, 1);
+    else if (pieces == 2 && rows == 3) GATHER(SIZE, 3, 2);
+    else if (pieces == 2) GATHER(SIZE, rows, 2);
+    else if (pieces == 3) GATHER(SIZE, rows, 3);
+    else GATHER(SIZE, rows, pieces);
+#undef GATHER
+}
+
 /* Some rows at a time, whose source stays in the first cache. Whole vectors: what is too much of a row, the next one
  * overwrites; the last rows, behind which the source may end, are copied float by float. */
 static void cut(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t larger, ptrdiff_t pitch,
@@ -189,7 +222,7 @@ static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const floa
 
 extern const cnn_gemm_kernels KERNEL(cnn_gemm);
 const cnn_gemm_kernels KERNEL(cnn_gemm) = {
-    .pack = pack, .pack_transposed = pack_transposed, .cut = cut, .add_rows = add_rows,
+    .pack = pack, .pack_transposed = pack_transposed, .gather = gather, .cut = cut, .add_rows = add_rows,
     .streams = VL * sizeof(float) == 64, .stream_end = vstream_end,
     .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
 #if VREGISTERS >= 32

@@ -19,6 +19,7 @@
 
 enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any instruction set, in either direction */
 enum { CNN_GEMM_WINDOW = 4 };                         /* pixels of a window that is pooled in registers */
+enum { CNN_GEMM_PIECE = 8 };                          /* floats moved at a time, at most */
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
@@ -88,6 +89,11 @@ typedef struct cnn_gemm_kernels {
     /* The same of a transposed source: panel[r][n] = source[n][r]. */
     void (*pack_transposed)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
                             float *panel);
+    /* The windows of neighbouring pixels, `rows` rows of `span` floats each, one row after the other: to[q * pitch + r *
+     * span + i] = from[q * step + r * row + i]. In whole pieces of up to CNN_GEMM_PIECE floats: less than one more than a
+     * row has may be read, and written behind it before what comes next is. */
+    void (*gather)(ptrdiff_t windows, ptrdiff_t rows, ptrdiff_t span, const float *from, ptrdiff_t step, ptrdiff_t row,
+                   ptrdiff_t pitch, float *to);
     /* Cuts rows into tiles of columns: the first `larger` have size + 1 columns, the others `size`. Row r of tile t is
      * at to + t * tile_stride + r * pitch; behind a tile's rows there must be VL floats of room. */
     void (*cut)(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t larger, ptrdiff_t pitch,

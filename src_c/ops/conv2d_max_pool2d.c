@@ -135,7 +135,7 @@ static void convolve(const cnn_call *c, const cnn_exec *e, const scratch *s, int
     const cnn_epilogue epilogue = cnn_epilogue_of(act_of(c));
     const cnn_panels panels = panels_of(c->kernels, p);
     const float *bias = cnn_data(e, bias_of(c));
-    const cnn_conv2d_images images = cnn_conv2d_floats(cnn_data(e, c->in[X]));
+    const cnn_conv2d_images images = cnn_conv2d_floats(c, cnn_data(e, c->in[X]));
     cnn_conv2d_gather(&p->g.conv, &images, pixel, pixel + pixels, depth, s->gathered);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);

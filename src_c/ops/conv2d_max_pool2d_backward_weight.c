@@ -202,7 +202,7 @@ static void multiply_places(const cnn_call *c, const cnn_exec *e, const scratch 
     const int64_t step = (int64_t)conv->stride_w * conv->in_channels;
     const int64_t span = (int64_t)conv->kernel_w * conv->in_channels;
     const int64_t first = image * padded.out_h + 2 * begin * conv->stride_h, pieces = cnn_ceil_div(span, CNN_POOL_TAPS);
-    const cnn_conv2d_images images = cnn_conv2d_floats(cnn_data(e, c->in[X]));
+    const cnn_conv2d_images images = cnn_conv2d_floats(c, cnn_data(e, c->in[X]));
     cnn_conv2d_gather(&padded, &images, first, first + padded_count(conv, 2 * rows), pitch, s->padded);
     c->kernels->pool->look_up(windows * channels, step, (const uint8_t *)cnn_data(e, c->in[PLACE]) + at,
                               (const float *)cnn_data(e, c->in[Y]) + at, (const float *)cnn_data(e, c->in[GRAD_Y]) + at,
@@ -238,7 +238,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const int64_t x_image = cnn_count(c->in[X]) / c->in[X]->dims[0];
     const cnn_weight_gradient_parts parts = cnn_weight_gradient_parts_of(
         e, p->groups, depth, pool->c, cnn_data(e, c->out[0]), cnn_data(e, grad_bias_of(c)));
-    const cnn_conv2d_images images = cnn_conv2d_floats(cnn_data(e, c->in[X]));
+    const cnn_conv2d_images images = cnn_conv2d_floats(c, cnn_data(e, c->in[X]));
     scratch s;
     layout(c->kernels, p, e->thread_workspace, &s);
     for (int64_t i = 0; i < block_pixels(p); i++) {

@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-/* COPIED: floats moved at a time, so that up to COPIED - 1 more than asked for are written; what comes next overwrites
- * them. NARROW: see narrow(). LINE: bytes of a cache line. */
-enum { FEW_CHANNELS = 8, COPIED = 4, NARROW = 128, LINE = 64 };
-typedef float copied __attribute__((vector_size(COPIED * sizeof(float)), aligned(4), may_alias));
+/* COPIED: floats moved at a time, at most, so that up to COPIED - 1 more than asked for are written; what comes next
+ * overwrites them. NARROW: see narrow(). LINE: bytes of a cache line. */
+enum { FEW_CHANNELS = 8, COPIED = CNN_GEMM_PIECE, NARROW = 128, LINE = 64 };
 
 cnn_conv2d_geometry cnn_conv2d_flattened(cnn_conv2d_geometry g) {
     if (g.kernel_h != 1 || g.kernel_w != 1 || g.stride_h != 1 || g.stride_w != 1 || g.pad_top || g.pad_left
@@ -41,7 +40,8 @@ int cnn_conv2d_check_images(const cnn_call *c, int first, cnn_error *error) {
 }
 
 cnn_conv2d_images cnn_conv2d_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x, cnn_rescaling by) {
-    return (cnn_conv2d_images){cnn_data(e, x), x->dtype == CNN_U8 ? c->kernels->elementwise->affine_u8 : NULL, by};
+    return (cnn_conv2d_images){c->kernels, cnn_data(e, x), x->dtype == CNN_U8 ? c->kernels->elementwise->affine_u8 : NULL,
+                               by};
 }
 
 /* Where windows touch a border, what they read is copied first with its padding, so that the rest knows no borders; all
@@ -85,34 +85,11 @@ static void pad(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x, int64_
     }
 }
 
-/* `pixels` neighbours in a row; the first one's window begins at `from`, its rows are `row` floats apart. rows, pieces:
- * of a window, and of one of its rows in COPIED floats; constants where they are few. */
-static inline __attribute__((always_inline)) void
-gather_sized(const cnn_conv2d_geometry *g, int64_t rows, int64_t pieces, int64_t pixels, const float *from, int64_t row,
-             int64_t pitch, float *to) {
-    const int64_t step = g->dilation_h * row, span = (int64_t)g->kernel_w * g->in_channels;
-    const int64_t next = (int64_t)g->stride_w * g->in_channels;
-    for (int64_t q = 0; q < pixels; q++, from += next, to += pitch) {
-        const float *x = from;
-        float *tap = to;
-        for (int64_t kh = 0; kh < rows; kh++, x += step, tap += span)
-            for (int64_t k = 0; k < pieces; k++) *(copied *)(tap + k * COPIED) = *(const copied *)(x + k * COPIED);
-    }
-}
-
-static int64_t pieces_of(const cnn_conv2d_geometry *g) {
-    return cnn_ceil_div((int64_t)g->kernel_w * g->in_channels, COPIED);
-}
-
-/* The same for any sizes. */
-static void gather_row(const cnn_conv2d_geometry *g, int64_t pixels, const float *from, int64_t row, int64_t pitch,
-                       float *to) {
-    const int64_t rows = g->kernel_h, pieces = pieces_of(g);
-    if (rows == 3 && pieces == 1) gather_sized(g, 3, 1, pixels, from, row, pitch, to);
-    else if (rows == 3 && pieces == 3) gather_sized(g, 3, 3, pixels, from, row, pitch, to);
-    else if (pieces == 1) gather_sized(g, rows, 1, pixels, from, row, pitch, to);
-    else if (pieces == 2) gather_sized(g, rows, 2, pixels, from, row, pitch, to);
-    else gather_sized(g, rows, pieces, pixels, from, row, pitch, to);
+/* `pixels` neighbours in a row; the first one's window begins at `from`, its rows are `row` floats apart. */
+static void gather_row(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x, int64_t pixels, const float *from,
+                       int64_t row, int64_t pitch, float *to) {
+    x->kernels->gemm->gather(pixels, g->kernel_h, (int64_t)g->kernel_w * g->in_channels, from,
+                             (int64_t)g->stride_w * g->in_channels, g->dilation_h * row, pitch, to);
 }
 
 /* Output row i of the image that begins at x[image], columns begin .. end - 1. */
@@ -121,27 +98,29 @@ static void gather_wide(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x
     const int64_t row = (int64_t)g->in_w * g->in_channels, next = (int64_t)g->stride_w * g->in_channels;
     const int64_t top = i * g->stride_h - g->pad_top, tall = (int64_t)(g->kernel_h - 1) * g->dilation_h;
     const int64_t at = image + top * row - (int64_t)g->pad_left * g->in_channels;
+    const int64_t read = cnn_round_up((int64_t)g->kernel_w * g->in_channels, COPIED);     /* of a window's row */
     const int64_t size = x->rescale ? 1 : sizeof(float), count = g->images * g->in_h * row;   /* of all images */
     int64_t first = end, last = end;                             /* of the windows that are in the image */
     if (!x->rescale && top >= 0 && top + tall < g->in_h && g->kernel_w <= g->in_w) {
         first = cnn_min(end, cnn_max(begin, cnn_ceil_div(g->pad_left, g->stride_w)));
         last = cnn_max(first, cnn_min(end, (g->in_w + g->pad_left - g->kernel_w) / g->stride_w + 1));
         /* nothing is read beyond the tensor */
-        while (last > first && at + tall * row + (last - 1) * next + pieces_of(g) * COPIED > count) last--;
+        while (last > first && at + tall * row + (last - 1) * next + read > count) last--;
     }
     if (first > begin) {
         pad(g, x, image, i, i, begin, first - 1, padded);
-        gather_row(g, first - begin, padded, padded_row(g, begin, first - 1), pitch, to);
+        gather_row(g, x, first - begin, padded, padded_row(g, begin, first - 1), pitch, to);
     }
     /* what the next row of output reads besides comes meanwhile: its rows from the end of this one's window on */
     for (int64_t h = cnn_max(tall + 1, g->stride_h); h <= tall + g->stride_h; h++)
         for (int64_t k = begin * next; k < end * next; k += LINE / size)
             __builtin_prefetch((const char *)x->x + (at + h * row + k) * size, 0, 2);
     if (last > first)
-        gather_row(g, last - first, (const float *)x->x + at + first * next, row, pitch, to + (first - begin) * pitch);
+        gather_row(g, x, last - first, (const float *)x->x + at + first * next, row, pitch,
+                   to + (first - begin) * pitch);
     if (end > last) {
         pad(g, x, image, i, i, last, end - 1, padded);
-        gather_row(g, end - last, padded, padded_row(g, last, end - 1), pitch, to + (last - begin) * pitch);
+        gather_row(g, x, end - last, padded, padded_row(g, last, end - 1), pitch, to + (last - begin) * pitch);
     }
 }
 
@@ -157,8 +136,8 @@ void cnn_conv2d_gather(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x,
         for (int64_t i = first, j = q % map % g->out_w; i <= last; i++, j = 0) {
             const int64_t pixels = cnn_min(g->out_w - j, stop - q);
             if (narrow(g))
-                gather_row(g, pixels, padded + (i - first) * g->stride_h * row + j * g->stride_w * g->in_channels, row,
-                           pitch, to);
+                gather_row(g, x, pixels, padded + (i - first) * g->stride_h * row + j * g->stride_w * g->in_channels,
+                           row, pitch, to);
             else gather_wide(g, x, n * image, i, j, j + pixels, pitch, padded, to);
             q += pixels;
             to += pixels * pitch;

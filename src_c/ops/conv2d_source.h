@@ -43,12 +43,15 @@ static inline cnn_rescaling cnn_rescaling_of(const cnn_call *c, int first) {
 int cnn_conv2d_check_images(const cnn_call *c, int first, cnn_error *error);
 
 typedef struct cnn_conv2d_images {
+    const cnn_kernels *kernels;
     const void *x;
     void (*rescale)(ptrdiff_t n, const uint8_t *x, float scale, float offset, float *y);  /* NULL: x is float32 */
     cnn_rescaling by;
 } cnn_conv2d_images;
 cnn_conv2d_images cnn_conv2d_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x, cnn_rescaling by);
-static inline cnn_conv2d_images cnn_conv2d_floats(const float *x) { return (cnn_conv2d_images){.x = x}; }
+static inline cnn_conv2d_images cnn_conv2d_floats(const cnn_call *c, const float *x) {
+    return (cnn_conv2d_images){.kernels = c->kernels, .x = x};
+}
 
 /* Floats of memory for gathering any `pixels` adjacent output pixels, each `pitch` floats from the last. */
 int64_t cnn_conv2d_gather_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t pitch);
