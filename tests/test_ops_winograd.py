@@ -308,6 +308,71 @@ def test_backward_input(shape, name):
             assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {residual.shape} {isa}")
 
 
+GROUPED = [  # (images, h, w, groups, channels of each in, out, form, groups that are computed at once)
+    (4, 14, 11, 32, 4, 4, "4x4", 4),
+    (6, 13, 16, 3, 16, 20, "4x4", 1),
+    (8, 7, 9, 4, 8, 24, "4x4", 2),
+    (5, 12, 10, 6, 17, 33, "4x4", 1),
+    (9, 12, 15, 24, 2, 3, "4x4", 8),
+    (2, 9, 10, 2, 70, 140, "4x4", 1),
+    (18, 2, 2, 4, 24, 16, "2x2", 1),
+]
+
+
+def grouped_problem(shape):
+    """x, w, bias, grad_y, attributes, and w as that of all channels, with zeros between the groups."""
+    n, h, w, groups, ci, co = shape[:6]
+    x, weights, bias, grad_y, attributes, _ = problem((n, h, w, groups * ci, groups * co, (1, 1, 1, 1)))
+    weights, dense = np.ascontiguousarray(weights[:, :, :ci]), np.zeros_like(weights)
+    for g in range(groups):
+        own = np.s_[g * co : (g + 1) * co]
+        dense[:, :, g * ci : (g + 1) * ci, own] = weights[..., own]
+    return x, weights, bias, grad_y, {**attributes, "groups": groups}, dense
+
+
+@pytest.mark.parametrize("shape", GROUPED)
+def test_groups_forward(shape):
+    form, at_once = shape[6:]
+    x, w, bias, residual, attributes, dense = grouped_problem(shape)
+    expected = np.asarray(reference.run("conv2d", [x, w, bias], attributes)[0])
+    bound = forward_bound(x, dense, (1, 1), *expected.shape[1:3], FORMS[form])
+    bound += 4 * EPS * (np.abs(bias) + np.abs(expected))
+    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, name=form):
+        assert_within(y, expected, bound, f"conv2d {shape} {isa}")
+        roundings, axes = (y[..., 0].size + 2) * EPS, (0, 1, 2)
+        assert_within(mean, y.mean(axis=axes, dtype=np.float64), roundings * np.abs(y).mean(axis=axes), f"mean {isa}")
+        assert_within(var, y.var(axis=axes, dtype=np.float64), roundings * (y**2).mean(axis=axes), f"var {isa}")
+        assert ("groups at once" in kernel("conv2d", [x, w, bias], attributes, isa)) == (at_once > 1)
+    for act in ({"activation": 1}, {"activation": 1, "alpha": 0.25}):
+        result = np.maximum(expected + residual, act.get("alpha", 0) * (expected + residual))
+        for isa, (y,) in on_all_paths("conv2d", [x, w, bias, residual], {**attributes, **act}, (True,)):
+            assert_within(y, result, bound + 4 * EPS * np.abs(residual), f"conv2d {shape} {act} {isa}")
+
+
+@pytest.mark.parametrize("shape", GROUPED)
+def test_groups_backward_input(shape):
+    form = shape[6]
+    x, w, _, grad_y, attributes, dense = grouped_problem(shape)
+    attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
+    expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
+    turned = dense[::-1, ::-1].transpose(0, 1, 3, 2)
+    bound = forward_bound(grad_y, turned, (1, 1), *x.shape[1:3], FORMS[form]) + 4 * EPS * (np.abs(x) + np.abs(expected))
+    mean, relu = x.mean(axis=(0, 1, 2)), {"activation": 1}
+    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), form):
+        assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
+        inputs = [grad_y, w, x, x, x, mean]
+        g, sum_g, _ = _core.run_op("conv2d_backward_input", inputs, {**attributes, **relu}, isa=isa)
+        assert np.array_equal(g, np.where(x > 0, grad_x, 0)), f"mask {shape} {isa}"
+        limit = (g[..., 0].size + 2) * EPS * np.abs(g).sum(axis=(0, 1, 2))
+        assert_within(sum_g, g.sum(axis=(0, 1, 2), dtype=np.float64), limit, f"sum_g {shape} {isa}")
+
+
+def test_groups_with_stride_keep_to_direct_sums():
+    x, w = np.ones((4, 32, 32, 64), np.float32), np.ones((3, 3, 32, 64), np.float32)
+    attributes = dict(kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, groups=2)
+    assert kernel("conv2d", [x, w], attributes, "generic").startswith("direct")
+
+
 @pytest.mark.parametrize("act", [{}, {"activation": 1, "max_value": 2.0}, {"activation": 1, "alpha": 0.25}])
 @pytest.mark.parametrize("shape", STRIDED)
 def test_transposed(shape, act):

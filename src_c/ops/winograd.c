@@ -14,6 +14,8 @@ enum {
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
+    LEAST_CHANNELS = 16, /* of either side: with fewer the transforms cost too much, and vectors are not full */
+    MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
 typedef struct winograd_plan {
@@ -25,23 +27,36 @@ typedef struct winograd_plan {
     int32_t form;                     /* see kernels/winograd.h */
     int32_t sparse;                   /* the residual is of every other row and column alone */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
+    int32_t bundles, bundled;         /* of groups, and groups in each; 1 and 1 without groups */
     char text[80];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+/* Each group is a convolution of its own. Where they fill a vector together, some of few channels are computed at once,
+ * as a bundle, a dense convolution with zeros between channels of different groups. */
+static int bundled_groups(const cnn_conv2d_geometry *g) {
+    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups, bundled = LEAST_CHANNELS / channels;
+    return bundled > 1 && bundled <= MOST_BUNDLED && channels * bundled == LEAST_CHANNELS && g->groups % bundled == 0
+        ? (int)bundled : 1;
+}
 
 /* Do the tiles of a form pay? `most_waste`: products, beside those of tiles that were all inside the image. */
 static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile, double most_waste) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(g, form);
     const int64_t tiles = cnn_winograd_tiles(&t);
     const double waste = cnn_winograd_whole_h(&t) * t.out / t.out_h * cnn_winograd_whole_w(&t) * t.out / t.out_w;
-    return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= g->in_channels && waste <= most_waste;
+    const double channels = (double)g->in_channels / g->groups * bundled_groups(g);
+    return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= channels && waste <= most_waste;
 }
 
 int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
-        || g->groups != 1 || g->pad_top > 2 || g->pad_left > 2 || g->in_channels < 16 || g->out_channels < 16)
+        || g->pad_top > 2 || g->pad_left > 2)
         return CNN_NO_WINOGRAD;
+    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * bundled_groups(g);
+    if (channels < LEAST_CHANNELS) return CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
+        if (g->groups > 1) return CNN_NO_WINOGRAD;      /* what is saved does not pay for so few channels */
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
         /* 14 or 7 rows in tiles of 4 are 1.31 times as many pixels: still a seventh faster; 10 rows, 1.44, no more. */
@@ -51,7 +66,8 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
     const int small = g->out_h <= 2 && g->out_w <= 2;
     return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
-        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
+        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) && (g->groups == 1 || channels % LEAST_CHANNELS == 0)
+        ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
 
 static int64_t elements(const winograd_plan *p) { return cnn_winograd_shape_of(p->form).elements; }
@@ -60,10 +76,13 @@ static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) 
     return &c->kernels->winograd->form[p->form];
 }
 
+/* Channels of a bundle. */
+static int64_t in_of(const winograd_plan *p) { return p->g.in_channels / p->bundles; }
+static int64_t out_of(const winograd_plan *p) { return p->g.out_channels / p->bundles; }
+static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) { return cnn_panels_of(c->kernels, out_of(p)); }
+
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
-static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) {
-    return cnn_round_up(p->g.in_channels, panels->vl);
-}
+static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) { return cnn_round_up(in_of(p), panels->vl); }
 static int64_t u_element(int64_t rows, int64_t width) { return rows * width + CNN_WINOGRAD_PAD; }
 static int64_t u_panel(const cnn_panels *panels, const winograd_plan *p, int64_t rows, int64_t panel) {
     return elements(p) * (rows * cnn_panel_at(panels, panel).begin + panel * CNN_WINOGRAD_PAD);
@@ -72,11 +91,16 @@ static int64_t panel_bytes(const cnn_panels *panels, const winograd_plan *p) {
     return elements(p) * u_element(u_rows(panels, p), panels->widest * panels->vl) * (int64_t)sizeof(float);
 }
 
+/* Floats of U of a bundle. */
+static int64_t u_bundle(const cnn_panels *panels, const winograd_plan *p) {
+    return u_panel(panels, p, u_rows(panels, p), panels->count - 1) + panel_bytes(panels, p) / (int64_t)sizeof(float);
+}
+
 /* Memory of a thread. */
 typedef struct scratch {
-    float *v, *m, *zeros;             /* blocks of all input channels, of a panel; what lies in the padding */
+    float *v, *m, *zeros;             /* blocks of a bundle's input channels, of a panel; what lies in the padding */
     cnn_winograd_block v_block, m_block;
-    cnn_moment_sums moments;     /* [out_channels] */
+    cnn_moment_sums moments;     /* [output channels of a bundle] */
     float *u;                         /* one panel, where p->own */
 } scratch;
 
@@ -88,8 +112,8 @@ static int64_t zeros_bytes(const winograd_plan *p) {
 
 /* Where one panel is all output channels the product overwrites V, tile by tile. */
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_plan *p) {
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
-    const int64_t in = p->g.in_channels, out = p->g.out_channels;
+    const cnn_panels panels = panels_of(c, p);
+    const int64_t in = in_of(p), out = out_of(p);
     const int in_place = panels.count == 1;
     s->v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, in_place ? cnn_max(in, out) : in);
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
@@ -106,9 +130,8 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
 
 /* Tiles of a block at most: V, M and an element of U stay in L2, and the more channels, the more tiles are to share the
  * reading of U. */
-static int64_t most_tiles(const cnn_conv2d_geometry *g, int strided) {
-    const int64_t in = g->in_channels;
-    if (cnn_max(in, g->out_channels) <= 32) return strided ? 16 : 32;
+static int64_t most_tiles(int64_t in, int64_t out, int strided) {
+    if (cnn_max(in, out) <= 32) return strided ? 16 : 32;
     if (strided) return in <= 128 ? 8 : in <= 256 ? 12 : 24;       /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
@@ -119,11 +142,13 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (cnn_indirect_gemm_check(g, act, t, error)) return -1;
     *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act, .form = cnn_winograd_form_for(g)};
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
+    p->bundled = bundled_groups(g);
+    p->bundles = g->groups / p->bundled;
+    const cnn_panels panels = panels_of(c, p);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(g, strided(p));
-    const int64_t units = tiles <= most ? FEW_UNITS : UNITS;
-    p->ranges = (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
+    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(in_of(p), out_of(p), strided(p));
+    const int64_t units = cnn_ceil_div(tiles <= most ? FEW_UNITS : UNITS, p->bundles);
+    p->ranges = p->bundles > 1 ? 1 : (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
     if (p->blocks > 1 && p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
@@ -134,41 +159,58 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
-    if (!p->own)
-        choice->packed_bytes = u_panel(&panels, p, u_rows(&panels, p), panels.count - 1) * (int64_t)sizeof(float) +
-            panel_bytes(&panels, p);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks%s", tiling.out, tiling.out,
+    if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
+    char bundled[32] = "";
+    if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->block, t->norm.scale ? ", normalised" : "");
+             panels.widest * panels.vl, p->block, bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
 }
 
 double cnn_winograd_flops(const cnn_call *c) { return cnn_conv2d_flops(&((const winograd_plan *)c->plan)->g); }
 
-/* U of one panel, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
- * TRANSPOSED_ROWS channels each. w: (3, 3, in, out) of the forward pass. */
-static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, const cnn_panel *n, int64_t all,
-                       int64_t begin, int64_t end, float *u) {
-    const int64_t channels = p->g.in_channels, tap = channels * p->g.out_channels;
+/* One tap of some rows of a panel, of a bundle of groups: zeros but between channels of the same group. w: that tap. */
+static void gather_bundle(const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n, int64_t first,
+                          int64_t rows, float *panel) {
+    const int64_t in = in_of(p) / p->bundled, out = out_of(p) / p->bundled;        /* of a group */
+    memset(panel, 0, (size_t)(rows * n->width) * sizeof *panel);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < n->columns; k++) {
+            const int64_t x = first + r, y = n->begin + k, group = bundle * p->bundled + x / in;
+            if (x / in != y / out) continue;
+            panel[r * n->width + k] = p->g.transposed ? w[y % out * p->g.in_channels + group * in + x % in]
+                                                      : w[x % in * p->g.out_channels + group * out + y % out];
+        }
+}
+
+/* U of one panel of a bundle, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
+ * TRANSPOSED_ROWS channels each. w: (3, 3, in of a group, out) of the forward pass. */
+static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n,
+                       int64_t all, int64_t begin, int64_t end, float *u) {
+    const int64_t channels = in_of(p), tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    const float *own = w + (p->g.transposed ? bundle * channels : bundle * out_of(p));    /* of a group that is alone */
     _Alignas(64) float gathered[9 * TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
     for (int64_t first = begin * TRANSPOSED_ROWS; first < end * TRANSPOSED_ROWS; first += TRANSPOSED_ROWS) {
         const int64_t rows = cnn_min(TRANSPOSED_ROWS, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
-        if (!p->g.transposed && n->columns == n->width && real == rows) {      /* as it lies in memory */
+        if (p->bundled == 1 && !p->g.transposed && n->columns == n->width && real == rows) {   /* as it lies in memory */
             for (int64_t r = first; r < first + rows; r++)
-                form(c, p)->weights(n->width, w + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
+                form(c, p)->weights(n->width, own + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
                                               u_element(all, n->width));
             continue;
         }
         if (real < rows) memset(gathered, 0, sizeof gathered);
         for (int k = 0; k < 9 && real > 0; k++) {
             float *panel = gathered + k * TRANSPOSED_ROWS * n->width;
-            if (p->g.transposed)
-                c->kernels->gemm->pack_transposed(real, n->columns, n->width, w + k * tap + n->begin * channels + first,
-                                                  channels, panel);
+            if (p->bundled > 1)
+                gather_bundle(p, w + k * tap, bundle, n, first, real, panel);
+            else if (p->g.transposed)
+                c->kernels->gemm->pack_transposed(real, n->columns, n->width, own + k * tap + n->begin * p->g.in_channels
+                                                  + first, p->g.in_channels, panel);
             else
-                c->kernels->gemm->pack(real, n->columns, n->width, w + k * tap + first * p->g.out_channels + n->begin,
+                c->kernels->gemm->pack(real, n->columns, n->width, own + k * tap + first * p->g.out_channels + n->begin,
                                        p->g.out_channels, panel);
         }
         for (int64_t r = 0; r < rows; r++)
@@ -179,15 +221,16 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
 
 void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w) {
     const winograd_plan *p = (const winograd_plan *)c->plan;
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
+    const cnn_panels panels = panels_of(c, p);
     const int64_t all = u_rows(&panels, p), steps = cnn_ceil_div(all, TRANSPOSED_ROWS);
     int64_t begin, end;
-    cnn_share(e, panels.count * steps, &begin, &end);      /* parallel over panels and steps of channels */
+    /* parallel over bundles, panels and steps of channels */
+    cnn_share(e, p->bundles * panels.count * steps, &begin, &end);
     for (int64_t unit = begin; unit < end;) {
-        const int64_t panel = unit / steps, stop = cnn_min(end, (panel + 1) * steps);
-        const cnn_panel n = cnn_panel_at(&panels, panel);
-        pack_panel(c, p, cnn_data(e, w), &n, all, unit - panel * steps, stop - panel * steps,
-                   (float *)e->packed + u_panel(&panels, p, all, panel));
+        const int64_t panel = unit / steps, stop = cnn_min(end, (panel + 1) * steps), bundle = panel / panels.count;
+        const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
+        pack_panel(c, p, cnn_data(e, w), bundle, &n, all, unit - panel * steps, stop - panel * steps,
+                   (float *)e->packed + bundle * u_bundle(&panels, p) + u_panel(&panels, p, all, panel % panels.count));
         unit = stop;
     }
 }
@@ -196,13 +239,13 @@ cnn_winograd_images cnn_winograd_images_of(const cnn_exec *e, const cnn_tensor *
     return (cnn_winograd_images){cnn_data(e, x), {cnn_data(e, norm->scale), cnn_data(e, norm->shift), norm->act}};
 }
 
-/* V of a block's tiles. */
+/* V of a block's tiles, a bundle's channels. */
 static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
-                   const cnn_winograd_order *order, const cnn_winograd_images *images) {
+                   const cnn_winograd_order *order, const cnn_winograd_images *images, int64_t bundle) {
     const int64_t vl = c->kernels->vector;
     for (int64_t t = order->begin; t < order->end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, 0, tiling->in_channels, s->zeros);
+        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, bundle * in_of(p), in_of(p), s->zeros);
         cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
                           s->v + cnn_winograd_place(tiling, order, &strip) * vl);
         form(c, p)->input[strip.size][strip.kind](&in);
@@ -321,7 +364,7 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
 void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
     const winograd_plan *p = (const winograd_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
+    const cnn_panels panels = panels_of(c, p);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
     const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual), *w = cnn_data(e, o->w);
@@ -340,44 +383,50 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
 
     int64_t filled = -1, packed = -1;
-    cnn_work work = cnn_share_work(e, (int64_t)p->ranges * p->blocks); /* parallel over ranges of panels, blocks of tiles */
+    /* parallel over blocks of tiles, bundles, ranges of panels: there are several of one of these two alone */
+    const int64_t parts = (int64_t)p->ranges * p->bundles;
+    cnn_work work = cnn_share_work(e, parts * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         /* One after the other what shares the panel that the thread packed, else what shares V. */
-        const int64_t block = p->own ? unit % p->blocks : unit / p->ranges;
-        const int64_t range = p->own ? unit / p->blocks : unit % p->ranges;
+        const int64_t block = p->own ? unit % p->blocks : unit / parts;
+        const int64_t part = p->own ? unit / p->blocks : unit % parts;
+        const int64_t range = p->bundles > 1 ? 0 : part, bundle = p->bundles > 1 ? part : 0, in = in_of(p),
+                      base = bundle * out_of(p);                    /* the bundle's first output channel */
         const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
         const cnn_winograd_order order = cnn_winograd_order_of(&tiling, first, last);
-        if (block != filled) gather(c, p, &tiling, &s, &order, &images);
-        filled = block;
+        if (block * p->bundles + bundle != filled) gather(c, p, &tiling, &s, &order, &images, bundle);
+        filled = block * p->bundles + bundle;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
             const cnn_panel n = cnn_panel_at(&panels, panel);
             if (p->own && packed != panel)
-                pack_panel(c, p, w, &n, rows, 0, cnn_ceil_div(rows, TRANSPOSED_ROWS), s.u);
+                pack_panel(c, p, w, 0, &n, rows, 0, cnn_ceil_div(rows, TRANSPOSED_ROWS), s.u);
             packed = panel;
-            const float *u = p->own ? s.u : (const float *)e->packed + u_panel(&panels, p, rows, panel);
+            const float *u = p->own ? s.u : (const float *)e->packed + bundle * u_bundle(&panels, p) +
+                u_panel(&panels, p, rows, panel);
             /* The memory of the results while the first panel is computed, the pixels of the next block with the
-             * last. */
+             * last; of all bundles. */
             const int64_t next = block + 1 < p->blocks ? tiles * (block + 2) / p->blocks : last;
             const char *from[AHEAD] = {NULL}, *to[AHEAD] = {NULL};
-            for (int i = 0; i < like_y && panel == panels.count * range / p->ranges; i++) {
+            for (int i = 0; i < like_y && bundle == 0 && panel == panels.count * range / p->ranges; i++) {
                 from[i] = results[i] + (first ? cnn_winograd_result_bytes(&tiling, first) : 0);
                 to[i] = results[i] + cnn_winograd_result_bytes(&tiling, last);
             }
-            if (panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
+            if (bundle == p->bundles - 1 && panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
                 from[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, last);
                 to[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, next);
             }
-            multiply(c, p, &s, &order, g->in_channels, &n, u, like_y + 1, from, to);
+            multiply(c, p, &s, &order, in, &n, u, like_y + 1, from, to);
             const cnn_moment_sums sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,
                                                s.moments.square + n.begin};
             cnn_gradient_epilogue through;
             if (gradient)
-                through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, block, n.begin, n.columns);
+                through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, block, base + n.begin,
+                                                             n.columns);
             scatter(c, p, &tiling, &s, &order, &n,
-                    (cnn_winograd_result){.bias = bias ? bias + n.begin : NULL,
-                                          .added = residual ? residual + n.begin : NULL,
-                                          .y = y + n.begin,
+                    (cnn_winograd_result){.bias = bias ? bias + base + n.begin : NULL,
+                                          .added = residual ? residual + base + n.begin : NULL,
+                                          .y = y + base + n.begin,
                                           .clamp = epilogue.low > -INFINITY || epilogue.high < INFINITY,
                                           .low = epilogue.low,
                                           .high = epilogue.high,
@@ -388,12 +437,12 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t from = cnn_panel_at(&panels, panels.count * range / p->ranges).begin;
         const cnn_panel final = cnn_panel_at(&panels, panels.count * (range + 1) / p->ranges - 1);
         const int64_t columns = final.begin + final.columns - from,
-                      pixels = finish(c, p, &tiling, first, last, from, columns, y, !epilogue.in_tile);
+                      pixels = finish(c, p, &tiling, first, last, base + from, columns, y, !epilogue.in_tile);
         if (!moments) continue;
         const cnn_moment_sums sums = {s.moments.shift + from, s.moments.sum + from, s.moments.square + from};
         slots.counts[block] = (double)pixels;
-        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums, slots.mean + block * slots.channels + from,
-                                      slots.squares + block * slots.channels + from);
+        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums, slots.mean + block * slots.channels + base + from,
+                                      slots.squares + block * slots.channels + base + from);
     }
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
     if (cnn_gradient_epilogue_sums(&o->gradient))

@@ -103,7 +103,7 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
 }
 
 int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
-    const int form = cnn_winograd_form_for(g);
+    const int form = g->groups == 1 ? cnn_winograd_form_for(g) : CNN_NO_WINOGRAD;
     return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED;
 }
 
