@@ -367,6 +367,20 @@ def test_groups_backward_input(shape):
         assert_within(sum_g, g.sum(axis=(0, 1, 2), dtype=np.float64), limit, f"sum_g {shape} {isa}")
 
 
+@pytest.mark.parametrize("shape", [shape for shape in GROUPED if shape[6] == "4x4"])
+def test_groups_backward_weight(shape):
+    groups, ci, co = shape[3:6]
+    x, _, _, grad_y, attributes, _ = grouped_problem(shape)
+    expected = [np.asarray(g) for g in reference.run("conv2d_backward_weight", [x, grad_y], attributes)]
+    dense = weight_bound(x, grad_y, (1, 1), FORMS["4x4"])
+    blocks = [dense[:, :, g * ci : (g + 1) * ci, g * co : (g + 1) * co] for g in range(groups)]
+    bound = np.concatenate(blocks, axis=3) + 4 * EPS * np.abs(expected[0])
+    limit = grad_y[..., 0].size * EPS * np.abs(grad_y).sum(axis=(0, 1, 2))
+    for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
+        assert_within(grad_w, expected[0], bound, f"conv2d_backward_weight {shape} {isa}")
+        assert_within(grad_bias, expected[1], limit, f"bias {shape} {isa}")
+
+
 def test_groups_with_stride_keep_to_direct_sums():
     x, w = np.ones((4, 32, 32, 64), np.float32), np.ones((3, 3, 32, 64), np.float32)
     attributes = dict(kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, groups=2)

@@ -52,7 +52,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * cut->block * cut->channels;
         k->apply(cnn_batchnorm_rows(cut, b), cut->channels, cut->fold, v[W] + at, scale, NULL,
-                 (cnn_batchnorm_residual){NULL}, (cnn_act){.max_value = INFINITY}, 0, w2 + at);
+                 (cnn_batchnorm_residual){.x = NULL}, (cnn_act){.max_value = INFINITY}, 0, w2 + at);
     }
 }
 

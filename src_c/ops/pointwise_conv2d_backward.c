@@ -205,7 +205,7 @@ static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, c
         const int64_t rows = p->in_pitch == p->in_channels ? b->pixels : 1;
         for (int64_t i = 0; i < b->pixels; i += rows)
             c->kernels->batchnorm->apply(rows, p->in_channels, fold_of(p), in + i * p->in_channels, s->in_scale,
-                                         s->in_shift, (cnn_batchnorm_residual){NULL}, act, 0,
+                                         s->in_shift, (cnn_batchnorm_residual){.x = NULL}, act, 0,
                                          s->in + i * p->in_pitch);
     }
     for (int64_t i = 0; i < b->pixels; i++) {

@@ -470,7 +470,7 @@ static void copy_pixels(const job *j, const unit *u, const block *b, int64_t con
         const int whole = pitch == p->g.in_channels;  /* the copy lies as x does */
         for (int64_t i = 0; i < pixels; i += whole ? pixels : 1)
             j->c->kernels->batchnorm->apply(whole ? pixels : 1, count, 1, x[i] + channel, scale + channel,
-                                            shift + channel, (cnn_batchnorm_residual){NULL}, o->norm.act, 0,
+                                            shift + channel, (cnn_batchnorm_residual){.x = NULL}, o->norm.act, 0,
                                             s->copy + i * pitch);
     } else {
         for (int64_t i = 0; i < pixels; i++)

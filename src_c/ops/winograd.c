@@ -32,9 +32,8 @@ typedef struct winograd_plan {
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
-/* Each group is a convolution of its own. Where they fill a vector together, some of few channels are computed at once,
- * as a bundle, a dense convolution with zeros between channels of different groups. */
-static int bundled_groups(const cnn_conv2d_geometry *g) {
+/* So many as fill a vector together. */
+int cnn_winograd_bundled(const cnn_conv2d_geometry *g) {
     const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups, bundled = LEAST_CHANNELS / channels;
     return bundled > 1 && bundled <= MOST_BUNDLED && channels * bundled == LEAST_CHANNELS && g->groups % bundled == 0
         ? (int)bundled : 1;
@@ -45,7 +44,7 @@ static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(g, form);
     const int64_t tiles = cnn_winograd_tiles(&t);
     const double waste = cnn_winograd_whole_h(&t) * t.out / t.out_h * cnn_winograd_whole_w(&t) * t.out / t.out_w;
-    const double channels = (double)g->in_channels / g->groups * bundled_groups(g);
+    const double channels = (double)g->in_channels / g->groups * cnn_winograd_bundled(g);
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= channels && waste <= most_waste;
 }
 
@@ -53,7 +52,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
         || g->pad_top > 2 || g->pad_left > 2)
         return CNN_NO_WINOGRAD;
-    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * bundled_groups(g);
+    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * cnn_winograd_bundled(g);
     if (channels < LEAST_CHANNELS) return CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
         if (g->groups > 1) return CNN_NO_WINOGRAD;      /* what is saved does not pay for so few channels */
@@ -142,7 +141,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (cnn_indirect_gemm_check(g, act, t, error)) return -1;
     *p = (winograd_plan){.algorithm = CNN_WINOGRAD, .g = *g, .act = act, .form = cnn_winograd_form_for(g)};
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
-    p->bundled = bundled_groups(g);
+    p->bundled = cnn_winograd_bundled(g);
     p->bundles = g->groups / p->bundled;
     const cnn_panels panels = panels_of(c, p);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);

@@ -25,6 +25,9 @@
 enum { CNN_NO_WINOGRAD = -1 };
 int cnn_winograd_form_for(const cnn_conv2d_geometry *g);
 
+/* Groups of a bundle; 1 where each is computed by itself, or there are none. */
+int cnn_winograd_bundled(const cnn_conv2d_geometry *g);
+
 /* As the functions of the same names in indirect_gemm.h. */
 int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                       const cnn_indirect_gemm_operands *t, cnn_error *error);

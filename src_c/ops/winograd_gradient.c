@@ -25,11 +25,18 @@ typedef struct winograd_gradient {
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? */
+    int32_t bundles, bundled;         /* of the convolution's groups, see winograd.h */
     char text[112];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
-static int64_t weights_of(const winograd_gradient *p) { return 9 * (int64_t)p->g.in_channels * p->g.out_channels; }
+static int64_t weights_of(const winograd_gradient *p) {
+    return 9 * (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+}
+
+/* Channels of a bundle. */
+static int64_t in_of(const winograd_gradient *p) { return p->g.in_channels / p->bundles; }
+static int64_t out_of(const winograd_gradient *p) { return p->g.out_channels / p->bundles; }
 
 static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
 
@@ -38,11 +45,11 @@ static cnn_winograd_order group_at(const winograd_gradient *p, const cnn_winogra
     return cnn_winograd_order_of(tiling, tiles * group / p->groups, tiles * (group + 1) / p->groups);
 }
 
-/* Range r of input channels, in whole vectors. */
+/* Range r of a bundle's input channels, in whole vectors. */
 static void range_at(const cnn_call *c, const winograd_gradient *p, int64_t r, int64_t *first, int64_t *channels) {
-    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(p->g.in_channels, vl);
+    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(in_of(p), vl);
     *first = planes * r / p->ranges * vl;
-    *channels = cnn_min(planes * (r + 1) / p->ranges * vl, p->g.in_channels) - *first;
+    *channels = cnn_min(planes * (r + 1) / p->ranges * vl, in_of(p)) - *first;
 }
 
 /* Transformed tiles: of x, and of grad_y. */
@@ -74,9 +81,9 @@ static int64_t zeros_bytes(const winograd_gradient *p) {
 }
 
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p) {
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->g.out_channels);
+    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
-                  channels = cnn_ceil_div(cnn_ceil_div(p->g.in_channels, vl), p->ranges) * vl;
+                  channels = cnn_ceil_div(cnn_ceil_div(in_of(p), vl), p->ranges) * vl;
     s->block.v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, channels);
     s->block.d_block = cnn_winograd_block_of(c->kernels, p->form, p->block, width);
     s->element = channels * width + CNN_WINOGRAD_PAD;
@@ -103,7 +110,7 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
 }
 
 int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
-    const int form = g->groups == 1 ? cnn_winograd_form_for(g) : CNN_NO_WINOGRAD;
+    const int form = cnn_winograd_form_for(g);
     return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED;
 }
 
@@ -114,12 +121,14 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     *p = (winograd_gradient){.algorithm = CNN_WINOGRAD,
                              .g = *g,
                              .form = cnn_winograd_form_for(g),
-                             .ranges = (int32_t)cnn_ceil_div(g->in_channels, CHANNELS)};
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
+                             .bundled = cnn_winograd_bundled(g)};
+    p->bundles = g->groups / p->bundled;
+    p->ranges = (int32_t)cnn_ceil_div(in_of(p), CHANNELS);
+    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const int64_t tiles = cnn_winograd_tiles(&tiling);
     p->groups = (int32_t)cnn_max(
-        1, cnn_min(tiles / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)panels.count * p->ranges)));
+        1, cnn_min(tiles / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
     const int64_t group = cnn_ceil_div(tiles, p->groups);
     p->blocks = (int32_t)cnn_ceil_div(group, BLOCK_TILES);
     p->block = (int32_t)cnn_ceil_div(group, p->blocks);
@@ -127,7 +136,7 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
         cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
-    p->kept = 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
+    p->kept = p->bundles == 1 && 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         all <= KEPT_BYTES;
     scratch s;
     shared all_threads;
@@ -241,8 +250,8 @@ static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const t
 /* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
                                    const scratch *s, int64_t group, const cnn_winograd_images *images,
-                                   int64_t channel, int64_t channels, const float *grad_y, const cnn_panel *n,
-                                   const shared *bias) {
+                                   int64_t channel, int64_t channels, const float *grad_y, int64_t column,
+                                   const cnn_panel *n, const shared *bias) {
     const transforms *b = &s->block;
     const int64_t vl = c->kernels->vector;
     const cnn_winograd_order all = group_at(p, tiling, group);
@@ -252,8 +261,8 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
         float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
         transform_x(c, p, tiling, &order, at, at + tiles, images, channel, channels, s->zeros, &b->v_block, b->v);
-        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, n->begin, n->columns, s->zeros, &b->d_block,
-                         b->d, sum ? sum + n->begin : NULL);
+        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, column, n->columns, s->zeros, &b->d_block, b->d,
+                         sum ? sum + column : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
                       steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
@@ -289,15 +298,31 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
     }
 }
 
+/* The gradients of a unit's weights, from its sums: of input channels `first` and on of a bundle and a panel's outputs,
+ * where they are of the same group. to: those of the bundle's first output. */
+static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t first,
+                             int64_t channels, const cnn_panel *n, float *to, int stream) {
+    const int64_t in = in_of(p) / p->bundled, out = out_of(p) / p->bundled,        /* of a group */
+                  tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    for (int64_t row = 0; row < channels; row++) {
+        const int64_t group = (first + row) / in, begin = cnn_max(n->begin, group * out),
+                      end = cnn_min(n->begin + n->columns, (group + 1) * out);
+        if (begin >= end) continue;
+        c->kernels->winograd->weight_gradient[strided(p)](end - begin, s->sums + row * n->width + begin - n->begin,
+                                                          s->element,
+                                                          to + (first + row) % in * p->g.out_channels + begin, tap,
+                                                          stream);
+    }
+}
+
 void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const winograd_gradient *p = (const winograd_gradient *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels);
+    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
     const float *grad_y = cnn_data(e, o->grad_y);
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const int64_t tap = (int64_t)g->in_channels * g->out_channels;
     scratch s;
     shared all;
     scratch_layout(c, &s, e->thread_workspace, p);
@@ -305,13 +330,14 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
 
-    const int stream = c->kernels->gemm->streams && p->groups == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
+    const int stream = c->kernels->gemm->streams && p->groups == 1 && p->bundles == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
         g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
 
-    /* Parallel over groups, panels, ranges of channels. */
-    cnn_work work = cnn_share_work(e, (int64_t)p->groups * panels.count * p->ranges);
+    /* Parallel over groups of tiles, bundles, panels, ranges of channels. */
+    cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->bundles * panels.count * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-        const int64_t range = unit % p->ranges, group = unit / p->ranges / panels.count;
+        const int64_t range = unit % p->ranges, bundle = unit / p->ranges / panels.count % p->bundles,
+                      group = unit / p->ranges / panels.count / p->bundles, base = bundle * out_of(p);
         const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
         int64_t first, channels;
         range_at(c, p, range, &first, &channels);
@@ -322,12 +348,11 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             const cnn_winograd_order order = group_at(p, &tiling, group);
             multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
-            transform_and_multiply(c, p, &tiling, &s, group, &images, first, channels, grad_y, &n, range ? NULL : &all);
+            transform_and_multiply(c, p, &tiling, &s, group, &images, bundle * in_of(p) + first, channels, grad_y,
+                                   base + n.begin, &n, range ? NULL : &all);
         }
-        float *to = (group ? all.partial + (group - 1) * all.slot : grad_w) + n.begin;
-        for (int64_t row = 0; row < channels; row++)
-            c->kernels->winograd->weight_gradient[strided(p)](n.columns, s.sums + row * n.width, s.element,
-                                                  to + (first + row) * g->out_channels, tap, stream);
+        weight_gradients(c, p, &s, first, channels, &n,
+                         (group ? all.partial + (group - 1) * all.slot : grad_w) + base, stream);
     }
     if (stream) c->kernels->gemm->stream_end();
     if (p->groups == 1 && !grad_bias) return;
