@@ -28,7 +28,7 @@ typedef struct winograd_plan {
     int32_t sparse;                   /* the residual is of every other row and column alone */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
     int32_t bundles, bundled;         /* of groups, and groups in each; 1 and 1 without groups */
-    char text[80];
+    char text[112];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
