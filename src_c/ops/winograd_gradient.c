@@ -14,15 +14,15 @@ enum {
     KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
-    GROUP_TILES = 64, /* at least so many tiles in a group, or adding the partial gradients costs some per cent */
+    PART_TILES = 64, /* at least so many tiles in a part, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
 };
 
 typedef struct winograd_gradient {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
-    int32_t groups, ranges;           /* of tiles, of input channels */
-    int32_t block, blocks;            /* tiles that are transformed at once, and how many times a group has them */
+    int32_t parts, ranges;            /* of tiles, of input channels */
+    int32_t block, blocks;            /* tiles that are transformed at once, and how many times a part has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? */
     int32_t bundles, bundled;         /* of the convolution's groups, see winograd.h */
@@ -40,9 +40,9 @@ static int64_t out_of(const winograd_gradient *p) { return p->g.out_channels / p
 
 static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
 
-static cnn_winograd_order group_at(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t group) {
+static cnn_winograd_order part_at(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t part) {
     const int64_t tiles = cnn_winograd_tiles(tiling);
-    return cnn_winograd_order_of(tiling, tiles * group / p->groups, tiles * (group + 1) / p->groups);
+    return cnn_winograd_order_of(tiling, tiles * part / p->parts, tiles * (part + 1) / p->parts);
 }
 
 /* Range r of a bundle's input channels, in whole vectors. */
@@ -68,10 +68,10 @@ typedef struct scratch {
 
 /* Memory of all threads. */
 typedef struct shared {
-    float *partial;                   /* gradients of the groups but the first, `slot` floats apart */
+    float *partial;                   /* gradients of the parts but the first, `slot` floats apart */
     int64_t slot;
-    float *bias;                      /* [groups][blocks][out_channels]: sums of grad_y */
-    transforms kept;                  /* those of the first group; the others follow */
+    float *bias;                      /* [parts][blocks][out_channels]: sums of grad_y */
+    transforms kept;                  /* those of the first part; the others follow */
 } shared;
 
 /* A row of pixels that a row of tiles reads outside the image. */
@@ -97,15 +97,15 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
 
 static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
-    const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->groups);
+    const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->parts);
     s->kept.v_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.in_channels);
     s->kept.d_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.out_channels);
     s->slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
     cnn_layout l = {.memory = memory};
-    s->partial = cnn_take(&l, (p->groups - 1) * s->slot * 4);
-    s->bias = cnn_take(&l, bias ? (int64_t)p->groups * p->blocks * p->g.out_channels * 4 : 0);
-    s->kept.v = cnn_take(&l, p->kept ? p->groups * s->kept.v_block.bytes : 0);
-    s->kept.d = cnn_take(&l, p->kept ? p->groups * s->kept.d_block.bytes : 0);
+    s->partial = cnn_take(&l, (p->parts - 1) * s->slot * 4);
+    s->bias = cnn_take(&l, bias ? (int64_t)p->parts * p->blocks * p->g.out_channels * 4 : 0);
+    s->kept.v = cnn_take(&l, p->kept ? p->parts * s->kept.v_block.bytes : 0);
+    s->kept.d = cnn_take(&l, p->kept ? p->parts * s->kept.d_block.bytes : 0);
     return l.bytes;
 }
 
@@ -127,11 +127,11 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     const int64_t tiles = cnn_winograd_tiles(&tiling);
-    p->groups = (int32_t)cnn_max(
-        1, cnn_min(tiles / GROUP_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
-    const int64_t group = cnn_ceil_div(tiles, p->groups);
-    p->blocks = (int32_t)cnn_ceil_div(group, BLOCK_TILES);
-    p->block = (int32_t)cnn_ceil_div(group, p->blocks);
+    p->parts = (int32_t)cnn_max(
+        1, cnn_min(tiles / PART_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
+    const int64_t part = cnn_ceil_div(tiles, p->parts);
+    p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
+    p->block = (int32_t)cnn_ceil_div(part, p->blocks);
     const int64_t all = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes +
         cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
@@ -142,9 +142,9 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d groups x %d panels x %d ranges%s%s",
+    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->groups, panels.count, p->ranges, p->kept ? ", transformed once" : "",
+             panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->kept ? ", transformed once" : "",
              o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
@@ -188,29 +188,29 @@ static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, cons
 }
 
 /* Where the sums of grad_y over a block go. */
-static float *bias_of(const winograd_gradient *p, const shared *all, int64_t group, int64_t block) {
-    return all->bias ? all->bias + (group * p->blocks + block) * p->g.out_channels : NULL;
+static float *bias_of(const winograd_gradient *p, const shared *all, int64_t part, int64_t block) {
+    return all->bias ? all->bias + (part * p->blocks + block) * p->g.out_channels : NULL;
 }
 
-/* All tiles, each once. Parallel over groups, blocks. */
+/* All tiles, each once. Parallel over parts, blocks. */
 static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
                           const cnn_winograd_tiling *tiling, const shared *all, const cnn_winograd_images *images,
                           const float *grad_y, const float *zeros) {
     const transforms *t = &all->kept;
-    cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->blocks);
+    cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-        const int64_t group = unit / p->blocks, block = unit % p->blocks;
-        const cnn_winograd_order order = group_at(p, tiling, group);
+        const int64_t part = unit / p->blocks, block = unit % p->blocks;
+        const cnn_winograd_order order = part_at(p, tiling, part);
         const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
         transform_x(c, p, tiling, &order, first, end, images, 0, p->g.in_channels, zeros, &t->v_block,
-                    t->v + group * t->v_block.bytes / 4);
+                    t->v + part * t->v_block.bytes / 4);
         transform_grad_y(c, p, tiling, &order, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
-                         t->d + group * t->d_block.bytes / 4, bias_of(p, all, group, block));
+                         t->d + part * t->d_block.bytes / 4, bias_of(p, all, part, block));
     }
     cnn_barrier(e);
 }
 
-/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, a group's tiles. */
+/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, a part's tiles. */
 static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const transforms *t, const scratch *s,
                           const cnn_winograd_order *order, int64_t channel, int64_t channels, const cnn_panel *n) {
     const int64_t vl = c->kernels->vector,
@@ -249,16 +249,16 @@ static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const t
 
 /* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                                   const scratch *s, int64_t group, const cnn_winograd_images *images,
+                                   const scratch *s, int64_t part, const cnn_winograd_images *images,
                                    int64_t channel, int64_t channels, const float *grad_y, int64_t column,
                                    const cnn_panel *n, const shared *bias) {
     const transforms *b = &s->block;
     const int64_t vl = c->kernels->vector;
-    const cnn_winograd_order all = group_at(p, tiling, group);
+    const cnn_winograd_order all = part_at(p, tiling, part);
     const int64_t begin = all.begin, end = all.end;
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
-        float *sum = bias ? bias_of(p, bias, group, (at - begin) / p->block) : NULL;
+        float *sum = bias ? bias_of(p, bias, part, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
         transform_x(c, p, tiling, &order, at, at + tiles, images, channel, channels, s->zeros, &b->v_block, b->v);
         transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, column, n->columns, s->zeros, &b->d_block, b->d,
@@ -330,42 +330,42 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
 
-    const int stream = c->kernels->gemm->streams && p->groups == 1 && p->bundles == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
-        g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
+    const int stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 &&
+        weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
 
-    /* Parallel over groups of tiles, bundles, panels, ranges of channels. */
-    cnn_work work = cnn_share_work(e, (int64_t)p->groups * p->bundles * panels.count * p->ranges);
+    /* Parallel over parts of tiles, bundles, panels, ranges of channels. */
+    cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * panels.count * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t range = unit % p->ranges, bundle = unit / p->ranges / panels.count % p->bundles,
-                      group = unit / p->ranges / panels.count / p->bundles, base = bundle * out_of(p);
+                      part = unit / p->ranges / panels.count / p->bundles, base = bundle * out_of(p);
         const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
         int64_t first, channels;
         range_at(c, p, range, &first, &channels);
         if (p->kept) {
             transforms t = all.kept;
-            t.v += group * t.v_block.bytes / 4;
-            t.d += group * t.d_block.bytes / 4;
-            const cnn_winograd_order order = group_at(p, &tiling, group);
+            t.v += part * t.v_block.bytes / 4;
+            t.d += part * t.d_block.bytes / 4;
+            const cnn_winograd_order order = part_at(p, &tiling, part);
             multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
-            transform_and_multiply(c, p, &tiling, &s, group, &images, bundle * in_of(p) + first, channels, grad_y,
+            transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, grad_y,
                                    base + n.begin, &n, range ? NULL : &all);
         }
         weight_gradients(c, p, &s, first, channels, &n,
-                         (group ? all.partial + (group - 1) * all.slot : grad_w) + base, stream);
+                         (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
     }
     if (stream) c->kernels->gemm->stream_end();
-    if (p->groups == 1 && !grad_bias) return;
+    if (p->parts == 1 && !grad_bias) return;
     int64_t begin, end;
     cnn_barrier(e);
-    cnn_share_grain(e, weights_of(p), 256, &begin, &end);      /* parallel over weights, the groups in order */
+    cnn_share_grain(e, weights_of(p), 256, &begin, &end);      /* parallel over weights, the parts in order */
     if (begin < end)
-        c->kernels->gemm->add_parts(p->groups - 1, all.slot, end - begin, all.partial + begin, grad_w + begin);
+        c->kernels->gemm->add_parts(p->parts - 1, all.slot, end - begin, all.partial + begin, grad_w + begin);
     if (!grad_bias) return;
     cnn_share_grain(e, g->out_channels, 16, &begin, &end);
     for (int64_t k = begin; k < end; k++) {
         double sum = 0;
-        for (int64_t block = 0; block < (int64_t)p->groups * p->blocks; block++)
+        for (int64_t block = 0; block < (int64_t)p->parts * p->blocks; block++)
             sum += all.bias[block * g->out_channels + k];
         grad_bias[k] = (float)sum;
     }
