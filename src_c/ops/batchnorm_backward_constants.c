@@ -1,6 +1,6 @@
 /* batchnorm_backward_constants: what is left of batchnorm_backward (see there) for the operations that compute its
- * grad_x = p g + q x + s themselves: the constants, from g's sums, which come with it or are taken here, in a pass over g
- * and x. Parallel over channels, the pass over blocks of rows. */
+ * grad_x = p g + q x + s themselves: the constants, from g's sums, which come with it or are taken here, in a pass over
+ * g and x. Parallel over channels, the pass over blocks of rows. */
 #include "batchnorm.h"
 
 enum { MEAN, VAR, SUM_G, SUM_GX, GAMMA, G, X };
@@ -70,7 +70,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     }
     if (begin >= end) return;
     c->kernels->batchnorm->gradient_constants(end - begin, c->attr[ROWS], mean + begin, var + begin,
-                                              gamma ? gamma + begin : NULL, c->attr[EPSILON], sums + begin, sums + n + begin,
+                                              gamma ? gamma + begin : NULL, c->attr[EPSILON], sums + begin,
+                                              sums + n + begin,
                                               p + begin, q + begin, s + begin, grad_gamma ? grad_gamma + begin : NULL,
                                               grad_beta ? grad_beta + begin : NULL);
 }

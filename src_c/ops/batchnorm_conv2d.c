@@ -69,7 +69,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         cnn_like(&out[NORMALISED], x);
         if (!cnn_conv2d_is_flat(&g)) out[NORMALISED].rank = 0;          /* Winograd's transforms write none */
     }
-    if (cnn_batchnorm_check_residual(residual, operand(c, RESIDUAL_SCALE), operand(c, RESIDUAL_SHIFT), cnn_last(x), error))
+    if (cnn_batchnorm_check_residual(residual, operand(c, RESIDUAL_SCALE), operand(c, RESIDUAL_SHIFT), cnn_last(x),
+                                     error))
         return -1;
     if (!residual) return 0;
     if (!cnn_conv2d_is_flat(&g))

@@ -1,5 +1,5 @@
-/* The sums of a normalisation's gradient, for the operations that take them; the contract is in batchnorm.h. Parallel over
- * blocks of rows, then over channels. */
+/* The sums of a normalisation's gradient, for the operations that take them; the contract is in batchnorm.h. Parallel
+ * over blocks of rows, then over channels. */
 #include "batchnorm.h"
 
 void cnn_batchnorm_gradient_sums(const cnn_call *c, const cnn_exec *e, const cnn_batchnorm_cut *cut,

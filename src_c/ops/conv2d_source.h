@@ -2,7 +2,8 @@
  *
  * In place, the tensor itself, through pointers. Or a copy of a chunk's pixels, made in a thread's workspace:
  *
- * - normalised, of 1x1 convolutions: see cnn_normalised in indirect_gemm.h. (Winograd's transforms have their own.)
+ * - normalised, of 1x1 convolutions: see cnn_normalised in indirect_gemm.h. Where others need it as well, there is no
+ *   copy: it is made, and read, where they will read it. (Winograd's transforms have their own.)
  * - gathered, where a pixel has few channels (the first layer): all that lies under the kernel, kernel_h * kernel_w *
  *   channels values, one after the other for each output pixel, zeros for padding. The convolution then is a 1x1
  *   convolution of pixels with so many channels: its inner loop runs over all of them instead of a handful, and

@@ -331,7 +331,8 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
 
     const int stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 &&
-        weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 && (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
+        weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 &&
+        (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
 
     /* Parallel over parts of tiles, bundles, panels, ranges of channels. */
     cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * panels.count * p->ranges);

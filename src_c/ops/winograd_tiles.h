@@ -24,10 +24,17 @@ typedef struct cnn_winograd_tiling {
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
+/* The share of a whole tile's products along an axis that a narrow one is spared. */
+static inline double cnn_winograd_spared(const cnn_winograd_tiling *t) {
+    return (t->out - t->narrow_out) / (t->out + 2.0);
+}
 /* Of so many whole tiles a row and column of tiles of an image have the products. */
-static inline double cnn_winograd_spared(const cnn_winograd_tiling *t) { return (t->out - t->narrow_out) / (t->out + 2.0); }
-static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) { return t->h - t->low * cnn_winograd_spared(t); }
-static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) { return t->w - t->narrow * cnn_winograd_spared(t); }
+static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) {
+    return t->h - t->low * cnn_winograd_spared(t);
+}
+static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) {
+    return t->w - t->narrow * cnn_winograd_spared(t);
+}
 
 /* Neighbours in a row of tiles, of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
 typedef struct cnn_winograd_strip {
