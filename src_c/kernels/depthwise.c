@@ -4,7 +4,7 @@
 #include "vec.h"
 
 #define TILE 8                         /* neighbouring outputs of one channel vector that share the weights they load */
-#define MOST_TAPS 5                    /* in a row, of the kernels with a fixed number of taps */
+#define MOST_TAPS 7                    /* in a row, of the kernels with a fixed number of taps */
 
 /* For the activations that are not applied in registers. */
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
@@ -122,12 +122,13 @@ static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, 
 
 static void other_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
                       const relu_constants *act, float *y) {
-    switch (g->step == 1 || g->taps_w == 1 ? g->taps_w * 4 + g->stride : 0) {
+    switch (g->stride < 4 && (g->step == 1 || g->taps_w == 1) ? g->taps_w * 4 + g->stride : 0) {
     case 4 + 1: fixed_row(1, 1, g, x, w, bias, act, y); break;
     case 8 + 1: fixed_row(2, 1, g, x, w, bias, act, y); break;
     case 12 + 1: fixed_row(3, 1, g, x, w, bias, act, y); break;
     case 20 + 1: fixed_row(5, 1, g, x, w, bias, act, y); break;
     case 20 + 2: fixed_row(5, 2, g, x, w, bias, act, y); break;
+    case 28 + 1: fixed_row(7, 1, g, x, w, bias, act, y); break;
     default: any_row(g, x, w, bias, act, y);
     }
 }
@@ -207,6 +208,37 @@ VINLINE void sliding_rows(int outputs, int below, int taps_h, int stride, const 
         any_row(&rest, x + c + r * below * g->x_row, w + c, bias ? bias + c : bias, act, y + c + r * g->y_row);
 }
 
+/* Taps that are `step` >= 0 columns apart. */
+static void forward_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
+                        const relu_constants *act, float *y) {
+    const int three = g->taps_w == 3 && g->step == 1 && g->stride < 4 && (g->taps_h == 2 || g->taps_h == 3);
+    if (g->outputs == 2 && g->stride == 1) sliding_rows(2, 1, 3, 1, g, x, w, bias, act, y);
+    else if (g->outputs == 2) sliding_rows(2, 2, 3, 2, g, x, w, bias, act, y);
+    else switch (three ? g->taps_h * 4 + g->stride : 0) {
+    case 8 + 1: sliding_rows(1, 1, 2, 1, g, x, w, bias, act, y); break;
+    case 8 + 2: sliding_rows(1, 1, 2, 2, g, x, w, bias, act, y); break;
+    case 12 + 1: sliding_rows(1, 1, 3, 1, g, x, w, bias, act, y); break;
+    case 12 + 2: sliding_rows(1, 1, 3, 2, g, x, w, bias, act, y); break;
+    default: other_row(g, x, w, bias, act, y);
+    }
+}
+
+/* With stride 1 and taps d columns apart, outputs d apart read columns d apart: d rows whose taps are neighbours. */
+static void dilated_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
+                        const relu_constants *act, float *y) {
+    for (ptrdiff_t first = 0; first < g->step && first < g->out_w; first++) {
+        cnn_depthwise_row every = *g;
+        const ptrdiff_t column = ((first + g->offset) % g->step + g->step) % g->step;
+        every.in_w = column < g->in_w ? (g->in_w - 1 - column) / g->step + 1 : 0;
+        every.out_w = (g->out_w - 1 - first) / g->step + 1;
+        every.offset = (first + g->offset - column) / g->step;
+        every.x_pixel *= g->step;
+        every.y_pixel *= g->step;
+        every.step = 1;
+        forward_row(&every, x + column * g->x_pixel, w, bias, act, y + first * g->y_pixel);
+    }
+}
+
 static void row(const cnn_depthwise_row *given, const float *x, const float *w, const float *bias, cnn_act act,
                 float *y) {
     const relu_constants in_registers = relu_of(&act);
@@ -217,16 +249,8 @@ static void row(const cnn_depthwise_row *given, const float *x, const float *w, 
         g->w_tap = -g->w_tap;
         g->step = -g->step;
     }
-    const int three = g->taps_w == 3 && g->step == 1 && (g->taps_h == 2 || g->taps_h == 3);
-    if (g->outputs == 2 && g->stride == 1) sliding_rows(2, 1, 3, 1, g, x, w, bias, &in_registers, y);
-    else if (g->outputs == 2) sliding_rows(2, 2, 3, 2, g, x, w, bias, &in_registers, y);
-    else switch (three ? g->taps_h * 4 + g->stride : 0) {
-    case 8 + 1: sliding_rows(1, 1, 2, 1, g, x, w, bias, &in_registers, y); break;
-    case 8 + 2: sliding_rows(1, 1, 2, 2, g, x, w, bias, &in_registers, y); break;
-    case 12 + 1: sliding_rows(1, 1, 3, 1, g, x, w, bias, &in_registers, y); break;
-    case 12 + 2: sliding_rows(1, 1, 3, 2, g, x, w, bias, &in_registers, y); break;
-    default: other_row(g, x, w, bias, &in_registers, y);
-    }
+    if (g->stride == 1 && g->step > 1 && g->taps_w > 1) dilated_row(g, x, w, bias, &in_registers, y);
+    else forward_row(g, x, w, bias, &in_registers, y);
     if (in_registers.kind == RELU_NONE && act.kind != CNN_LINEAR)
         for (ptrdiff_t r = 0; r < g->outputs; r++)
             for (ptrdiff_t q = 0; q < g->out_w; q++) {
@@ -368,16 +392,33 @@ static void combine(ptrdiff_t n, ptrdiff_t blocks, const float *slots, ptrdiff_t
 
 /* ---- channel multiplier ---- */
 
-static void repeat(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t m, const float *restrict x, float *restrict y) {
-    for (ptrdiff_t i = 0; i < pixels * channels; i++)
+VINLINE void repeat_by(ptrdiff_t m, ptrdiff_t n, const float *restrict x, float *restrict y) {
+    for (ptrdiff_t i = 0; i < n; i++)
         for (ptrdiff_t j = 0; j < m; j++) y[i * m + j] = x[i];
 }
 
-static void contract(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t m, const float *restrict x, float *restrict y) {
-    for (ptrdiff_t i = 0; i < pixels * channels; i++) {
+VINLINE void contract_by(ptrdiff_t m, ptrdiff_t n, const float *restrict x, float *restrict y) {
+    for (ptrdiff_t i = 0; i < n; i++) {
         float sum = x[i * m];
         for (ptrdiff_t j = 1; j < m; j++) sum += x[i * m + j];
         y[i] = sum;
+    }
+}
+
+/* With m as a constant these are permutations of vectors. */
+static void repeat(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t m, const float *x, float *y) {
+    switch (m) {
+    case 2: repeat_by(2, pixels * channels, x, y); break;
+    case 4: repeat_by(4, pixels * channels, x, y); break;
+    default: repeat_by(m, pixels * channels, x, y);
+    }
+}
+
+static void contract(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t m, const float *x, float *y) {
+    switch (m) {
+    case 2: contract_by(2, pixels * channels, x, y); break;
+    case 4: contract_by(4, pixels * channels, x, y); break;
+    default: contract_by(m, pixels * channels, x, y);
     }
 }
 

@@ -6,6 +6,7 @@ import reference
 
 from .pieces import (
     MAX_PRODUCTS,
+    STRIDES,
     activation_attributes,
     channels,
     generator,
@@ -34,7 +35,7 @@ def geometry(rng, groups=1):
         kernel_h, kernel_w = int(rng.integers(1, 6)), int(rng.integers(1, 8))
     usual = rng.random() < 0.4
     dilation_h, dilation_w = (1, 1) if usual else (int(d) for d in rng.integers(1, 4, 2))
-    stride_h, stride_w = (int(s) for s in rng.integers(1, 3 if usual else 4, 2))
+    stride_h, stride_w = (int(s) for s in rng.choice([1, 2] if usual else STRIDES, 2))
     extent_h, extent_w = (kernel_h - 1) * dilation_h + 1, (kernel_w - 1) * dilation_w + 1
     pads = [int(rng.integers(0, extent + 1)) for extent in (extent_h // 2 + 1, extent_w // 2 + 1) * 2]
     if usual:

@@ -11,6 +11,7 @@ from reference.activations import NAMES, RELU
 
 # Equal to, a divisor of, below and above the tiles.
 CHANNELS = (1, 3, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100)
+STRIDES = (1, 1, 2, 2, 3, 3, 5, 8)
 MAX_PRODUCTS = 1_000_000  # multiply-adds of a convolution case
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 import reference
 
-from .pieces import channels, generator, normal, relu_family
+from .pieces import STRIDES, channels, generator, normal, relu_family
 
 
 def pooling(rng):
@@ -18,8 +18,8 @@ def pooling(rng):
     attributes = dict(
         pool_h=pool_h,
         pool_w=pool_w,
-        stride_h=int(rng.integers(1, 4)),
-        stride_w=int(rng.integers(1, 4)),
+        stride_h=int(rng.choice(STRIDES)),
+        stride_w=int(rng.choice(STRIDES)),
         pad_top=pads[0],
         pad_left=pads[1],
         pad_bottom=pads[2],
