@@ -194,6 +194,35 @@ def test_rows_of_depthwise_convolution_are_done_in_pairs(stride, size):
     check_exact(Case("depthwise_conv2d", 0, [x, inputs[2]], attributes))
 
 
+@pytest.mark.parametrize(
+    "kernel, stride, dilation, multiplier, channels, h, w",
+    [
+        (7, 1, 1, 1, 37, 19, 33),  # seven taps in registers
+        (7, 1, 1, 1, 16, 3, 3),  # a kernel that reaches over both borders
+        (3, 1, 2, 1, 37, 21, 22),  # taps that are not neighbours: every other column
+        (3, 1, 5, 1, 20, 9, 7),  # columns that some taps alone reach
+        (2, 1, 9, 1, 3, 12, 6),  # no second tap inside the image
+        (5, 2, 3, 1, 18, 23, 24),
+        (3, 1, 1, 2, 24, 57, 41),  # repeated rows in a window that moves
+        (3, 2, 1, 4, 9, 40, 33),
+        (3, 1, 2, 3, 7, 30, 19),
+        (2, 5, 1, 2, 5, 31, 31),  # rows that no output reads
+    ],
+)
+def test_named_geometries_of_depthwise_convolution_are_exact(kernel, stride, dilation, multiplier, channels, h, w):
+    rng = np.random.default_rng(8)
+    pad = (kernel - 1) * dilation // 2
+    g = dict(kernel_h=kernel, kernel_w=kernel, stride_h=stride, stride_w=stride)
+    g |= dict(dilation_h=dilation, dilation_w=dilation)
+    g |= {f"pad_{side}": pad for side in ("top", "left", "bottom", "right")}
+    p, q = op_cases.out_size(h, w, g)
+    x, weights = integers(rng, 2, h, w, channels, bound=2), integers(rng, kernel, kernel, channels, multiplier, bound=2)
+    grad_y = integers(rng, 2, p, q, channels * multiplier)
+    check_exact(Case("depthwise_conv2d", 0, [x, weights, integers(rng, channels * multiplier)], {**g, "activation": 1}))
+    check_exact(Case("depthwise_conv2d_backward_input", 0, [grad_y, weights], {**g, "in_h": h, "in_w": w}))
+    check_exact(Case("depthwise_conv2d_backward_weight", 0, [x, grad_y], {**g, "multiplier": multiplier}, (True, True)))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("op", ["depthwise_conv2d", "depthwise_conv2d_backward_weight"])

@@ -1,12 +1,13 @@
 /* What the depthwise convolutions share: attributes, geometry with its checks, and how the work is cut.
  *
  * The channel multiplier m is reduced to 1: weights (kh, kw, c, m) are weights of c * m channels as they lie in memory,
- * and the rows of x are repeated m times per channel into a thread's own scratch. */
+ * and the rows of x, each channel m times, are written to a thread's own window of rows. */
 #ifndef CNN_OPS_DEPTHWISE_H
 #define CNN_OPS_DEPTHWISE_H
 
 #include <string.h>
 #include "attributes.h"
+#include "row_window.h"
 
 enum {
     CNN_DW_KERNEL_H,
@@ -174,9 +175,27 @@ static inline int64_t cnn_depthwise_rows(const cnn_call *k, const cnn_depthwise 
     return top + *begin * dilation;
 }
 
-/* Floats of a thread's scratch for the repeated rows that one output row reads. */
-static inline int64_t cnn_depthwise_scratch(const cnn_call *k, const cnn_depthwise *g) {
-    return g->m > 1 ? cnn_min(cnn_int(k, CNN_DW_KERNEL_H), g->h) * g->w * g->channels : 0;
+/* Rows that a buffer of normalised, computed or repeated rows of x holds (row_window.h): as many as fit `bytes`, but what
+ * two rows of outputs reach. */
+static inline int64_t cnn_depthwise_buffer_rows(const cnn_call *k, const cnn_depthwise *g, int64_t bytes) {
+    const int64_t reach = (cnn_int(k, CNN_DW_KERNEL_H) - 1) * cnn_int(k, CNN_DW_DILATION_H) + 1
+                          + cnn_int(k, CNN_DW_STRIDE_H);
+    return cnn_min(g->h, cnn_max(reach, bytes / (g->w * g->channels * (int64_t)sizeof(float))));
+}
+
+#define CNN_DEPTHWISE_REPEATED_BYTES (96 << 10)
+
+/* A thread's buffer of rows of x with their channels repeated; none where m is 1. */
+static inline cnn_row_window cnn_depthwise_repeated(const cnn_call *k, const cnn_depthwise *g, char *memory) {
+    return (cnn_row_window){
+        .capacity = g->m > 1 ? cnn_depthwise_buffer_rows(k, g, CNN_DEPTHWISE_REPEATED_BYTES) : 0,
+        .row = g->w * g->channels,
+        .image = -1,
+        .buffer = (float *)memory};
+}
+static inline int64_t cnn_depthwise_repeated_bytes(const cnn_call *k, const cnn_depthwise *g) {
+    const cnn_row_window w = cnn_depthwise_repeated(k, g, NULL);
+    return w.capacity * w.row * (int64_t)sizeof(float);
 }
 
 /* An output row that reads `taps_h` rows of x, as the kernels want it. */
@@ -190,7 +209,7 @@ static inline cnn_depthwise_row cnn_depthwise_row_of(const cnn_call *k, const cn
                                .stride = cnn_int(k, CNN_DW_STRIDE_W),
                                .offset = -cnn_int(k, CNN_DW_LEFT),
                                .step = cnn_int(k, CNN_DW_DILATION_W),
-                               .x_row = cnn_int(k, CNN_DW_DILATION_H) * g->w * g->c,
+                               .x_row = cnn_int(k, CNN_DW_DILATION_H) * g->w * g->channels,
                                .x_pixel = g->channels,
                                .w_row = kernel_w * g->channels,
                                .w_tap = g->channels,
@@ -203,7 +222,7 @@ static inline cnn_depthwise_row cnn_depthwise_row_of(const cnn_call *k, const cn
 static inline void cnn_depthwise_pair(const cnn_call *k, const cnn_depthwise *g, int64_t p, int64_t end,
                                       cnn_depthwise_row *row) {
     int64_t first, last, stride = cnn_int(k, CNN_DW_STRIDE_H);
-    if (!k->kernels->depthwise->two_rows || p + 1 >= end || g->m > 1 || row->taps_h != 3 || row->taps_w != 3
+    if (!k->kernels->depthwise->two_rows || p + 1 >= end || row->taps_h != 3 || row->taps_w != 3
         || row->step != 1 || cnn_int(k, CNN_DW_DILATION_H) != 1 || stride > 2 || row->stride != stride) return;
     cnn_depthwise_rows(k, g, p + 1, &first, &last);
     if (last - first != 3) return;
@@ -211,27 +230,23 @@ static inline void cnn_depthwise_pair(const cnn_call *k, const cnn_depthwise *g,
     row->y_row = g->out_w * g->channels;
 }
 
-/* The input rows of output row p of an image as the kernels want them: returns the first tap row's memory and fills
- * *row; *first: its tap. */
-static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t p, const float *image,
-                                              float *scratch, cnn_depthwise_row *row, int64_t *first) {
-    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end), dilation = cnn_int(k, CNN_DW_DILATION_H);
+/* The input rows of output row p of an image, and of the next one, as the kernels want them: returns the first tap row's
+ * memory and fills *row; *first: its tap. */
+static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t image, int64_t p,
+                                              const float *x, cnn_row_window *repeated, cnn_depthwise_row *row,
+                                              int64_t *first) {
+    int64_t end, y = cnn_depthwise_rows(k, g, p, first, &end);
+    const float *from = x + image * g->h * g->w * g->c;
     *row = cnn_depthwise_row_of(k, g, end - *first);
-    if (row->taps_h == 0) return image;
-    if (g->m == 1) return image + y * g->w * g->c;
-    row->x_row = g->w * g->channels;
-    for (int64_t i = 0; i < row->taps_h; i++)
-        k->kernels->depthwise->repeat(g->w, g->c, g->m, image + (y + i * dilation) * g->w * g->c,
-                                      scratch + i * row->x_row);
-    return scratch;
-}
-
-/* Rows that a buffer of normalised or computed rows of x holds (row_window.h): as many as fit `bytes`, but what two
- * rows of outputs reach. */
-static inline int64_t cnn_depthwise_buffer_rows(const cnn_call *k, const cnn_depthwise *g, int64_t bytes) {
-    const int64_t reach = (cnn_int(k, CNN_DW_KERNEL_H) - 1) * cnn_int(k, CNN_DW_DILATION_H) + 1
-                          + cnn_int(k, CNN_DW_STRIDE_H);
-    return cnn_min(g->h, cnn_max(reach, bytes / (g->w * g->c * (int64_t)sizeof(float))));
+    if (row->taps_h == 0) return from;
+    if (g->m == 1) return from + y * g->w * g->c;
+    const int64_t below = (row->taps_h - 1) * cnn_int(k, CNN_DW_DILATION_H) + 1 + cnn_int(k, CNN_DW_STRIDE_H);
+    float *to;
+    const int64_t missing = cnn_row_window_move(repeated, image, y, cnn_min(g->h, y + below), &to);
+    k->kernels->depthwise->repeat(missing * g->w, g->c, g->m, from + repeated->end * g->w * g->c, to);
+    repeated->end += missing;
+    row->in_memory = 0;
+    return cnn_row_window_at(repeated, y);
 }
 
 #endif

@@ -36,8 +36,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise_cut(c, &g, g.out_h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
-    choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.out_w) +
-                                     cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
+    choice->thread_workspace_bytes = cnn_depthwise_part_bytes(&g, g.out_w) + cnn_depthwise_repeated_bytes(c, &g);
     if (result(c, 1) || result(c, 2)) {
         if (cnn_int(c, ACTIVATION) != CNN_LINEAR || c->attr[MAX_VALUE] < INFINITY)
             return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
@@ -60,15 +59,15 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->channels, cnn_depthwise_parts(g));
     const ptrdiff_t *at =
         mean || var ? cnn_depthwise_part_pixels(g, g->out_w, g->channels, e->thread_workspace) : NULL;
-    float *y = cnn_data(e, c->out[0]),
-          *scratch = (float *)(e->thread_workspace + cnn_depthwise_part_bytes(g, g->out_w));
+    float *y = cnn_data(e, c->out[0]);
+    cnn_row_window repeated = cnn_depthwise_repeated(c, g, e->thread_workspace + cnn_depthwise_part_bytes(g, g->out_w));
     cnn_work work = cnn_share_work(e, g->n * g->bands * g->blocks);
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->out_h);
         cnn_depthwise_row row;
         for (int64_t p = u.begin; p < u.end; p += row.outputs) {
             int64_t first;
-            const float *rows = cnn_depthwise_read(c, g, p, x + u.image * g->h * g->w * g->c, scratch, &row, &first);
+            const float *rows = cnn_depthwise_read(c, g, u.image, p, x, &repeated, &row, &first);
             row.channels = u.channels;
             cnn_depthwise_pair(c, g, p, mean || var ? cnn_depthwise_part_end(g, &u, p) : u.end, &row);
             c->kernels->depthwise->row(&row, rows + u.at, w + first * row.w_row + u.at, bias ? bias + u.at : NULL, act,

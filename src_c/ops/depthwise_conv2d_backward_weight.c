@@ -38,7 +38,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "rows";
     choice->workspace_bytes = slot_count(&g) * slot_size(c, &g) * (int64_t)sizeof(float);
-    choice->thread_workspace_bytes = cnn_depthwise_scratch(c, &g) * (int64_t)sizeof(float);
+    choice->thread_workspace_bytes = cnn_depthwise_repeated_bytes(c, &g);
     return 0;
 }
 
@@ -52,6 +52,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[X]), *grad_y = cnn_data(e, c->in[GRAD_Y]);
     float *grad_w = cnn_data(e, c->out[GRAD_W]),
           *grad_bias = cnn_data(e, c->n_out > GRAD_BIAS ? c->out[GRAD_BIAS] : NULL), *slots = (float *)e->workspace;
+    cnn_row_window repeated = cnn_depthwise_repeated(c, g, e->thread_workspace);
     int64_t size = slot_size(c, g), lines = g->n * g->out_h, count = slot_count(g);
     cnn_work work = cnn_share_work(e, count);
     for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
@@ -63,10 +64,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
                 for (int64_t line = from; line < cnn_min(last, from + g->band); line++) {
                     int64_t first;
                     cnn_depthwise_row row;
-                    const float *image = x + line / g->out_h * g->h * g->w * g->c,
-                                *grad_row = grad_y + line * g->out_w * g->channels + at;
-                    const float *rows = cnn_depthwise_read(c, g, line % g->out_h, image, (float *)e->thread_workspace,
-                                                           &row, &first);
+                    const float *grad_row = grad_y + line * g->out_w * g->channels + at;
+                    const float *rows = cnn_depthwise_read(c, g, line / g->out_h, line % g->out_h, x, &repeated, &row,
+                                                           &first);
                     row.channels = cnn_min(g->block, g->channels - at);
                     k->weight_row(&row, rows + at, grad_row, slot + first * row.w_row + at);
                     if (grad_bias) k->add_pixels(g->out_w, row.channels, g->channels, grad_row, bias_slot + at);
