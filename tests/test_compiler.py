@@ -98,6 +98,34 @@ def test_a_large_expansion_is_done_within_the_depthwise_convolution(stride, monk
     assert fused.tobytes() == plain.predict_on_batch(x).tobytes()
 
 
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_a_convolution_with_a_group_for_every_channel_is_a_depthwise_one(multiplier):
+    """The same programs, the same bits: normalisation folded in inference, fused in training."""
+
+    def network(depthwise):
+        inputs = cc.Input((9, 8, 6))
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(20, 1)(inputs)))
+        x = depthwise(3, padding="same", use_bias=False)(x)
+        x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+        model = cc.Model(inputs, layers.Dense(3)(x))
+        model.compile(cc.optimizers.SGD(0.1, momentum=0.9), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    grouped = network(lambda *a, **k: layers.Conv2D(20 * multiplier, *a, groups=20, **k))
+    depthwise = network(lambda *a, **k: layers.DepthwiseConv2D(*a, depth_multiplier=multiplier, **k))
+    depthwise.set_weights([w.reshape(like.shape) for w, like in zip(grouped.get_weights(), depthwise.get_weights())])
+    x = np.random.default_rng(9).normal(size=(4, 9, 8, 6)).astype(np.float32)
+    for training in (False, True):
+        names = [[op for op, _ in operations(model, training) if op != "reshape"] for model in (grouped, depthwise)]
+        assert [op for op in names[0] if op != "affine"] == names[1]
+    for _ in range(3):
+        losses = {model.train_on_batch(x, np.arange(4) % 3) for model in (grouped, depthwise)}
+        assert len(losses) == 1
+    assert grouped.predict_on_batch(x).tobytes() == depthwise.predict_on_batch(x).tobytes()
+    for a, b in zip(grouped.get_weights(), depthwise.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
 POOLED = [
     ((28, 28, 1), dict(padding="same"), dict()),
     ((27, 21, 1), dict(padding="valid"), dict()),

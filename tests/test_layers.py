@@ -144,6 +144,7 @@ CASES = [
         for g in (2, 3, 6)
         for s in (1, 2)
     ],
+    ("Conv2D", dict(filters=12, kernel_size=3, groups=4, activation="relu"), (6, 7, 4)),
     *[
         ("Conv2D", dict(filters=3, kernel_size=3, activation=a, use_bias=b), (6, 6, 2))
         for a in ("relu", "tanh", "softmax", "gelu")

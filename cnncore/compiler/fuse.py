@@ -144,12 +144,14 @@ def _fold(fuser, norm):
         or before.name not in FOLDABLE
         or fuser.only_reader(x) is not norm
         or before.attribute("activation") != LINEAR
+        or before.input(3) is not None  # a residual would be scaled
         or is_batch_statistic(x, mean)
     ):
         return
-    if (
-        before.inputs[1].storage is None or before.input(3) is not None
-    ):  # computed weights cannot be prepared; a residual would be scaled
+    view = before.inputs[1].producer  # the weights under another shape?
+    if view and view.name == "reshape" and view.inputs[0].storage is not None:
+        view.section = PREPARE
+    elif before.inputs[1].storage is None:  # computed weights cannot be prepared
         return
     bias = before.input(2)
     definition = _core.OPERATIONS["batchnorm_fold"]

@@ -110,6 +110,10 @@ class Conv2D(_Convolution):
         self._add_kernel((*self.kernel_size, channels // self.groups, self.filters), self.filters)
 
     def lower(self, b, x):
+        channels = x.shape[3]
+        if self.groups == channels > 1:  # a depthwise convolution, whose kernels lie in memory just so
+            shape = (*self.kernel_size, channels, self.filters // channels)
+            return self._apply(b, "depthwise_conv2d", x, kernel_shape=shape, **self._window(x.shape))
         return self._apply(b, "conv2d", x, groups=self.groups, **self._window(x.shape))
 
     def get_config(self):

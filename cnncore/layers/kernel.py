@@ -36,9 +36,14 @@ class KernelLayer(Layer):
         if self.use_bias:
             self.bias = self.add_weight("bias", (channels,), self.bias_initializer, regularizer=self.bias_regularizer)
 
-    def _apply(self, b, operation, x, **attributes):
-        """Append the operation on x, the kernel and the bias, then the activation."""
-        operands = [x, b.weight(self.kernel)] + ([b.weight(self.bias)] if self.use_bias else [])
+    def _apply(self, b, operation, x, kernel_shape=None, **attributes):
+        """Append the operation on x, the kernel (as an array of kernel_shape) and the bias, then the activation."""
+        kernel = b.weight(self.kernel)
+        if kernel_shape:
+            kernel = b.op(
+                "reshape", [kernel], rank=len(kernel_shape), **{f"d{i}": d for i, d in enumerate(kernel_shape)}
+            )
+        operands = [x, kernel] + ([b.weight(self.bias)] if self.use_bias else [])
         return self.activation.lower(b, b.op(operation, operands, **attributes))
 
     def get_config(self):
