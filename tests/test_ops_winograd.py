@@ -316,13 +316,16 @@ GROUPED = [  # (images, h, w, groups, channels of each in, out, form, groups tha
     (9, 12, 15, 24, 2, 3, "4x4", 8),
     (2, 9, 10, 2, 70, 140, "4x4", 1),
     (18, 2, 2, 4, 24, 16, "2x2", 1),
+    (11, 32, 27, 2, 32, 40, "4x4 strided", 1),
+    (24, 24, 20, 3, 33, 50, "4x4 strided", 1),
 ]
 
 
 def grouped_problem(shape):
     """x, w, bias, grad_y, attributes, and w as that of all channels, with zeros between the groups."""
-    n, h, w, groups, ci, co = shape[:6]
-    x, weights, bias, grad_y, attributes, _ = problem((n, h, w, groups * ci, groups * co, (1, 1, 1, 1)))
+    n, h, w, groups, ci, co, form = shape[:7]
+    whole = n, h, w, groups * ci, groups * co, (1, 1, 1, 1)
+    x, weights, bias, grad_y, attributes, _ = problem(whole, stride_of(form))
     weights, dense = np.ascontiguousarray(weights[:, :, :ci]), np.zeros_like(weights)
     for g in range(groups):
         own = np.s_[g * co : (g + 1) * co]
@@ -356,9 +359,11 @@ def test_groups_backward_input(shape):
     attributes = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
     expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, x], attributes)[0])
     turned = dense[::-1, ::-1].transpose(0, 1, 3, 2)
-    bound = forward_bound(grad_y, turned, (1, 1), *x.shape[1:3], FORMS[form]) + 4 * EPS * (np.abs(x) + np.abs(expected))
+    backwards, pads = (FORMS[form], (1, 1)) if stride_of(form) == 1 else (BACK[1], (0, 0))
+    bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], backwards) + 4 * EPS * (np.abs(x) + np.abs(expected))
     mean, relu = x.mean(axis=(0, 1, 2)), {"activation": 1}
-    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), form):
+    name = form if stride_of(form) == 1 else "8x8 strided"
+    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), name):
         assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
         inputs = [grad_y, w, x, x, x, mean]
         g, sum_g, _ = _core.run_op("conv2d_backward_input", inputs, {**attributes, **relu}, isa=isa)
@@ -367,12 +372,12 @@ def test_groups_backward_input(shape):
         assert_within(sum_g, g.sum(axis=(0, 1, 2), dtype=np.float64), limit, f"sum_g {shape} {isa}")
 
 
-@pytest.mark.parametrize("shape", [shape for shape in GROUPED if shape[6] == "4x4"])
+@pytest.mark.parametrize("shape", [shape for shape in GROUPED if shape[6] != "2x2"])
 def test_groups_backward_weight(shape):
     groups, ci, co = shape[3:6]
     x, _, _, grad_y, attributes, _ = grouped_problem(shape)
     expected = [np.asarray(g) for g in reference.run("conv2d_backward_weight", [x, grad_y], attributes)]
-    dense = weight_bound(x, grad_y, (1, 1), FORMS["4x4"])
+    dense = weight_bound(x, grad_y, (1, 1), FORMS[shape[6]])
     blocks = [dense[:, :, g * ci : (g + 1) * ci, g * co : (g + 1) * co] for g in range(groups)]
     bound = np.concatenate(blocks, axis=3) + 4 * EPS * np.abs(expected[0])
     limit = grad_y[..., 0].size * EPS * np.abs(grad_y).sum(axis=(0, 1, 2))
@@ -381,8 +386,9 @@ def test_groups_backward_weight(shape):
         assert_within(grad_bias, expected[1], limit, f"bias {shape} {isa}")
 
 
-def test_groups_with_stride_keep_to_direct_sums():
-    x, w = np.ones((4, 32, 32, 64), np.float32), np.ones((3, 3, 32, 64), np.float32)
+@pytest.mark.parametrize("images, channels", [(4, 16), (1, 32)])
+def test_few_channels_or_tiles_of_groups_with_stride_keep_to_direct_sums(images, channels):
+    x, w = np.ones((images, 32, 32, 2 * channels), np.float32), np.ones((3, 3, channels, 64), np.float32)
     attributes = dict(kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, groups=2)
     assert kernel("conv2d", [x, w], attributes, "generic").startswith("direct")
 

@@ -15,6 +15,7 @@ enum {
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
     LEAST_CHANNELS = 16, /* of either side: with fewer the transforms cost too much, and vectors are not full */
+    LEAST_STRIDED_CHANNELS = 32, /* of a group with stride 2 */
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -31,6 +32,9 @@ typedef struct winograd_plan {
     char text[112];
 } winograd_plan;
 _Static_assert(sizeof(winograd_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+/* With groups each tile brings so few products to an element of U that, with stride 2, it takes four for a channel. */
+static const double CHANNELS_PER_GROUPED_TILE = 0.25;
 
 /* So many as fill a vector together. */
 int cnn_winograd_bundled(const cnn_conv2d_geometry *g) {
@@ -55,11 +59,12 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * cnn_winograd_bundled(g);
     if (channels < LEAST_CHANNELS) return CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
-        if (g->groups > 1) return CNN_NO_WINOGRAD;      /* what is saved does not pay for so few channels */
+        if (g->groups > 1 && channels < LEAST_STRIDED_CHANNELS) return CNN_NO_WINOGRAD;
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
         /* 14 or 7 rows in tiles of 4 are 1.31 times as many pixels: still a seventh faster; 10 rows, 1.44, no more. */
-        return pays(g, form, CHANNELS_PER_STRIDED_TILE, 1.35) ? form : CNN_NO_WINOGRAD;
+        return pays(g, form, g->groups > 1 ? CHANNELS_PER_GROUPED_TILE : CHANNELS_PER_STRIDED_TILE, 1.35)
+            ? form : CNN_NO_WINOGRAD;
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
