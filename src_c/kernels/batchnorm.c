@@ -269,8 +269,8 @@ static void gradient_sums(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, co
     fold_sums(channels, fold, product, sum_gx);
 }
 
-/* Vectors of channels > rows: the sums stay in registers. moved: the gradient comes from elsewhere. */
-VINLINE void epilogue_vectors(int from, int sums, int moved, int vectors, ptrdiff_t n, ptrdiff_t rows,
+/* Vectors of channels > rows: the sums stay in registers. */
+VINLINE void epilogue_vectors(int from, int sums, int vectors, ptrdiff_t n, ptrdiff_t rows,
                               const ptrdiff_t *at, const cnn_gradient_epilogue *p, ptrdiff_t c, float *g) {
     const mask_source m = mask_at(mask_of(p->mask, p->y, p->x, p->scale, p->shift, g), c, c);
     vf s[EPILOGUE_VECTORS], q[EPILOGUE_VECTORS], middle[EPILOGUE_VECTORS], scale[EPILOGUE_VECTORS],
@@ -290,11 +290,8 @@ VINLINE void epilogue_vectors(int from, int sums, int moved, int vectors, ptrdif
             if (sums || from == FROM_X) __builtin_prefetch(m.x + next);
             if (from == FROM_Y) __builtin_prefetch(m.y + next);
             vf x = sums || from == FROM_X ? vload_upto(m.x + i, n) : vzero();
-            vf value = moved ? vload(p->from + r * p->from_step + c + v * VL) : vload_upto(g + c + i, n);
-            if (moved && p->added) value += vload(p->added + c + p->added_at[r] + v * VL);
-            value = masked(from, n, value, m.y + i, x, scale[v], shift[v], m.slopes);
-            if (moved) vstream(g + c + i, value);
-            else if (from != UNMASKED) vstore_upto(g + c + i, value, n);
+            const vf value = masked(from, n, vload_upto(g + c + i, n), m.y + i, x, scale[v], shift[v], m.slopes);
+            if (from != UNMASKED) vstore_upto(g + c + i, value, n);
             if (!sums) continue;
             s[v] += value;
             q[v] = vfma(value, x - middle[v], q[v]);
@@ -311,40 +308,34 @@ VINLINE void epilogue_vectors(int from, int sums, int moved, int vectors, ptrdif
     }
 }
 
-VINLINE void epilogue_rows(int from, int sums, int moved, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at,
+VINLINE void epilogue_rows(int from, int sums, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at,
                            const cnn_gradient_epilogue *p, float *g) {
     ptrdiff_t c = 0;
     for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
-        epilogue_vectors(from, sums, moved, EPILOGUE_VECTORS, VL, rows, at, p, c, g);
+        epilogue_vectors(from, sums, EPILOGUE_VECTORS, VL, rows, at, p, c, g);
     if (c + 3 * VL <= columns) {
-        epilogue_vectors(from, sums, moved, 3, VL, rows, at, p, c, g);
+        epilogue_vectors(from, sums, 3, VL, rows, at, p, c, g);
         c += 3 * VL;
     } else if (c + 2 * VL <= columns) {
-        epilogue_vectors(from, sums, moved, 2, VL, rows, at, p, c, g);
+        epilogue_vectors(from, sums, 2, VL, rows, at, p, c, g);
         c += 2 * VL;
     } else if (c + VL <= columns) {
-        epilogue_vectors(from, sums, moved, 1, VL, rows, at, p, c, g);
+        epilogue_vectors(from, sums, 1, VL, rows, at, p, c, g);
         c += VL;
     }
-    if (!moved && c < columns) epilogue_vectors(from, sums, 0, 1, columns - c, rows, at, p, c, g);
-}
-
-VINLINE void epilogue_of(int moved, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at,
-                         const cnn_gradient_epilogue *p, float *g) {
-    switch (2 * (p->y ? FROM_Y : p->scale ? FROM_X : UNMASKED) + (p->sum_g != NULL)) {
-    case 2 * UNMASKED: if (moved) epilogue_rows(UNMASKED, 0, moved, rows, columns, at, p, g); break;
-    case 2 * UNMASKED + 1: epilogue_rows(UNMASKED, 1, moved, rows, columns, at, p, g); break;
-    case 2 * FROM_Y: epilogue_rows(FROM_Y, 0, moved, rows, columns, at, p, g); break;
-    case 2 * FROM_Y + 1: epilogue_rows(FROM_Y, 1, moved, rows, columns, at, p, g); break;
-    case 2 * FROM_X: epilogue_rows(FROM_X, 0, moved, rows, columns, at, p, g); break;
-    default: epilogue_rows(FROM_X, 1, moved, rows, columns, at, p, g);
-    }
+    if (c < columns) epilogue_vectors(from, sums, 1, columns - c, rows, at, p, c, g);
 }
 
 static void gradient_epilogue(ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, const cnn_gradient_epilogue *p,
                               float *g) {
-    if (p->from) epilogue_of(1, rows, columns, at, p, g);
-    else epilogue_of(0, rows, columns, at, p, g);
+    switch (2 * (p->y ? FROM_Y : p->scale ? FROM_X : UNMASKED) + (p->sum_g != NULL)) {
+    case 2 * UNMASKED: break;
+    case 2 * UNMASKED + 1: epilogue_rows(UNMASKED, 1, rows, columns, at, p, g); break;
+    case 2 * FROM_Y: epilogue_rows(FROM_Y, 0, rows, columns, at, p, g); break;
+    case 2 * FROM_Y + 1: epilogue_rows(FROM_Y, 1, rows, columns, at, p, g); break;
+    case 2 * FROM_X: epilogue_rows(FROM_X, 0, rows, columns, at, p, g); break;
+    default: epilogue_rows(FROM_X, 1, rows, columns, at, p, g);
+    }
 }
 
 static void combine_sums(ptrdiff_t channels, ptrdiff_t blocks, const double *restrict slots, ptrdiff_t stride,

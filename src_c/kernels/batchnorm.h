@@ -24,17 +24,11 @@ static inline ptrdiff_t cnn_batchnorm_fold_rows(ptrdiff_t channels) {
 }
 
 /* A gradient where it is made. g is masked by y, or by x * scale + shift, or (both NULL) not; the sums are NULL where
- * not wanted, both or none. y and x lie as g does, their first channel is the call's, like that of the vectors.
- *
- * Where `from` is not NULL the gradient comes from there, row r at from + r * from_step, plus `added` (NULL, or row r
- * at added + added_at[r]), and goes to g past the caches: whole vectors, aligned; end with cnn_gemm_kernels' stream_end. */
+ * not wanted, both or none. y and x lie as g does, their first channel is the call's, like that of the vectors. */
 typedef struct cnn_gradient_epilogue {
     cnn_relu_mask mask;
     const float *y, *x, *mean, *scale, *shift;
     double *sum_g, *sum_gx;
-    const float *from, *added;
-    const ptrdiff_t *added_at;
-    ptrdiff_t from_step;
 } cnn_gradient_epilogue;
 
 /* Sums over what a kernel has just computed: of deviations from `shift`, any of the values, and of their squares,
@@ -74,8 +68,8 @@ typedef struct cnn_batchnorm_kernels {
                           cnn_relu_mask mask, const float *x, const float *mean, const float *scale,
                           const float *shift, float *grad_residual, float *scratch, double *sum_g, double *sum_gx);
 
-    /* The same for `columns` channels of rows that lie at g + at[r], in place unless they come from elsewhere. The
-     * sums are float within the call, so rows should be some hundreds at most. */
+    /* The same for `columns` channels of rows that lie at g + at[r], in place. The sums are float within the call, so
+     * rows should be some hundreds at most. */
     void (*gradient_epilogue)(ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *at, const cnn_gradient_epilogue *p,
                               float *g);
 

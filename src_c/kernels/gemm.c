@@ -1,5 +1,6 @@
 #include "gemm.h"
 #include "register_tiles.h"
+#include "relu.h"
 #include "vec.h"
 
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
@@ -8,6 +9,9 @@
  * the registers each is read less often. */
 #define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
 #define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
+
+/* Of a sum with so many terms or more the rows' memory is asked for one row every few terms. */
+enum { LONG_SUM = 64, ASK_EVERY = 8 };
 
 /* For the last vector of a panel, in which n channels exist. */
 VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }

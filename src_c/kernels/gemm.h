@@ -45,6 +45,10 @@ typedef struct cnn_gemm_tile {
     float low, high;                  /* the result is clamped to low..high; NaN stays NaN */
     const cnn_moment_sums *moments;   /* NULL, or added to */
     int start;                        /* set `moments` up: the first row becomes the shift, the sums are zero */
+    /* NULL, or the result is a gradient that goes through this, without limits: y, x and the vectors begin with the
+     * panel, row m of y and x is at at[m]. Where it asks for sums, `moments` holds them, sum g in `sum` and sum g (x -
+     * mean) in `square`. */
+    const cnn_gradient_epilogue *gradient;
     /* the result is too large to be in a cache when it is read: whole lines are written past them all; end with
      * stream_end */
     int stream;

@@ -2,6 +2,55 @@
  * size: with the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: runs of
  * taps, channels (or pixels) outside; rows, vectors inside. */
 
+/* Asks for the memory of row r that is touched when the sums are complete: for a row at a time while they grow, as all
+ * at once would keep a processor, which has only so many requests under way, from what the sums read. */
+VINLINE void TILE(ask)(const cnn_gemm_tile *t, ptrdiff_t r) {
+    const float *const of[] = {t->gradient ? t->gradient->x : NULL, t->gradient ? t->gradient->y : NULL};
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) {
+        if (!t->stream && !t->pooled) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
+        if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
+        if (of[0]) __builtin_prefetch(of[0] + t->at[r] + v * VL, 0, 3);
+        if (of[1]) __builtin_prefetch(of[1] + t->at[r] + v * VL, 0, 3);
+    }
+}
+
+/* The epilogue of gradients. */
+VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, vf sum[ROWS][VECTORS]) {
+    const cnn_gradient_epilogue *e = t->gradient;
+    const float *of = e->y ? e->y : e->scale ? e->x : NULL;
+    if (of) {
+        const relu_slopes slopes = relu_slopes_of(e->mask);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last;
+            const vf scale = e->scale ? load_last(e->scale + v * VL, n) : vset(1),
+                     shift = e->scale ? load_last(e->shift + v * VL, n) : vzero();
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) {
+                const vf y = vfma(load_last(of + t->at[r] + v * VL, n), scale, shift);
+                sum[r][v] = relu_masked(sum[r][v], y, slopes);
+            }
+        }
+    }
+    if (t->moments) {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last;
+            float *const at[2] = {t->moments->sum + v * VL, t->moments->square + v * VL};
+            const vf mean = load_last(e->mean + v * VL, n);
+            vf sum_g = t->start ? vzero() : vload(at[0]), sum_gx = t->start ? vzero() : vload(at[1]);
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) {
+                sum_g += sum[r][v];
+                sum_gx = vfma(sum[r][v], load_last(e->x + t->at[r] + v * VL, n) - mean, sum_gx);
+            }
+            vstore(at[0], sum_g);
+            vstore(at[1], sum_gx);
+        }
+    }
+}
+
 /* `low`, a constant: are all channels of the last vector in its low half? */
 VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
     vf sum[ROWS][VECTORS];
@@ -12,14 +61,9 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
-    /* The results' memory, and what is added to them, come to the first cache while the sums are computed. */
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            if (!t->stream && !t->pooled) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
-            if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
-        }
+    ptrdiff_t asked = 0;                         /* rows */
+    if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM)
+        while (asked < ROWS) TILE(ask)(t, asked++);
     vlow half[ROWS];                             /* where low: the sums of the last vector */
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
@@ -32,30 +76,38 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) x[r] = t->x[run * ROWS + r] + t->channel;
         ptrdiff_t c = 0;
-#pragma GCC unroll 2
-        for (; c + STEP <= channels; c += STEP) {
-            vf column[STEP][VECTORS];
-#pragma GCC unroll 4
-            for (int k = 0; k < STEP; k++, far += far_step, near += near_step) {
-                __builtin_prefetch((const void *)far, 0, 2);
-                __builtin_prefetch((const void *)near, 0, 3);
+        do {
+            ptrdiff_t end = channels;
+            if (asked < ROWS) {
+                TILE(ask)(t, asked++);
+                if (c + ASK_EVERY < channels) end = c + ASK_EVERY;
             }
+#pragma GCC unroll 2
+            for (; c + STEP <= end; c += STEP) {
+                vf column[STEP][VECTORS];
 #pragma GCC unroll 4
-            for (int k = 0; k < STEP; k++)
+                for (int k = 0; k < STEP; k++, far += far_step, near += near_step) {
+                    __builtin_prefetch((const void *)far, 0, 2);
+                    __builtin_prefetch((const void *)near, 0, 3);
+                }
 #pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) column[k][v] = *(const vf *)(w + (c + k) * (VECTORS * VL) + v * VL);
-#pragma GCC unroll 16
-            for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 4
-                for (int k = 0; k < STEP; k++) {
-                    vf value = vset(x[r][c + k]);
+                for (int k = 0; k < STEP; k++)
 #pragma GCC unroll 4
                     for (int v = 0; v < VECTORS; v++)
-                        if (low && v == VECTORS - 1)
-                            half[r] = vlow_fma(vlow_set(x[r] + c + k), vlow_of(column[k][v]), half[r]);
-                        else sum[r][v] = vfma(value, column[k][v], sum[r][v]);
-                }
-        }
+                        column[k][v] = *(const vf *)(w + (c + k) * (VECTORS * VL) + v * VL);
+#pragma GCC unroll 16
+                for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                    for (int k = 0; k < STEP; k++) {
+                        vf value = vset(x[r][c + k]);
+#pragma GCC unroll 4
+                        for (int v = 0; v < VECTORS; v++)
+                            if (low && v == VECTORS - 1)
+                                half[r] = vlow_fma(vlow_set(x[r] + c + k), vlow_of(column[k][v]), half[r]);
+                            else sum[r][v] = vfma(value, column[k][v], sum[r][v]);
+                    }
+            }
+        } while (c + STEP <= channels);
         for (; c < channels; c++)
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) {
@@ -68,6 +120,7 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
                 }
             }
     }
+    while (asked < ROWS) TILE(ask)(t, asked++);
     if (low)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
@@ -79,7 +132,9 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
                 const float *added = t->added + t->added_at[r] + v * VL;
                 sum[r][v] += v < VECTORS - 1 ? vload(added) : load_last(added, t->last);
             }
-    if (t->moments) {                            /* of the linear result */
+    if (t->gradient) {
+        TILE(through_gradient)(t, sum);
+    } else if (t->moments) {                     /* of the linear result */
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
             float *const at[3] = {t->moments->shift + v * VL, t->moments->sum + v * VL, t->moments->square + v * VL};
@@ -176,25 +231,37 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
     vlow half[ROWS];
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
+    ptrdiff_t p = 0, asked = 0;
+    do {
+        ptrdiff_t end = pixels;
+        if (asked < ROWS) {
+            const float *to = t->w + asked++ * t->stride;
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) __builtin_prefetch(to + v * VL, 1, 3);
+            if (p + ASK_EVERY < pixels) end = p + ASK_EVERY;
+        }
 #pragma GCC unroll 2
-    for (ptrdiff_t p = 0; p < pixels; p++) {
-        const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
-        vf column[VECTORS];
-        if (fetch) {
-            for (ptrdiff_t line = 0; line < lines; line++) __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
-            ahead += ahead_step;
-        }
+        for (; p < end; p++) {
+            const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
+            vf column[VECTORS];
+            if (fetch) {
+                for (ptrdiff_t line = 0; line < lines; line++)
+                    __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
+                ahead += ahead_step;
+            }
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
+            for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) {
-            vf value = vset(values[r]);
+            for (int r = 0; r < ROWS; r++) {
+                vf value = vset(values[r]);
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++)
-                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
-                else sum[r][v] = vfma(value, column[v], sum[r][v]);
+                for (int v = 0; v < VECTORS; v++)
+                    if (low && v == VECTORS - 1)
+                        half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
+                    else sum[r][v] = vfma(value, column[v], sum[r][v]);
+            }
         }
-    }
+    } while (p < pixels);
     if (low)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);

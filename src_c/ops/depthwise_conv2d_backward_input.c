@@ -126,7 +126,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             if (gradient && cnn_depthwise_part_ends(g, &u, y, &part))
                 cnn_gradient_epilogue_apply(c, e, &o, g->c, part.number, part.rows * g->w,
                                             ((u.image * g->h + part.begin) * g->w) * g->c, u.at,
-                                            g->m > 1 ? g->c : u.channels, grad_x, at, NULL);
+                                            g->m > 1 ? g->c : u.channels, grad_x, at);
         }
     }
     if (cnn_gradient_epilogue_sums(&o)) cnn_gradient_epilogue_combine(c, e, &o, g->c, cnn_depthwise_parts(g));

@@ -82,24 +82,11 @@ cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, cons
 
 void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
-                                 int64_t columns, float *grad, const ptrdiff_t *at,
-                                 const cnn_gradient_moved *moved) {
+                                 int64_t columns, float *grad, const ptrdiff_t *at) {
     cnn_gradient_epilogue g = cnn_gradient_epilogue_in_registers(e, o, channels, piece, from, 0);
     if (g.y) g.y += origin;
     if (g.x) g.x += origin;
-    if (moved) {
-        g.from = moved->from;
-        g.from_step = moved->step;
-        g.added = moved->added;
-        g.added_at = moved->added_at;
-    }
     c->kernels->batchnorm->gradient_epilogue(pixels, columns, at, &g, grad + origin + from);
-}
-
-cnn_gradient_ahead cnn_gradient_epilogue_ahead(const cnn_exec *e, const cnn_gradient_epilogue_operands *o, int64_t from,
-                                               int64_t columns) {
-    const float *y = cnn_data(e, o->y), *x = cnn_data(e, o->x);
-    return (cnn_gradient_ahead){.y = y ? y + from : NULL, .x = x ? x + from : NULL, .columns = y || x ? columns : 0};
 }
 
 void cnn_gradient_epilogue_combine(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,

@@ -41,39 +41,22 @@ int cnn_gradient_epilogue_sums(const cnn_gradient_epilogue_operands *o);
 /* Of the workspace, for the slots of so many pieces; 0 without sums. */
 int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int64_t channels, int64_t pieces);
 
-/* Where a gradient too large for the caches comes from, whose epilogue writes it past them: pixel r of a piece at
- * from + r * step; what is added, NULL or for pixel r at added + added_at[r]. */
-typedef struct cnn_gradient_moved {
-    const float *from, *added;
-    const ptrdiff_t *added_at;
-    int64_t step;
-} cnn_gradient_moved;
-
 /* Channels from..from + columns of the pixels origin + at[0..pixels) of the gradient, those of a piece. Once for
- * each of them. moved: NULL where they are computed in place. */
+ * each of them. */
 void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                  int64_t channels, int64_t piece, int64_t pixels, int64_t origin, int64_t from,
-                                 int64_t columns, float *grad, const ptrdiff_t *at,
-                                 const cnn_gradient_moved *moved);
+                                 int64_t columns, float *grad, const ptrdiff_t *at);
 
 /* The same for a kernel that has the gradient in registers: what it needs for channels from `from` on of a piece, whose
  * sums, of `columns` channels, are set to zero. x and y are those of the first pixel of the tensor. */
 cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
                                                          int64_t channels, int64_t piece, int64_t from, int64_t columns);
 
-/* What apply() will read of these pixels' channels, asked for while the operation still computes: it comes from memory,
- * as it was written in the forward pass. */
-typedef struct cnn_gradient_ahead { const float *y, *x; int64_t columns; } cnn_gradient_ahead;
-
-cnn_gradient_ahead cnn_gradient_epilogue_ahead(const cnn_exec *e, const cnn_gradient_epilogue_operands *o, int64_t from,
-                                               int64_t columns);
-
-static inline void cnn_gradient_ahead_pixels(const cnn_gradient_ahead *a, const ptrdiff_t *at, int64_t pixels) {
-    for (int64_t q = 0; q < pixels; q++)
-        for (int64_t i = 0; i < a->columns; i += 16) {            /* a line of the cache */
-            if (a->x) __builtin_prefetch(a->x + at[q] + i);
-            if (a->y) __builtin_prefetch(a->y + at[q] + i);
-        }
+/* Where such a kernel has its sums as floats: notes them, sum g in `sum` and sum g (x - mean) in `square`. */
+static inline void cnn_gradient_epilogue_note(const cnn_gradient_epilogue *g, int64_t columns,
+                                              const cnn_moment_sums *sums) {
+    for (int64_t i = 0; i < columns; i++) g->sum_g[i] = sums->sum[i];
+    for (int64_t i = 0; i < columns; i++) g->sum_gx[i] = sums->square[i];
 }
 
 /* All threads together, with a barrier before; parallel over channels. */

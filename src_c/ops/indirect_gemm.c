@@ -97,8 +97,6 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
-    p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&t->gradient)
-        && cnn_bytes(t->y) >= STREAM_BYTES && channels <= p->block && g->out_channels % panels.vl == 0;
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
@@ -186,10 +184,11 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
  * tile.y on; added_at: where what is added lies, from tile.added on. */
 static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, const cnn_table *t, int64_t taps,
                      int64_t channels, int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile,
-                     const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next, const cnn_gradient_ahead *ahead) {
+                     const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next) {
     if (t->tiles == 0) return;
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
+    const cnn_gradient_epilogue *gradient = tile.gradient;
     for (int64_t first = 0; first < channels; first += p->block) {
         tile.channels = cnn_min(p->block, channels - first);
         tile.channel = first_channel + first;
@@ -197,6 +196,7 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         tile.low = final ? low : -INFINITY;
         tile.high = final ? high : INFINITY;
         tile.moments = final ? moments : NULL;
+        tile.gradient = final ? gradient : NULL;
         tile.w = w + first * taps * n->width;
         /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
         const int64_t floats = tile.channels * taps * n->width, far = floats / t->tiles;
@@ -223,7 +223,6 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             }
             if (next->pieces) cnn_coming_ask(next, i, near_step, p->source == CNN_IN_PLACE, &tile);
             kernels->gemm->tile[n->vectors][rows](&tile);
-            if (ahead->columns && final && !next->pieces) cnn_gradient_ahead_pixels(ahead, t->at + begin, rows);
         }
         tile.bias = NULL;
         tile.added = tile.y;
@@ -245,13 +244,13 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
     const int64_t all_panels = (int64_t)panels.count * g->groups;
     const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
     float *y = cnn_data(e, o->y);
-    const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient);
+    const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient),
+              sums = cnn_gradient_epilogue_sums(&o->gradient);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
     const int32_t phases_w = cnn_conv2d_phases_w(g), phases = cnn_conv2d_phases_h(g) * phases_w;
     const cnn_phase cut = cnn_phase_of(p, &panels, 0, 0);
     const cnn_moments_slots slots = cnn_moments_slots_of(e->workspace, g->out_channels, cut.chunks);  /* of one phase */
-    const int moves = p->moves && (uintptr_t)y % 64 == 0;
-    const int stream = c->kernels->gemm->streams && epilogue.in_tile && !gradient && cnn_bytes(o->y) >= STREAM_BYTES
+    const int stream = c->kernels->gemm->streams && epilogue.in_tile && cnn_bytes(o->y) >= STREAM_BYTES
         && channels <= p->block && g->out_channels % panels.vl == 0 && (uintptr_t)y % 64 == 0 && residual != y;
     int64_t filled = -1, end = 0;                 /* the chunk that the table is of, and the pixel after it */
     cnn_table t = {.pixels = 0};
@@ -273,13 +272,12 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, &f, &k);
                 filled = index;
                 end = k.begin + k.pixels;
-                for (int64_t r = 0; moves && r < t.pixels; r++) t.panel_at[r] = r * panels.widest * panels.vl;
             }
             const int64_t piece = number * cut.chunks + index;
             const float *added = p->sparse && number > 0 ? NULL : residual;
             const ptrdiff_t *added_at = p->sparse ? t.sparse_at : t.at;
             cnn_coming next = coming_of(p, e, o, (int)cut.ranges, channels * panels.vectors * panels.vl * 4,
-                                    end, t.pixels, !stream && !moves);
+                                    end, t.pixels, !stream);
             next.share = next.floats / cnn_max(1, all_panels * t.tiles);
             for (int64_t panel = first_panel; panel < end_panel; panel++) {
                 const int64_t group = panel / panels.count;
@@ -287,23 +285,22 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const int64_t column = column_of(&panels, group_out, panel);
                 const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
                     + panel_offset(&n, f.taps, channels);
-                const cnn_gradient_ahead ahead = cnn_gradient_epilogue_ahead(e, &o->gradient, column, n.columns);
+                cnn_gradient_epilogue through;
+                if (gradient)
+                    through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, piece, column, n.columns);
                 multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
                          (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
-                                         .added = added && !moves ? added + column : NULL,
-                                         .y = moves ? t.panel : y + column,
+                                         .added = added ? added + column : NULL,
+                                         .y = y + column,
                                          .last = n.last,
                                          .low = epilogue.low,
                                          .high = epilogue.high,
-                                         .moments = moments ? &t.moments : NULL,
+                                         .moments = moments || sums ? &t.moments : NULL,
+                                         .gradient = gradient ? &through : NULL,
                                          .stream = stream && n.last == panels.vl},
-                         moves ? t.panel_at : t.at, added_at, &next, &ahead);
+                         t.at, added_at, &next);
                 next.tile += t.tiles;
-                const cnn_gradient_moved moved = {.from = t.panel, .step = panels.widest * panels.vl,
-                                                  .added = added ? added + column : NULL, .added_at = added_at};
-                if (gradient)
-                    cnn_gradient_epilogue_apply(c, e, &o->gradient, g->out_channels, piece, t.pixels, 0, column,
-                                                n.columns, y, t.at, moves ? &moved : NULL);
+                if (sums && t.tiles > 0) cnn_gradient_epilogue_note(&through, n.columns, &t.moments);
                 if (!moments) continue;
                 if (panel == 0) slots.counts[index] = (double)t.pixels;
                 c->kernels->batchnorm->moments_of_sums(t.pixels, n.columns, &t.moments,
@@ -319,8 +316,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
         }
     }
-    if (stream || moves) c->kernels->gemm->stream_end();
+    if (stream) c->kernels->gemm->stream_end();
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
-    if (cnn_gradient_epilogue_sums(&o->gradient))
-        cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, phases * cut.chunks);
+    if (sums) cnn_gradient_epilogue_combine(c, e, &o->gradient, g->out_channels, phases * cut.chunks);
 }

@@ -57,7 +57,7 @@ int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p,
     enum { PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
     const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
         : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
-    const int64_t moved = p->moves ? pixels : 0, positions = pixels * (int64_t)sizeof(ptrdiff_t);
+    const int64_t positions = pixels * (int64_t)sizeof(ptrdiff_t);
     cnn_layout l = {.memory = memory};
     *t = (cnn_table){.pixels = 0};
     t->at = cnn_take(&l, positions);
@@ -70,8 +70,6 @@ int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p,
     t->moments.shift = cnn_take(&l, PANEL_BYTES);
     t->moments.sum = cnn_take(&l, PANEL_BYTES);
     t->moments.square = cnn_take(&l, PANEL_BYTES);
-    t->panel = cnn_take(&l, moved * PANEL_BYTES);
-    t->panel_at = cnn_take(&l, moved ? positions : 0);
     t->sparse_at = cnn_take(&l, p->sparse ? positions : 0);
     return l.bytes;
 }

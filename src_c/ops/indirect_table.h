@@ -15,7 +15,6 @@ typedef struct cnn_indirect_plan {
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are read once and in the order of memory */
-    int32_t moves;                    /* a gradient too large for the caches, which its epilogue writes past them */
     int32_t sparse;                   /* a residual for the pixels of the first phase alone */
     char text[108];
 } cnn_indirect_plan;
@@ -46,10 +45,7 @@ typedef struct cnn_table {
     int32_t *runs, *tap, *length;
     const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
     float *zeros, *copy;              /* what taps in the padding read; a source that is a copy */
-    /* what a panel gives before its epilogue moves it to y, [pixels][widest panel]; where its rows are */
-    float *panel;
-    ptrdiff_t *panel_at;
-    cnn_moment_sums moments;          /* [widest panel] */
+    cnn_moment_sums moments;          /* [widest panel]; or the sums of a gradient */
 } cnn_table;
 
 static inline int64_t cnn_table_tile_begin(const cnn_table *t, int64_t tile) { return t->pixels * tile / t->tiles; }

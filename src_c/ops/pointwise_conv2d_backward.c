@@ -40,7 +40,7 @@ typedef struct backward_plan {
     int64_t pixels, in_channels, out_channels;
     int64_t groups, blocks, block_pixels;
     int64_t out_pitch, in_pitch;      /* floats between the pixels of d and t in the workspace */
-    int moves;                        /* grad_x goes through the workspace, for its epilogue to write past the caches */
+    int streams;                      /* grad_x is written past the caches */
     char text[96];
 } backward_plan;
 _Static_assert(sizeof(backward_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -84,11 +84,12 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 /* ---- plan ---- */
 
 typedef struct scratch {
-    float *out, *in, *grad_x;         /* d, t and a panel of grad_x, pixel by pixel */
+    float *out, *in;                  /* d and t, pixel by pixel */
     float *constants, *in_scale, *in_shift;     /* of d; of t, as wide rows (kernels/batchnorm.h) */
     const float **rows_of_in, **rows_of_out;    /* where the pixels of t and d are */
     int32_t *number;                  /* 0, 1, ... */
-    ptrdiff_t *at, *panel_at;         /* where the pixels of grad_x and of its panel are, from the first one on */
+    ptrdiff_t *at;                    /* where the pixels of grad_x are, from the first one on */
+    cnn_moment_sums sums;             /* of a panel of grad_x, [widest panel] */
 } scratch;
 
 /* Floats in the widest panel of grad_x. */
@@ -107,7 +108,6 @@ static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const
     cnn_layout all = {.memory = memory};
     s->out = cnn_take(&all, n * p->out_pitch * floats);
     s->in = cnn_take(&all, operand(c, IN_SCALE) ? n * p->in_pitch * floats : 0);
-    s->grad_x = cnn_take(&all, p->moves ? n * panel_width(c, p) * floats : 0);
     s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(&d, p->out_pitch) * floats);
     s->in_scale = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
     s->in_shift = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
@@ -115,7 +115,8 @@ static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const
     s->rows_of_out = cnn_take(&all, n * pointers);
     s->number = cnn_take(&all, n * (int64_t)sizeof *s->number);
     s->at = cnn_take(&all, n * (int64_t)sizeof *s->at);
-    s->panel_at = cnn_take(&all, n * (int64_t)sizeof *s->panel_at);
+    s->sums.sum = cnn_take(&all, panel_width(c, p) * floats);
+    s->sums.square = cnn_take(&all, panel_width(c, p) * floats);
     return all.bytes;
 }
 
@@ -140,8 +141,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     p->groups = cnn_max(1, cnn_min(cnn_min(GROUPS, p->blocks / GROUP_BLOCKS), PARTIAL_BYTES / cnn_bytes(w)));
     p->out_pitch = cnn_round_up(p->out_channels, vl);
     p->in_pitch = p->in_channels + cnn_pitch_pad(p->in_channels);
-    p->moves = c->kernels->gemm->streams && cnn_gradient_epilogue_wanted(&gradient) && cnn_bytes(in) >= STREAM_BYTES
-        && p->in_channels % vl == 0;
+    p->streams = c->kernels->gemm->streams && cnn_bytes(in) >= STREAM_BYTES && p->in_channels % vl == 0;
     const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
     scratch layout;
     choice->thread_workspace_bytes = scratch_layout(&layout, NULL, c, p);
@@ -246,15 +246,21 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
     const int64_t tiles = cnn_ceil_div(b->pixels, panels.rows), origin = b->first * p->in_channels;
     const float *residual = cnn_data(e, operand(c, RESIDUAL));
     float *grad_x = cnn_data(e, c->out[GRAD_X]);
-    const int moves = p->moves && (uintptr_t)grad_x % CNN_ALIGNMENT == 0;
-    if (residual) residual += origin;
+    const int gradient_wanted = cnn_gradient_epilogue_wanted(&gradient), sums = cnn_gradient_epilogue_sums(&gradient);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
-        const float *added = residual ? residual + n.begin : NULL;
+        cnn_gradient_epilogue through;
+        if (gradient_wanted) {
+            through = cnn_gradient_epilogue_in_registers(slots, &gradient, p->in_channels, piece, n.begin, n.columns);
+            if (through.y) through.y += origin;
+            if (through.x) through.x += origin;
+        }
         cnn_gemm_tile t = {.runs = 1, .channels = p->out_channels, .tap = &first_tap, .length = &one_tap,
                            .w = (const float *)e->packed + n.begin * p->out_channels,
-                           .added = moves ? NULL : added, .y = moves ? s->grad_x : grad_x + origin + n.begin,
-                           .last = n.last, .low = -INFINITY, .high = INFINITY};
+                           .added = residual ? residual + origin + n.begin : NULL, .y = grad_x + origin + n.begin,
+                           .last = n.last, .low = -INFINITY, .high = INFINITY, .moments = sums ? &s->sums : NULL,
+                           .gradient = gradient_wanted ? &through : NULL,
+                           .stream = p->streams && (uintptr_t)grad_x % CNN_ALIGNMENT == 0};
         for (int64_t tile = 0; tile < tiles; tile++) {
             const int64_t begin = b->pixels * tile / tiles;
             int64_t floats;
@@ -262,15 +268,11 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
             t.far = t.near ? t.near + floats / 2 : NULL;
             t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
             t.x = s->rows_of_out + begin;
-            t.at = (moves ? s->panel_at : s->at) + begin;
-            t.added_at = s->at + begin;
+            t.at = t.added_at = s->at + begin;
+            t.start = tile == 0;
             c->kernels->gemm->tile[n.vectors][b->pixels * (tile + 1) / tiles - begin](&t);
         }
-        const cnn_gradient_moved moved = {.from = s->grad_x, .step = panels.widest * panels.vl, .added = added,
-                                          .added_at = s->at};
-        if (cnn_gradient_epilogue_wanted(&gradient))
-            cnn_gradient_epilogue_apply(c, slots, &gradient, p->in_channels, piece, b->pixels, origin, n.begin,
-                                        n.columns, grad_x, s->at, moves ? &moved : NULL);
+        if (sums) cnn_gradient_epilogue_note(&through, n.columns, &s->sums);
     }
 }
 
@@ -289,11 +291,9 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         memcpy(s.in_scale + k * p->in_channels, cnn_data(e, c->in[IN_SCALE]), (size_t)p->in_channels * sizeof(float));
         memcpy(s.in_shift + k * p->in_channels, cnn_data(e, c->in[IN_SHIFT]), (size_t)p->in_channels * sizeof(float));
     }
-    const int64_t width = panel_width(c, p);
     for (int64_t i = 0; i < p->block_pixels; i++) {
         s.number[i] = (int32_t)i;
         s.at[i] = i * p->in_channels;
-        s.panel_at[i] = i * width;
     }
     cnn_work work = cnn_share_work(e, p->groups);
     for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
@@ -305,7 +305,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             input_gradient(c, e, p, &b, &slots, i, &s);
         }
     }
-    if (p->moves) c->kernels->gemm->stream_end();
+    if (p->streams) c->kernels->gemm->stream_end();
     cnn_weight_gradient_combine(c, e, &sums);
     if (cnn_gradient_epilogue_sums(&gradient))
         cnn_gradient_epilogue_combine(c, &slots, &gradient, p->in_channels, p->blocks);
