@@ -2,17 +2,27 @@
  * size: with the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: runs of
  * taps, channels (or pixels) outside; rows, vectors inside. */
 
-/* Asks for the memory of row r that is touched when the sums are complete: for a row at a time while they grow, as all
- * at once would keep a processor, which has only so many requests under way, from what the sums read. */
-VINLINE void TILE(ask)(const cnn_gemm_tile *t, ptrdiff_t r) {
-    const float *const of[] = {t->gradient ? t->gradient->x : NULL, t->gradient ? t->gradient->y : NULL};
+/* Asks for the memory of rows first .. end - 1 that is touched when the sums are complete. */
+VINLINE void TILE(ask)(const cnn_gemm_tile *t, ptrdiff_t first, ptrdiff_t end) {
+    const ptrdiff_t *at = t->at, *added_at = t->added_at;
+    const float *y = t->y, *added = t->added;
+    if (!t->stream && !t->pooled)
+#pragma GCC unroll 16
+        for (ptrdiff_t r = first; r < end; r++)
 #pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; v++) {
-        if (!t->stream && !t->pooled) __builtin_prefetch(t->y + t->at[r] + v * VL, 1, 3);
-        if (t->added) __builtin_prefetch(t->added + t->added_at[r] + v * VL, 0, 3);
-        if (of[0]) __builtin_prefetch(of[0] + t->at[r] + v * VL, 0, 3);
-        if (of[1]) __builtin_prefetch(of[1] + t->at[r] + v * VL, 0, 3);
-    }
+            for (int v = 0; v < VECTORS; v++) __builtin_prefetch(y + at[r] + v * VL, 1, 3);
+    if (added)
+#pragma GCC unroll 16
+        for (ptrdiff_t r = first; r < end; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) __builtin_prefetch(added + added_at[r] + v * VL, 0, 3);
+    if (t->gradient)
+        for (ptrdiff_t r = first; r < end; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                if (t->gradient->x) __builtin_prefetch(t->gradient->x + at[r] + v * VL, 0, 3);
+                if (t->gradient->y) __builtin_prefetch(t->gradient->y + at[r] + v * VL, 0, 3);
+            }
 }
 
 /* The epilogue of gradients. */
@@ -61,9 +71,12 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
+    /* All at once would keep a processor, which has only so many requests under way, from what long sums read. */
     ptrdiff_t asked = 0;                         /* rows */
-    if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM)
-        while (asked < ROWS) TILE(ask)(t, asked++);
+    if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM) {
+        TILE(ask)(t, 0, ROWS);
+        asked = ROWS;
+    }
     vlow half[ROWS];                             /* where low: the sums of the last vector */
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
@@ -79,7 +92,8 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
         do {
             ptrdiff_t end = channels;
             if (asked < ROWS) {
-                TILE(ask)(t, asked++);
+                TILE(ask)(t, asked, asked + 1);
+                asked++;
                 if (c + ASK_EVERY < channels) end = c + ASK_EVERY;
             }
 #pragma GCC unroll 2
@@ -120,7 +134,7 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
                 }
             }
     }
-    while (asked < ROWS) TILE(ask)(t, asked++);
+    for (; asked < ROWS; asked++) TILE(ask)(t, asked, asked + 1);
     if (low)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
@@ -231,37 +245,25 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
     vlow half[ROWS];
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
-    ptrdiff_t p = 0, asked = 0;
-    do {
-        ptrdiff_t end = pixels;
-        if (asked < ROWS) {
-            const float *to = t->w + asked++ * t->stride;
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) __builtin_prefetch(to + v * VL, 1, 3);
-            if (p + ASK_EVERY < pixels) end = p + ASK_EVERY;
-        }
 #pragma GCC unroll 2
-        for (; p < end; p++) {
-            const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
-            vf column[VECTORS];
-            if (fetch) {
-                for (ptrdiff_t line = 0; line < lines; line++)
-                    __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
-                ahead += ahead_step;
-            }
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
-#pragma GCC unroll 16
-            for (int r = 0; r < ROWS; r++) {
-                vf value = vset(values[r]);
-#pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++)
-                    if (low && v == VECTORS - 1)
-                        half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
-                    else sum[r][v] = vfma(value, column[v], sum[r][v]);
-            }
+    for (ptrdiff_t p = 0; p < pixels; p++) {
+        const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
+        vf column[VECTORS];
+        if (fetch) {
+            for (ptrdiff_t line = 0; line < lines; line++) __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
+            ahead += ahead_step;
         }
-    } while (p < pixels);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) {
+            vf value = vset(values[r]);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++)
+                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
+                else sum[r][v] = vfma(value, column[v], sum[r][v]);
+        }
+    }
     if (low)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
