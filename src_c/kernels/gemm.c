@@ -13,6 +13,14 @@
 /* Of a sum with so many terms or more the rows' memory is asked for one row every few terms. */
 enum { LONG_SUM = 64, ASK_EVERY = 8 };
 
+/* What differs from tile to tile of several. */
+typedef struct tile_place {
+    const float *const *x;
+    const ptrdiff_t *at, *added_at;
+    uintptr_t near, far;
+    int start;
+} tile_place;
+
 /* For the last vector of a panel, in which n channels exist. */
 VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
 VINLINE void store_last(float *p, vf v, ptrdiff_t n) {

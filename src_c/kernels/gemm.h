@@ -40,6 +40,9 @@ typedef struct cnn_gemm_tile {
     const float *added;
     float *y;                         /* row m is at y + at[m] */
     const ptrdiff_t *at, *added_at;   /* [rows] */
+    /* So many tiles follow that differ in their pixels alone, not pooled: their x, at and added_at are behind this one's,
+     * and what is asked for goes on. */
+    ptrdiff_t more;
     /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
     ptrdiff_t last;
     float low, high;                  /* the result is clamped to low..high; NaN stays NaN */

@@ -3,8 +3,8 @@
  * taps, channels (or pixels) outside; rows, vectors inside. */
 
 /* Asks for the memory of rows first .. end - 1 that is touched when the sums are complete. */
-VINLINE void TILE(ask)(const cnn_gemm_tile *t, ptrdiff_t first, ptrdiff_t end) {
-    const ptrdiff_t *at = t->at, *added_at = t->added_at;
+VINLINE void TILE(ask)(const cnn_gemm_tile *t, const tile_place *place, ptrdiff_t first, ptrdiff_t end) {
+    const ptrdiff_t *at = place->at, *added_at = place->added_at;
     const float *y = t->y, *added = t->added;
     if (!t->stream && !t->pooled)
 #pragma GCC unroll 16
@@ -26,7 +26,7 @@ VINLINE void TILE(ask)(const cnn_gemm_tile *t, ptrdiff_t first, ptrdiff_t end) {
 }
 
 /* The epilogue of gradients. */
-VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, vf sum[ROWS][VECTORS]) {
+VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, const tile_place *place, vf sum[ROWS][VECTORS]) {
     const cnn_gradient_epilogue *e = t->gradient;
     const float *of = e->y ? e->y : e->scale ? e->x : NULL;
     if (of) {
@@ -38,7 +38,7 @@ VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, vf sum[ROWS][VECTORS
                      shift = e->scale ? load_last(e->shift + v * VL, n) : vzero();
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) {
-                const vf y = vfma(load_last(of + t->at[r] + v * VL, n), scale, shift);
+                const vf y = vfma(load_last(of + place->at[r] + v * VL, n), scale, shift);
                 sum[r][v] = relu_masked(sum[r][v], y, slopes);
             }
         }
@@ -49,11 +49,11 @@ VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, vf sum[ROWS][VECTORS
             const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last;
             float *const at[2] = {t->moments->sum + v * VL, t->moments->square + v * VL};
             const vf mean = load_last(e->mean + v * VL, n);
-            vf sum_g = t->start ? vzero() : vload(at[0]), sum_gx = t->start ? vzero() : vload(at[1]);
+            vf sum_g = place->start ? vzero() : vload(at[0]), sum_gx = place->start ? vzero() : vload(at[1]);
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) {
                 sum_g += sum[r][v];
-                sum_gx = vfma(sum[r][v], load_last(e->x + t->at[r] + v * VL, n) - mean, sum_gx);
+                sum_gx = vfma(sum[r][v], load_last(e->x + place->at[r] + v * VL, n) - mean, sum_gx);
             }
             vstore(at[0], sum_g);
             vstore(at[1], sum_gx);
@@ -62,7 +62,7 @@ VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, vf sum[ROWS][VECTORS
 }
 
 /* `low`, a constant: are all channels of the last vector in its low half? */
-VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
+VINLINE void TILE(one)(const cnn_gemm_tile *t, tile_place *place, int low) {
     vf sum[ROWS][VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
@@ -74,25 +74,25 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
     /* All at once would keep a processor, which has only so many requests under way, from what long sums read. */
     ptrdiff_t asked = 0;                         /* rows */
     if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM) {
-        TILE(ask)(t, 0, ROWS);
+        TILE(ask)(t, place, 0, ROWS);
         asked = ROWS;
     }
     vlow half[ROWS];                             /* where low: the sums of the last vector */
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) half[r] = vlow_of(sum[r][VECTORS - 1]);
-    uintptr_t near = (uintptr_t)t->near, far = (uintptr_t)t->far;
+    uintptr_t near = place->near, far = place->far;
     const uintptr_t near_step = (uintptr_t)t->near_step * sizeof(float);
     const uintptr_t far_step = (uintptr_t)t->far_step * sizeof(float);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) x[r] = t->x[run * ROWS + r] + t->channel;
+        for (int r = 0; r < ROWS; r++) x[r] = place->x[run * ROWS + r] + t->channel;
         ptrdiff_t c = 0;
         do {
             ptrdiff_t end = channels;
             if (asked < ROWS) {
-                TILE(ask)(t, asked, asked + 1);
+                TILE(ask)(t, place, asked, asked + 1);
                 asked++;
                 if (c + ASK_EVERY < channels) end = c + ASK_EVERY;
             }
@@ -134,7 +134,9 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
                 }
             }
     }
-    for (; asked < ROWS; asked++) TILE(ask)(t, asked, asked + 1);
+    place->near = near;
+    place->far = far;
+    for (; asked < ROWS; asked++) TILE(ask)(t, place, asked, asked + 1);
     if (low)
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][VECTORS - 1] = vwhole_of(half[r]);
@@ -143,17 +145,17 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
         for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const float *added = t->added + t->added_at[r] + v * VL;
+                const float *added = t->added + place->added_at[r] + v * VL;
                 sum[r][v] += v < VECTORS - 1 ? vload(added) : load_last(added, t->last);
             }
     if (t->gradient) {
-        TILE(through_gradient)(t, sum);
+        TILE(through_gradient)(t, place, sum);
     } else if (t->moments) {                     /* of the linear result */
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
             float *const at[3] = {t->moments->shift + v * VL, t->moments->sum + v * VL, t->moments->square + v * VL};
-            const vf shift = t->start ? sum[0][v] : vload(at[0]);
-            vf total = t->start ? vzero() : vload(at[1]), square = t->start ? vzero() : vload(at[2]);
+            const vf shift = place->start ? sum[0][v] : vload(at[0]);
+            vf total = place->start ? vzero() : vload(at[1]), square = place->start ? vzero() : vload(at[2]);
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) {
                 const vf deviation = sum[r][v] - shift;
@@ -186,7 +188,7 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
         for (int m = 0; m < ROWS / CNN_GEMM_WINDOW; m++)
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last, to = t->at[m] + v * VL;
+                const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last, to = place->at[m] + v * VL;
                 vf best = sum[m * CNN_GEMM_WINDOW][v];
                 if (t->place) {
                     vi at = viset(0);
@@ -208,17 +210,29 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) vstream(t->y + t->at[r] + v * VL, sum[r][v]);
+            for (int v = 0; v < VECTORS; v++) vstream(t->y + place->at[r] + v * VL, sum[r][v]);
         return;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++) {
-        float *y = t->y + t->at[r];
+        float *y = t->y + place->at[r];
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) {
             if (v < VECTORS - 1) vstore(y + v * VL, sum[r][v]);
             else store_last(y + v * VL, sum[r][v], t->last);
         }
+    }
+}
+
+VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
+    tile_place place = {t->x, t->at, t->added_at, (uintptr_t)t->near, (uintptr_t)t->far, t->start};
+    for (ptrdiff_t more = t->more;; more--) {
+        TILE(one)(t, &place, low);
+        if (more == 0) return;
+        place.x += t->runs * ROWS;
+        place.at += ROWS;
+        place.added_at += ROWS;
+        place.start = 0;
     }
 }
 

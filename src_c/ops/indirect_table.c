@@ -117,6 +117,13 @@ cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const
     return (cnn_chunk_source){copy, k->begin};
 }
 
+static void set_tiles(cnn_table *t, int64_t pixels, int64_t tiles) {
+    t->pixels = pixels;
+    t->tiles = tiles;
+    t->rows = pixels / cnn_max(tiles, 1);
+    t->larger = pixels - tiles * t->rows;
+}
+
 /* Of one long row of pixels: a tile is so many of them, with one tap. */
 static void table_fill_linear(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
                               cnn_chunk_source s) {
@@ -124,8 +131,7 @@ static void table_fill_linear(cnn_table *t, const cnn_indirect_plan *p, const cn
     const int64_t pixels = k->pixels, tiles = cnn_ceil_div(pixels, rows);
     const float **x = t->x, *from = s.x + (k->begin - s.begin) * in;
     ptrdiff_t *at = t->at, to = k->begin * out;
-    t->pixels = pixels;
-    t->tiles = tiles;
+    set_tiles(t, pixels, tiles);
     for (int64_t q = 0; q < pixels; q++) {
         at[q] = to + q * out;
         x[q] = from + q * in;
@@ -145,12 +151,13 @@ void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f
     if (p->linear) { table_fill_linear(t, p, k, rows, s); return; }
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_conv2d_axis *h = &f->h, *w = &f->w;
-    t->pixels = k->pixels * k->images;
-    t->tiles = p->images_first ? k->pixels : cnn_ceil_div(t->pixels, rows);
+    const int64_t pixels = k->pixels * k->images;
+    int64_t tiles = p->images_first ? k->pixels : cnn_ceil_div(pixels, rows);
     /* Whole rows of a small map, one a tile: the first and the last need not multiply the padding beside them. */
-    const int whole_rows = k->begin % w->count == 0 && t->pixels % w->count == 0;
+    const int whole_rows = k->begin % w->count == 0 && pixels % w->count == 0;
     if (!p->images_first && whole_rows && w->count <= rows && 2 * w->count > rows && h->count <= MOST_ROWS)
-        t->tiles = t->pixels / w->count;
+        tiles = pixels / w->count;
+    set_tiles(t, pixels, tiles);
     /* taps of a row are adjacent in x as they are in w */
     const ptrdiff_t x_pixel = g->in_channels, x_row = g->in_w * x_pixel, x_image = g->in_h * x_row;
     const int adjacent = w->offset_step == 1 && x_pixel == p->block;

@@ -38,7 +38,7 @@ typedef struct cnn_chunk { int64_t image_begin, images, begin, pixels; } cnn_chu
 cnn_chunk cnn_chunk_at(const cnn_indirect_plan *p, const cnn_phase *f, int64_t index);
 
 typedef struct cnn_table {
-    int64_t pixels, tiles;
+    int64_t pixels, tiles, larger, rows;    /* the first `larger` tiles have rows + 1 pixels, the others rows */
     ptrdiff_t *at;                    /* [pixels] where a pixel's output is */
     ptrdiff_t *sparse_at;             /* [pixels] where its residual is, in one of some pixels alone */
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
@@ -48,7 +48,9 @@ typedef struct cnn_table {
     cnn_moment_sums moments;          /* [widest panel]; or the sums of a gradient */
 } cnn_table;
 
-static inline int64_t cnn_table_tile_begin(const cnn_table *t, int64_t tile) { return t->pixels * tile / t->tiles; }
+static inline int64_t cnn_table_tile_begin(const cnn_table *t, int64_t tile) {
+    return t->rows * tile + cnn_min(tile, t->larger);
+}
 
 /* A tap in the padding reads as many zeros as a pixel has channels. */
 static inline int64_t cnn_table_zeros(const cnn_indirect_plan *p) { return p->g.in_channels; }

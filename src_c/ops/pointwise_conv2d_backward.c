@@ -34,6 +34,7 @@ enum {
     PARTIAL_BYTES = 4 << 20,          /* at most so much for partial sums */
     STREAM_BYTES = 16 << 20,          /* from this size on grad_x is written past the caches */
     LINE = 16,
+    STRIP = 4,                        /* tiles of one call */
 };
 
 typedef struct backward_plan {
@@ -243,7 +244,8 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
     static const int32_t first_tap = 0, one_tap = 1;
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
     const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
-    const int64_t tiles = cnn_ceil_div(b->pixels, panels.rows), origin = b->first * p->in_channels;
+    const int64_t tiles = cnn_ceil_div(b->pixels, panels.rows), rows = b->pixels / tiles,
+                  larger = b->pixels - tiles * rows, origin = b->first * p->in_channels;
     const float *residual = cnn_data(e, operand(c, RESIDUAL));
     float *grad_x = cnn_data(e, c->out[GRAD_X]);
     const int gradient_wanted = cnn_gradient_epilogue_wanted(&gradient), sums = cnn_gradient_epilogue_sums(&gradient);
@@ -261,16 +263,18 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
                            .last = n.last, .low = -INFINITY, .high = INFINITY, .moments = sums ? &s->sums : NULL,
                            .gradient = gradient_wanted ? &through : NULL,
                            .stream = p->streams && (uintptr_t)grad_x % CNN_ALIGNMENT == 0};
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            const int64_t begin = b->pixels * tile / tiles;
+        for (int64_t tile = 0, strip; tile < tiles; tile += strip) {
+            const int64_t begin = rows * tile + cnn_min(tile, larger);
+            strip = cnn_min(STRIP, (tile < larger ? larger : tiles) - tile);
+            t.more = strip - 1;
             int64_t floats;
             t.near = cnn_streams_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
-            t.far = t.near ? t.near + floats / 2 : NULL;
+            t.far = t.near ? t.near + strip * floats / 2 : NULL;
             t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
             t.x = s->rows_of_out + begin;
             t.at = t.added_at = s->at + begin;
             t.start = tile == 0;
-            c->kernels->gemm->tile[n.vectors][b->pixels * (tile + 1) / tiles - begin](&t);
+            c->kernels->gemm->tile[n.vectors][rows + (tile < larger)](&t);
         }
         if (sums) cnn_gradient_epilogue_note(&through, n.columns, &s->sums);
     }
