@@ -78,7 +78,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     if (p->source == CNN_NORMALISED && !p->linear)
         return cnn_fail(error, "only the pixels of a 1x1 convolution with stride 1 can be normalised for direct "
                         "sums; use batchnorm and conv2d");
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
     const int64_t channels = g->in_channels / g->groups;
     p->images_first = g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
         && g->kernel_h * g->kernel_w > 1;
@@ -124,7 +124,7 @@ static int64_t panel_offset(const cnn_panel *n, int64_t taps, int64_t channels) 
 void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w_tensor) {
     const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
     const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     /* w is (h, w, w_in, w_out) */
@@ -241,7 +241,7 @@ static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t pa
 void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
     const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
     const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;

@@ -24,6 +24,16 @@ static inline cnn_panels cnn_panels_of(const cnn_kernels *k, int64_t columns) {
     return cnn_panels_within(k, columns, k->gemm->vectors);
 }
 
+enum { CNN_FEW_COLUMNS = 128 };
+
+/* For products that are written: a panel of two vectors among those of three has a tile with their rows, which leaves a
+ * third of the registers unused. Where columns are few all have two, if they can: with many, three spare more reading. */
+static inline cnn_panels cnn_panels_of_product(const cnn_kernels *k, int64_t columns) {
+    const int64_t vectors = cnn_ceil_div(columns, k->vector);
+    const int two = k->gemm->vectors == 3 && columns <= CNN_FEW_COLUMNS && vectors % 3 && vectors % 2 == 0;
+    return cnn_panels_within(k, columns, two ? 2 : k->gemm->vectors);
+}
+
 typedef struct cnn_panel {
     int32_t begin, columns;           /* first channel, and how many exist */
     int32_t vectors, width, last;     /* vectors; floats in them; channels that exist in the last one */

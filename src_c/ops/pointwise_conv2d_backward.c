@@ -95,7 +95,7 @@ typedef struct scratch {
 
 /* Floats in the widest panel of grad_x. */
 static int64_t panel_width(const cnn_call *c, const backward_plan *p) {
-    return (int64_t)cnn_panels_of(c->kernels, p->in_channels).widest * c->kernels->vector;
+    return (int64_t)cnn_panels_of_product(c->kernels, p->in_channels).widest * c->kernels->vector;
 }
 
 /* Rows of t that are taken together where they lie one after the other. */
@@ -143,7 +143,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     p->out_pitch = cnn_round_up(p->out_channels, vl);
     p->in_pitch = p->in_channels + cnn_pitch_pad(p->in_channels);
     p->streams = c->kernels->gemm->streams && cnn_bytes(in) >= STREAM_BYTES && p->in_channels % vl == 0;
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, p->in_channels);
     scratch layout;
     choice->thread_workspace_bytes = scratch_layout(&layout, NULL, c, p);
     choice->workspace_bytes = parts_bytes(p) + cnn_gradient_epilogue_bytes(&gradient, p->in_channels, p->blocks);
@@ -163,7 +163,7 @@ static double flops(const cnn_call *c) {
 /* w^T: [panel of input channels][output channel][width] */
 static void pack(const cnn_call *c, const cnn_exec *e) {
     const backward_plan *p = (const backward_plan *)c->plan;
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, p->in_channels);
     const float *w = cnn_data(e, c->in[W]);
     int64_t begin, end;
     cnn_share(e, panels.count, &begin, &end);
@@ -243,7 +243,7 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
                            const cnn_exec *slots, int64_t piece, const scratch *s) {
     static const int32_t first_tap = 0, one_tap = 1;
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
-    const cnn_panels panels = cnn_panels_of(c->kernels, p->in_channels);
+    const cnn_panels panels = cnn_panels_of_product(c->kernels, p->in_channels);
     const int64_t tiles = cnn_ceil_div(b->pixels, panels.rows), rows = b->pixels / tiles,
                   larger = b->pixels - tiles * rows, origin = b->first * p->in_channels;
     const float *residual = cnn_data(e, operand(c, RESIDUAL));
