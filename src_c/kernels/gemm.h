@@ -20,6 +20,8 @@
 enum { CNN_GEMM_ROWS = 16, CNN_GEMM_VECTORS = 4 };    /* the largest tile of any instruction set, in either direction */
 enum { CNN_GEMM_WINDOW = 4 };                         /* pixels of a window that is pooled in registers */
 enum { CNN_GEMM_PIECE = 8 };                          /* floats moved at a time, at most */
+/* Tiles of a call, where they can be several: a call costs as much time as some ten terms of a tile's sums. */
+enum { CNN_GEMM_STRIP = 4 };
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */

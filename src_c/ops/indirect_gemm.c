@@ -11,7 +11,6 @@ enum {
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     LINE = 16,                        /* floats in a cache line */
     TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
-    STRIP = 4,                        /* tiles of one call: a call costs as much as a tile of some ten channels */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
 };
 
@@ -205,7 +204,7 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         const int64_t step = cnn_ceil_div(n->width, t->tiles), half_step = cnn_ceil_div(n->width, 2 * t->tiles);
         for (int64_t i = 0, strip; i < t->tiles; i += strip) {
             const int64_t begin = cnn_table_tile_begin(t, i), rows = cnn_table_tile_begin(t, i + 1) - begin;
-            strip = p->linear ? cnn_min(STRIP, (i < t->larger ? t->larger : t->tiles) - i) : 1;
+            strip = p->linear ? cnn_min(CNN_GEMM_STRIP, (i < t->larger ? t->larger : t->tiles) - i) : 1;
             tile.more = strip - 1;
             tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;

@@ -34,7 +34,6 @@ enum {
     PARTIAL_BYTES = 4 << 20,          /* at most so much for partial sums */
     STREAM_BYTES = 16 << 20,          /* from this size on grad_x is written past the caches */
     LINE = 16,
-    STRIP = 4,                        /* tiles of one call */
 };
 
 typedef struct backward_plan {
@@ -265,7 +264,7 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
                            .stream = p->streams && (uintptr_t)grad_x % CNN_ALIGNMENT == 0};
         for (int64_t tile = 0, strip; tile < tiles; tile += strip) {
             const int64_t begin = rows * tile + cnn_min(tile, larger);
-            strip = cnn_min(STRIP, (tile < larger ? larger : tiles) - tile);
+            strip = cnn_min(CNN_GEMM_STRIP, (tile < larger ? larger : tiles) - tile);
             t.more = strip - 1;
             int64_t floats;
             t.near = cnn_streams_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
