@@ -64,18 +64,20 @@ static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return
 typedef struct tap_cut { int64_t rows, larger; } tap_cut;
 static int64_t first_channel(const tap_cut *cut, int64_t tile) { return tile * cut->rows + cnn_min(tile, cut->larger); }
 
-static int whole_lines(const cnn_panels *panels) { return panels->widest * panels->vl % LINE == 0; }
+/* The tiles that cover grad_w, a few more where panels are no whole lines of the cache: then lines are read twice where
+ * grad_y is packed, and written by two panels. */
+static int64_t cost_of(const cnn_panels *panels, int64_t channels) {
+    const int64_t tiles = panels->count * tiles_of_tap(panels, channels);
+    return panels->widest * panels->vl % LINE ? tiles + tiles / 50 + 1 : tiles;
+}
 
-/* Panels of such a width that the fewest tiles cover grad_w: panels and tiles of unequal sizes leave registers idle.
- * Among equals, whole lines of the cache: packing others reads lines twice. */
+/* Panels of such a width that the fewest tiles do: panels and tiles of unequal sizes leave registers idle. */
 static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
     const int64_t columns = g->out_channels / g->groups, channels = g->in_channels / g->groups;
     cnn_panels best = cnn_panels_of(k, columns);
     for (int64_t most = best.widest - 1; most > 0; most--) {
         const cnn_panels narrower = cnn_panels_within(k, columns, most);
-        const int64_t more = narrower.count * tiles_of_tap(&narrower, channels)
-            - best.count * tiles_of_tap(&best, channels);
-        if (more < 0 || (more == 0 && whole_lines(&narrower) && !whole_lines(&best))) best = narrower;
+        if (cost_of(&narrower, channels) < cost_of(&best, channels)) best = narrower;
     }
     return best;
 }
