@@ -1,6 +1,6 @@
 #include "gemm.h"
+#include "output_gradient.h"
 #include "register_tiles.h"
-#include "relu.h"
 #include "vec.h"
 
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)

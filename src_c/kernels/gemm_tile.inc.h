@@ -25,38 +25,21 @@ VINLINE void TILE(ask)(const cnn_gemm_tile *t, const tile_place *place, ptrdiff_
             }
 }
 
-/* The epilogue of gradients. */
 VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, const tile_place *place, vf sum[ROWS][VECTORS]) {
-    const cnn_gradient_epilogue *e = t->gradient;
-    const float *of = e->y ? e->y : e->scale ? e->x : NULL;
-    if (of) {
-        const relu_slopes slopes = relu_slopes_of(e->mask);
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last;
-            const vf scale = e->scale ? load_last(e->scale + v * VL, n) : vset(1),
-                     shift = e->scale ? load_last(e->shift + v * VL, n) : vzero();
-#pragma GCC unroll 16
-            for (int r = 0; r < ROWS; r++) {
-                const vf y = vfma(load_last(of + place->at[r] + v * VL, n), scale, shift);
-                sum[r][v] = relu_masked(sum[r][v], y, slopes);
-            }
+    for (int v = 0; v < VECTORS; v++) {
+        const ptrdiff_t c = v * VL, n = v < VECTORS - 1 ? VL : t->last;
+        output_gradient gradient = output_gradient_of(t->gradient, c, n);
+        if (t->moments && !place->start) {
+            gradient.sum_g = vload(t->moments->sum + c);
+            gradient.sum_gx = vload(t->moments->square + c);
         }
-    }
-    if (t->moments) {
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            const ptrdiff_t n = v < VECTORS - 1 ? VL : t->last;
-            float *const at[2] = {t->moments->sum + v * VL, t->moments->square + v * VL};
-            const vf mean = load_last(e->mean + v * VL, n);
-            vf sum_g = place->start ? vzero() : vload(at[0]), sum_gx = place->start ? vzero() : vload(at[1]);
 #pragma GCC unroll 16
-            for (int r = 0; r < ROWS; r++) {
-                sum_g += sum[r][v];
-                sum_gx = vfma(sum[r][v], load_last(e->x + place->at[r] + v * VL, n) - mean, sum_gx);
-            }
-            vstore(at[0], sum_g);
-            vstore(at[1], sum_gx);
+        for (int r = 0; r < ROWS; r++)
+            sum[r][v] = through_output_gradient(&gradient, sum[r][v], place->at[r] + c, n);
+        if (t->moments) {
+            vstore(t->moments->sum + c, gradient.sum_g);
+            vstore(t->moments->square + c, gradient.sum_gx);
         }
     }
 }
