@@ -85,3 +85,15 @@ def check_exact(case):
     for isa, results in on_every_path(case):
         for slot, (result, value) in enumerate(zip(results, expected)):
             compare(result, value, 0.0, f"{case}: output {slot} ({isa}, threads {THREADS})")
+
+
+def kernel(op, inputs, attributes, isa):
+    """What the engine says it would run."""
+    program, operation = _core.Program(), _core.OPERATIONS[op]
+    values = operation.values(attributes)
+    tensors = [None if x is None else (x.dtype.name, x.shape) for x in inputs]
+    results = _core.infer(operation, tensors, values, 1)
+    numbers = [-1 if t is None else program.tensor(_core.FIRST_FREE, *t) for t in [*tensors, *results]]
+    program.op(operation, _core.COMPUTE, numbers[: len(inputs)], values, numbers[len(inputs) :])
+    program.plan(_core.isa_number(isa))
+    return program.operations()[0]["kernel"]

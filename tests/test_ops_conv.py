@@ -11,7 +11,7 @@ import bounds
 import op_cases
 import reference
 from cnncore import _core
-from harness import check, check_exact, count, engine, on_every_path, same_bits
+from harness import check, check_exact, count, engine, kernel, on_every_path, same_bits
 from op_cases import Case, convolution, depthwise, integers, pointwise_depthwise, pooled_convolution, pooled_gradient
 
 OPS = (
@@ -315,6 +315,17 @@ def test_named_geometries_are_exact(kernel, stride, pad, dilation, groups, c, o,
     check_exact(Case("conv2d", 0, [x, weights, integers(rng, o), None], g, (True, False, False)))
     check_exact(Case("conv2d_backward_input", 0, [grad_y, weights, None], {**g, "in_h": h, "in_w": w}))
     check_exact(Case("conv2d_backward_weight", 0, [x, grad_y], g, (True, True)))
+
+
+@pytest.mark.parametrize("channels, across", [(16, False), (20, True)])
+def test_tiles_across_images_that_would_share_a_set_of_the_cache(channels, across):
+    """An image of 8x8x16 floats is as large as the distance at which the first cache has but eight lines."""
+    rng = np.random.default_rng(12)
+    x, w = integers(rng, 18, 8, 8, channels, bound=2), integers(rng, 5, 5, channels, 16, bound=2)
+    g = dict(kernel_h=5, kernel_w=5, **{f"pad_{side}": 2 for side in ("top", "left", "bottom", "right")})
+    check_exact(Case("conv2d", 0, [x, w, integers(rng, 16)], g))
+    if "avx512" in _core.available_isas():  # whose tiles have 16 rows here
+        assert ("across images" in kernel("conv2d", [x, w], g, "avx512")) == across
 
 
 def first_layers():

@@ -18,6 +18,7 @@ import pytest
 import bounds
 import reference
 from cnncore import _core
+from harness import kernel
 
 EPS = 2.0**-24
 
@@ -227,18 +228,6 @@ def problem(shape, stride=1):
     attributes = dict(kernel_h=3, kernel_w=3, stride_h=stride, stride_w=stride, **pads)
     out_h, out_w = (h + top + bottom - 3) // stride + 1, (w + left + right - 3) // stride + 1
     return draw(n, h, w, ci), draw(3, 3, ci, co), draw(co), draw(n, out_h, out_w, co), attributes, (top, left)
-
-
-def kernel(op, inputs, attributes, isa):
-    """What the engine says it would run."""
-    program, operation = _core.Program(), _core.OPERATIONS[op]
-    values = operation.values(attributes)
-    tensors = [None if x is None else (x.dtype.name, x.shape) for x in inputs]
-    results = _core.infer(operation, tensors, values, 1)
-    numbers = [-1 if t is None else program.tensor(_core.FIRST_FREE, *t) for t in [*tensors, *results]]
-    program.op(operation, _core.COMPUTE, numbers[: len(inputs)], values, numbers[len(inputs) :])
-    program.plan(_core.isa_number(isa))
-    return program.operations()[0]["kernel"]
 
 
 def stride_of(name):

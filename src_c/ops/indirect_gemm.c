@@ -11,7 +11,8 @@ enum {
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     LINE = 16,                        /* floats in a cache line */
     TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
-    SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
+    SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images, ... */
+    WAYS = 8, WAY_BYTES = 4096,       /* ... but not twice as many as the first cache has lines at this distance */
 };
 
 /* ---- plan ---- */
@@ -79,8 +80,10 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
                         "sums; use batchnorm and conv2d");
     const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
     const int64_t channels = g->in_channels / g->groups;
+    const int64_t image_bytes = (int64_t)g->in_h * g->in_w * g->in_channels * (int64_t)sizeof(float);
+    const int in_the_way = panels.rows >= 2 * WAYS && image_bytes % WAY_BYTES == 0;
     p->images_first = g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
-        && g->kernel_h * g->kernel_w > 1;
+        && g->kernel_h * g->kernel_w > 1 && !in_the_way;
 
     int64_t most_taps = 1, chunks = 0, pieces = 0;
     cnn_table layout;
