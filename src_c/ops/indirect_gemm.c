@@ -11,8 +11,8 @@ enum {
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     LINE = 16,                        /* floats in a cache line */
     TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
-    SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images, ... */
-    WAYS = 8, WAY_BYTES = 4096,       /* ... but not twice as many as the first cache has lines at this distance */
+    SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
+    WAYS = 8, WAY_BYTES = 4096,       /* lines that the first cache has at this distance */
 };
 
 /* ---- plan ---- */
@@ -62,6 +62,22 @@ int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn
     return 0;
 }
 
+static int may_be_across_images(const cnn_conv2d_geometry *g) {
+    return (int64_t)g->out_h * g->out_w <= SMALL_MAP && g->kernel_h * g->kernel_w > 1;
+}
+
+/* Of the output channels of a group. Rows that lie in the same set of the first cache are no more than it has lines; a
+ * half more is no loss where they come from several images, which then share more of what they skip. */
+static cnn_panels panels_of(const cnn_call *c, const cnn_conv2d_geometry *g) {
+    cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
+    const int64_t pixel = g->in_channels * (int64_t)sizeof(float), image = g->in_h * g->in_w * pixel;
+    const int across = may_be_across_images(g);
+    if (across ? panels.rows >= 2 * WAYS && image % WAY_BYTES == 0
+               : panels.rows > WAYS && pixel * g->stride_w % WAY_BYTES == 0)
+        panels.rows = WAYS;
+    return panels;
+}
+
 int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry, cnn_act act,
                            const cnn_indirect_gemm_operands *t, cnn_error *error) {
     cnn_indirect_plan *p = (cnn_indirect_plan *)c->plan;
@@ -78,12 +94,9 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     if (p->source == CNN_NORMALISED && !p->linear)
         return cnn_fail(error, "only the pixels of a 1x1 convolution with stride 1 can be normalised for direct "
                         "sums; use batchnorm and conv2d");
-    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = panels_of(c, g);
     const int64_t channels = g->in_channels / g->groups;
-    const int64_t image_bytes = (int64_t)g->in_h * g->in_w * g->in_channels * (int64_t)sizeof(float);
-    const int in_the_way = panels.rows >= 2 * WAYS && image_bytes % WAY_BYTES == 0;
-    p->images_first = g->images >= panels.rows && (int64_t)g->out_h * g->out_w <= SMALL_MAP
-        && g->kernel_h * g->kernel_w > 1 && !in_the_way;
+    p->images_first = g->images >= panels.rows && may_be_across_images(g);
 
     int64_t most_taps = 1, chunks = 0, pieces = 0;
     cnn_table layout;
@@ -126,7 +139,7 @@ static int64_t panel_offset(const cnn_panel *n, int64_t taps, int64_t channels) 
 void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w_tensor) {
     const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = panels_of(c, g);
     const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     /* w is (h, w, w_in, w_out) */
@@ -243,7 +256,7 @@ static int64_t column_of(const cnn_panels *panels, int64_t group_out, int64_t pa
 void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
     const cnn_indirect_plan *p = (const cnn_indirect_plan *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
+    const cnn_panels panels = panels_of(c, g);
     const int64_t group_in = g->in_channels / g->groups, channels = group_in,
         group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;
