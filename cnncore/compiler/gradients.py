@@ -336,10 +336,7 @@ def upsample2d(graph, op, grads, needed):
 
 @rule("reshape")
 def reshape(graph, op, grads, needed):
-    shape = op.inputs[0].shape
-    return [
-        graph.add("reshape", [grads[0]], layer=op.layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
-    ]
+    return [graph.reshape(grads[0], op.inputs[0].shape, layer=op.layer)]
 
 
 @rule("dropout")

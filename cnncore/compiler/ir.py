@@ -161,6 +161,10 @@ class Graph:
         self.operations.append(operation)
         return operation.outputs[0] if isinstance(outputs, int) and outputs == 1 else operation.outputs
 
+    def reshape(self, value, shape, layer=None):
+        """Append what gives the value's memory another shape; returns its output Value."""
+        return self.add("reshape", [value], layer=layer, rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
+
     def update(self, name, inputs, layer=None, **attributes):
         """Append an operation that changes some of its inputs, at the end of the step. They become its outputs as
         well.

@@ -59,6 +59,10 @@ class Lowering:
         """Append an operation of the engine for the layer that is being lowered; see Graph.add."""
         return self.graph.add(name, inputs, outputs, layer=self._layer, **attributes)
 
+    def reshape(self, value, shape):
+        """The value under another shape, batch dimension included."""
+        return self.graph.reshape(value, shape, layer=self._layer)
+
     def update(self, name, inputs, **attributes):
         """Append an operation that changes weights at the end of the step; see Graph.update."""
         self.graph.update(name, inputs, layer=self._layer, **attributes)

@@ -40,9 +40,7 @@ class KernelLayer(Layer):
         """Append the operation on x, the kernel (as an array of kernel_shape) and the bias, then the activation."""
         kernel = b.weight(self.kernel)
         if kernel_shape:
-            kernel = b.op(
-                "reshape", [kernel], rank=len(kernel_shape), **{f"d{i}": d for i, d in enumerate(kernel_shape)}
-            )
+            kernel = b.reshape(kernel, kernel_shape)
         operands = [x, kernel] + ([b.weight(self.bias)] if self.use_bias else [])
         return self.activation.lower(b, b.op(operation, operands, **attributes))
 

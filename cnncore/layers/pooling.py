@@ -88,7 +88,7 @@ class _GlobalPooling2D(Layer):
     def lower(self, b, x):
         n, height, width, channels = x.shape
         y = b.op(self.operation, [x], pool_h=height, pool_w=width, stride_h=height, stride_w=width)
-        return y if self.keepdims else b.op("reshape", [y], rank=2, d0=n, d1=channels)
+        return y if self.keepdims else b.reshape(y, (n, channels))
 
     def get_config(self):
         return {**super().get_config(), "keepdims": self.keepdims}

@@ -188,11 +188,11 @@ class Normalization(Layer):
         mean, variance, size = b.weight(self.mean), b.weight(self.variance), self.mean.data.size
         zero = b.op("fill", [], value=0.0, rank=1, d0=size)
         if len(self.mean.shape) > 1:
-            variance = b.op("reshape", [variance], rank=1, d0=size)
+            variance = b.reshape(variance, (size,))
         centred = x if self.invert else b.op("subtract", [x, mean])
-        rows = b.op("reshape", [centred], rank=2, d0=int(np.prod(x.shape)) // size, d1=size)
+        rows = b.reshape(centred, (int(np.prod(x.shape)) // size, size))
         y = b.op("batchnorm", [rows, zero, variance, variance if self.invert else None], epsilon=1e-14)
-        y = b.op("reshape", [y], rank=len(x.shape), **{f"d{i}": d for i, d in enumerate(x.shape)})
+        y = b.reshape(y, x.shape)
         return b.op("add", [y, mean]) if self.invert else y
 
     def get_config(self):

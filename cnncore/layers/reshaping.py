@@ -21,7 +21,7 @@ class Flatten(Layer):
         channels_last(f'Flatten "{self.name}"', data_format)
 
     def lower(self, b, x):
-        return b.op("reshape", [x], rank=2, d0=x.shape[0], d1=prod(x.shape[1:]))
+        return b.reshape(x, (x.shape[0], prod(x.shape[1:])))
 
 
 class Reshape(Layer):
@@ -60,7 +60,7 @@ class Reshape(Layer):
                 f"input of shape {x.shape[1:]}"
             )
         shape = (x.shape[0], *(count // known if d == -1 else d for d in self.target_shape))
-        return b.op("reshape", [x], rank=len(shape), **{f"d{i}": d for i, d in enumerate(shape)})
+        return b.reshape(x, shape)
 
     def get_config(self):
         return {**super().get_config(), "target_shape": self.target_shape}

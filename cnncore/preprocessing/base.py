@@ -329,14 +329,14 @@ def features_last(x):
 def flatten(b, x):
     """The Value x as (n, features)."""
     features = math.prod(x.shape[1:])
-    return x if len(x.shape) == 2 else b.op("reshape", [x], rank=2, d0=x.shape[0], d1=features)
+    return x if len(x.shape) == 2 else b.reshape(x, (x.shape[0], features))
 
 
 def unflatten(b, x, shape):
     """The Value x (n, features) with samples of `shape`."""
     if len(shape) == 1:
         return x
-    return b.op("reshape", [x], rank=len(shape) + 1, **{f"d{i}": d for i, d in enumerate((x.shape[0], *shape))})
+    return b.reshape(x, (x.shape[0], *shape))
 
 
 def per_choice(owner, per):
