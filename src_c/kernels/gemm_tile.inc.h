@@ -2,7 +2,7 @@
  * size: with the sizes as constants all loops over them unroll and the sums stay in registers. Loop order: runs of
  * taps, channels (or pixels) outside; rows, vectors inside. */
 
-/* Asks for the memory of rows first .. end - 1 that is touched when the sums are complete. */
+/* Asks for the memory of rows first .. end - 1 that the tile will touch when its sums are complete. */
 VINLINE void TILE(ask)(const cnn_gemm_tile *t, const tile_place *place, ptrdiff_t first, ptrdiff_t end) {
     const ptrdiff_t *at = place->at, *added_at = place->added_at;
     const float *y = t->y, *added = t->added;
@@ -25,6 +25,7 @@ VINLINE void TILE(ask)(const cnn_gemm_tile *t, const tile_place *place, ptrdiff_
             }
 }
 
+/* The sums through the epilogue of gradients. */
 VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, const tile_place *place, vf sum[ROWS][VECTORS]) {
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
@@ -45,7 +46,7 @@ VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, const tile_place *pl
 }
 
 /* `low`, a constant: are all channels of the last vector in its low half? */
-VINLINE void TILE(one)(const cnn_gemm_tile *t, tile_place *place, int low) {
+VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
     vf sum[ROWS][VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; v++) {
@@ -54,7 +55,8 @@ VINLINE void TILE(one)(const cnn_gemm_tile *t, tile_place *place, int low) {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
-    /* All at once would keep a processor, which has only so many requests under way, from what long sums read. */
+    /* Of a long sum row after row while it grows: a processor has only so many requests under way, and those of all rows
+     * at once would keep it from what the sum reads. */
     ptrdiff_t asked = 0;                         /* rows */
     if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM) {
         TILE(ask)(t, place, 0, ROWS);
@@ -207,10 +209,11 @@ VINLINE void TILE(one)(const cnn_gemm_tile *t, tile_place *place, int low) {
     }
 }
 
+/* This tile and those that follow. */
 VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
     tile_place place = {t->x, t->at, t->added_at, (uintptr_t)t->near, (uintptr_t)t->far, t->start};
     for (ptrdiff_t more = t->more;; more--) {
-        TILE(one)(t, &place, low);
+        TILE(tile_at)(t, &place, low);
         if (more == 0) return;
         place.x += t->runs * ROWS;
         place.at += ROWS;
