@@ -25,8 +25,10 @@ enum { CNN_GEMM_STRIP = 4 };
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
-    /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each */
+    /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each. Where the rows are
+     * equally far apart, `apart` floats, not 0, [runs]: of the first row alone. */
     const float *const *x;
+    ptrdiff_t apart;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
     /* [runs] number within w of the first tap of a run, and how many taps it has; taps may be left out */
     const int32_t *tap, *length;

@@ -71,8 +71,12 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
     for (ptrdiff_t run = 0; run < t->runs; run++) {
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
+        if (t->apart)
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++) x[r] = place->x[run * ROWS + r] + t->channel;
+            for (int r = 0; r < ROWS; r++) x[r] = place->x[run] + (r * t->apart + t->channel);
+        else
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) x[r] = place->x[run * ROWS + r] + t->channel;
         ptrdiff_t c = 0;
         do {
             ptrdiff_t end = channels;
@@ -215,7 +219,7 @@ VINLINE void TILE(tile_of)(const cnn_gemm_tile *t, int low) {
     for (ptrdiff_t more = t->more;; more--) {
         TILE(tile_at)(t, &place, low);
         if (more == 0) return;
-        place.x += t->runs * ROWS;
+        place.x += t->runs * (t->apart ? 1 : ROWS);
         place.at += ROWS;
         place.added_at += ROWS;
         place.start = 0;

@@ -27,9 +27,9 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_normalised_gradient gradient = cnn_normalised_gradient_of(c, grad_y, 2);
     if (cnn_normalised_gradient_check(&gradient, error)) return -1;
     const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, x, grad_y);
-    if (gradient.out && (c->n_out > 1 || !cnn_conv2d_gathers(&g)))
-        return cnn_fail(error, "out, p, q and s must be left out where there is a grad_bias or where pixels are not "
-                        "gathered, as they are of few channels under a kernel wider than 1; compute the gradient with "
+    if (gradient.out && (c->n_out > 1 || !cnn_conv2d_has_windows(&g)))
+        return cnn_fail(error, "out, p, q and s must be left out where there is a grad_bias or where pixels have "
+                        "more than a few channels or the kernel one column; compute the gradient with "
                         "batchnorm_backward");
     if (x->dims[3] % groups || grad_y->dims[3] % groups)
         return cnn_fail(error, "groups must divide the channels of x and grad_y, "

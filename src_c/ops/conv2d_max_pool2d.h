@@ -2,7 +2,7 @@
 #ifndef CNN_OPS_CONV2D_MAX_POOL2D_H
 #define CNN_OPS_CONV2D_MAX_POOL2D_H
 
-#include "conv2d_source.h"
+#include "conv2d_gather.h"
 #include "pool.h"
 
 /* After the attributes of conv2d those of max_pool2d, in the order of CNN_POOL_ATTRS. */
@@ -22,7 +22,7 @@ enum {
 
 typedef struct cnn_conv2d_pool { cnn_conv2d_geometry conv; cnn_pool pool; } cnn_conv2d_pool;
 
-/* Fails where the convolution does not gather its pixels. */
+/* Fails where the convolution has no windows (conv2d_source.h). */
 static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *x, int64_t out_channels,
                                            cnn_conv2d_pool *g, cnn_error *error) {
     cnn_tensor t;                      /* the convolution's result */
@@ -32,7 +32,7 @@ static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *
         || cnn_pool_geometry(&pooling, out_h, out_w, out_channels, &g->pool, error)) return -1;
     cnn_set_shape(&t, 4, x->dims[0], out_h, out_w, out_channels);
     g->conv = cnn_conv2d_geometry_of(c, x, &t);
-    if (!cnn_conv2d_gathers(&g->conv))
+    if (!cnn_conv2d_has_windows(&g->conv))
         return cnn_fail(error, "x must have few channels, without groups, and the kernel more than one column, without "
                         "dilation, got %lld channels; use conv2d and max_pool2d", (long long)x->dims[3]);
     return 0;

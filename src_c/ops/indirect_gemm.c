@@ -12,6 +12,7 @@ enum {
     LINE = 16,                        /* floats in a cache line */
     TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
+    LEAST_RUN = 8,                    /* values of a window's row that pay for a run of the sum */
     WAYS = 8, WAY_BYTES = 4096,       /* lines that the first cache has at this distance */
 };
 
@@ -85,12 +86,12 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     *p = (cnn_indirect_plan){.algorithm = CNN_INDIRECT_GEMM, .g = cnn_conv2d_flattened(*geometry), .act = act,
                      .source = t->norm.scale ? CNN_NORMALISED : CNN_IN_PLACE};
     const cnn_conv2d_geometry *g = &p->g;
-    if (cnn_conv2d_gathers(geometry)) {
-        p->source = CNN_GATHERED;
+    if (cnn_conv2d_has_windows(geometry)) {
         p->window = *geometry;
-        p->g = cnn_conv2d_gathered(geometry);
+        p->source = geometry->kernel_w * geometry->in_channels < LEAST_RUN ? CNN_GATHERED : CNN_WINDOWS;
+        p->g = p->source == CNN_WINDOWS ? cnn_conv2d_windowed(geometry) : cnn_conv2d_gathered(geometry);
     }
-    p->linear = cnn_conv2d_is_flat(g);
+    p->linear = p->source == CNN_WINDOWS || cnn_conv2d_is_flat(g);
     if (p->source == CNN_NORMALISED && !p->linear)
         return cnn_fail(error, "only the pixels of a 1x1 convolution with stride 1 can be normalised for direct "
                         "sums; use batchnorm and conv2d");
@@ -220,12 +221,17 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         const int64_t step = cnn_ceil_div(n->width, t->tiles), half_step = cnn_ceil_div(n->width, 2 * t->tiles);
         for (int64_t i = 0, strip; i < t->tiles; i += strip) {
             const int64_t begin = cnn_table_tile_begin(t, i), rows = cnn_table_tile_begin(t, i + 1) - begin;
-            strip = p->linear ? cnn_min(CNN_GEMM_STRIP, (i < t->larger ? t->larger : t->tiles) - i) : 1;
+            strip = 1;
+            if (p->linear) {
+                const int64_t most = cnn_min(CNN_GEMM_STRIP, (i < t->larger ? t->larger : t->tiles) - i);
+                while (strip < most && t->apart[i + strip] == t->apart[i]) strip++;
+            }
             tile.more = strip - 1;
             tile.runs = t->runs[i];
             tile.tap = t->tap + i * taps;
             tile.length = t->length + i * taps;
-            tile.x = t->x + begin * taps;
+            tile.x = t->x + t->first[i];
+            tile.apart = t->apart[i];
             tile.at = at + begin;
             tile.added_at = added_at + begin;
             tile.start = i == 0;
@@ -286,7 +292,10 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const cnn_chunk k = cnn_chunk_at(p, &f, index);
                 cnn_table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)cnn_table_zeros(p) * 4);
-                cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
+                if (p->source == CNN_WINDOWS) {
+                    const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
+                    cnn_table_fill_windows(&t, p, &k, panels.rows, &images);
+                } else cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
                 if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, &f, &k);
                 filled = index;
                 end = k.begin + k.pixels;

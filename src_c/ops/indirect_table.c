@@ -55,7 +55,8 @@ cnn_chunk cnn_chunk_at(const cnn_indirect_plan *p, const cnn_phase *f, int64_t i
 
 int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p, int64_t pixels, int64_t taps) {
     enum { PANEL_BYTES = CNN_GEMM_VECTORS * 16 * sizeof(float) };
-    const int64_t copy = p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
+    const int64_t copy = p->source == CNN_WINDOWS ? cnn_windows_floats(&p->window, pixels, 0)
+        : p->source == CNN_GATHERED ? cnn_conv2d_gather_floats(&p->window, pixels, p->g.in_channels)
         : p->source == CNN_NORMALISED ? pixels * p->g.in_channels : 0;
     const int64_t positions = pixels * (int64_t)sizeof(ptrdiff_t);
     cnn_layout l = {.memory = memory};
@@ -65,6 +66,8 @@ int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p,
     t->tap = cnn_take(&l, pixels * taps * 4);
     t->length = cnn_take(&l, pixels * taps * 4);
     t->x = cnn_take(&l, pixels * taps * (int64_t)sizeof(float *));
+    t->first = cnn_take(&l, pixels * 4);
+    t->apart = cnn_take(&l, positions);
     t->zeros = cnn_take(&l, cnn_table_zeros(p) * 4);
     t->copy = cnn_take(&l, copy * 4);
     t->moments.shift = cnn_take(&l, PANEL_BYTES);
@@ -124,19 +127,59 @@ static void set_tiles(cnn_table *t, int64_t pixels, int64_t tiles) {
     t->larger = pixels - tiles * t->rows;
 }
 
+/* `count` numbers, `step` apart, from `first` on. */
+static void steps(ptrdiff_t *to, int64_t count, ptrdiff_t first, ptrdiff_t step) {
+    for (int64_t i = 0; i < count; i++, first += step) to[i] = first;
+}
+
 /* Of one long row of pixels: a tile is so many of them, with one tap. */
 static void table_fill_linear(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
                               cnn_chunk_source s) {
     const ptrdiff_t in = p->g.in_channels, out = p->g.out_channels;
     const int64_t pixels = k->pixels, tiles = cnn_ceil_div(pixels, rows);
     const float **x = t->x, *from = s.x + (k->begin - s.begin) * in;
-    ptrdiff_t *at = t->at, to = k->begin * out;
     set_tiles(t, pixels, tiles);
-    for (int64_t q = 0; q < pixels; q++) {
-        at[q] = to + q * out;
-        x[q] = from + q * in;
+    steps(t->at, pixels, k->begin * out, out);
+    for (int64_t i = 0; i < tiles; i++) {
+        t->runs[i] = t->length[i] = 1;
+        t->tap[i] = 0;
+        t->first[i] = (int32_t)i;
+        t->apart[i] = in;
+        x[i] = from + cnn_table_tile_begin(t, i) * in;
     }
-    for (int64_t i = 0; i < tiles; i++) { t->runs[i] = t->length[i] = 1; t->tap[i] = 0; }
+}
+
+void cnn_table_fill_windows(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
+                            const cnn_conv2d_images *images) {
+    const cnn_conv2d_geometry *g = &p->window;
+    const int64_t pixels = k->pixels, taps = g->kernel_h;
+    const float **x = t->x;
+    cnn_windows windows = cnn_windows_of(g, images, k->begin, k->begin + pixels, 0, t->copy);
+    set_tiles(t, pixels, cnn_ceil_div(pixels, rows));
+    steps(t->at, pixels, k->begin * g->out_channels, g->out_channels);
+    for (int64_t i = 0; i < t->tiles; i++) {
+        const int64_t m = cnn_table_tile_begin(t, i + 1) - cnn_table_tile_begin(t, i);
+        t->runs[i] = (int32_t)taps;
+        for (int64_t h = 0; h < taps; h++) {
+            t->tap[i * taps + h] = (int32_t)h;
+            t->length[i * taps + h] = 1;
+        }
+        t->first[i] = (int32_t)(x - t->x);
+        cnn_window_row w = cnn_windows_next(&windows, m);
+        if (w.count == m) {
+            t->apart[i] = w.apart;
+            point(x, taps, w.first, w.row);
+            x += taps;
+            continue;
+        }
+        t->apart[i] = 0;                             /* pixels of several rows */
+        for (int64_t r = 0;; w = cnn_windows_next(&windows, m - r)) {
+            for (int64_t h = 0; h < taps; h++) cnn_window_row_point(&w, h, x + h * m + r);
+            r += w.count;
+            if (r == m) break;
+        }
+        x += m * taps;
+    }
 }
 
 void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k) {
@@ -236,5 +279,7 @@ void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f
             }
         }
         t->runs[tile] = runs;
+        t->first[tile] = (int32_t)(begin * f->taps);
+        t->apart[tile] = 0;
     }
 }

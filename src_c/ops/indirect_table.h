@@ -3,6 +3,7 @@
 #ifndef CNN_OPS_INDIRECT_TABLE_H
 #define CNN_OPS_INDIRECT_TABLE_H
 
+#include "conv2d_gather.h"
 #include "indirect_gemm.h"
 #include "panels.h"
 
@@ -10,7 +11,7 @@ typedef struct cnn_indirect_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     cnn_act act;
-    cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
+    cnn_conv2d_geometry window;       /* of windows: the convolution as it was asked for */
     int32_t source, images_first;     /* see conv2d_source.h; tiles across images */
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
@@ -43,7 +44,11 @@ typedef struct cnn_table {
     ptrdiff_t *sparse_at;             /* [pixels] where its residual is, in one of some pixels alone */
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
     int32_t *runs, *tap, *length;
-    const float **x;                  /* [pixels][taps], a tile's part as [its runs][its rows] */
+    /* [pixels][taps] pointers, a tile's from first[tile] on: [its runs][its rows], or, of rows apart[tile] floats apart,
+     * [its runs] */
+    const float **x;
+    int32_t *first;
+    ptrdiff_t *apart;
     float *zeros, *copy;              /* what taps in the padding read; a source that is a copy */
     cnn_moment_sums moments;          /* [widest panel]; or the sums of a gradient */
 } cnn_table;
@@ -69,6 +74,9 @@ cnn_chunk_source cnn_chunk_source_of(const cnn_call *c, const cnn_exec *e, const
 /* The table of a chunk in tiles of at most `rows` pixels. */
 void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k, int64_t rows,
                     cnn_chunk_source s);
+/* The same of windows: memory for what is copied of them is t->copy. */
+void cnn_table_fill_windows(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
+                            const cnn_conv2d_images *images);
 /* Where the chunk's pixels are among those of the first phase: t->sparse_at. */
 void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k);
 

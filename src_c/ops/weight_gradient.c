@@ -1,5 +1,6 @@
 #include "weight_gradient.h"
 #include "coming.h"
+#include "conv2d_windows.h"
 #include "layout.h"
 #include "panels.h"
 
@@ -25,7 +26,7 @@ enum {
 typedef struct gradient_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
-    cnn_conv2d_geometry window;       /* of a gathered source: what is gathered */
+    cnn_conv2d_geometry window;       /* of windows: the convolution as it was asked for */
     int32_t source;                   /* see conv2d_source.h */
     /* The block's pixels are copied, further apart: for their pitch, or because the source is a copy anyway. */
     int32_t copied;
@@ -115,10 +116,10 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
     s->panel = cnn_take(&all, n * panels->widest * panels->vl * 4);
     const int64_t channels = cnn_min(unit_tiles_of_tap(p, panels) * panels->rows, p->g.in_channels / p->g.groups);
-    const int64_t copied = p->source == CNN_GATHERED
-        ? cnn_conv2d_gather_floats(&p->window, n, p->g.in_channels + p->pitch_pad) : n * (channels + p->pitch_pad);
+    const int64_t copied = n * (channels + p->pitch_pad), windows = p->source == CNN_WINDOWS
+        ? cnn_windows_floats(&p->window, n, 0) : 0;
     const int64_t cut = unit_tiles_of_tap(p, panels) * tile_pitch(p, panels);
-    s->copy = cnn_take(&all, p->tile_floats ? cut * 4 : p->copied ? copied * 4 : 0);
+    s->copy = cnn_take(&all, p->tile_floats ? cut * 4 : p->copied ? copied * 4 : windows * 4);
     s->d = cnn_take(&all, gradient->out ? n * p->g.out_channels * 4 : 0);
     s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(gradient, p->g.out_channels) * 4);
     return all.bytes;
@@ -186,6 +187,24 @@ static void lists_fill(const lists *l, const gradient_plan *p, cnn_conv2d_axis h
     }
 }
 
+/* The same of windows, a tap being a row of the kernel. What is in the padding is copied, so all pixels are there, and
+ * their numbers are those of any block. */
+static void lists_number_windows(const lists *l, const gradient_plan *p) {
+    for (int64_t tap = 0; tap < taps_of(p); tap++)
+        for (int32_t k = 0; k < p->block_pixels; k++) l->pixel[tap * p->block_pixels + k] = k;
+}
+static void lists_fill_windows(const lists *l, const gradient_plan *p, const cnn_conv2d_images *images, float *copy,
+                               int64_t begin, int64_t end) {
+    const int64_t taps = taps_of(p);
+    cnn_windows windows = cnn_windows_of(&p->window, images, begin, end, 0, copy);
+    for (int64_t q = 0; q < end - begin;) {
+        const cnn_window_row w = cnn_windows_next(&windows, end - begin);
+        for (int64_t tap = 0; tap < taps; tap++) cnn_window_row_point(&w, tap, l->x + tap * p->block_pixels + q);
+        q += w.count;
+    }
+    for (int64_t tap = 0; tap < taps; tap++) l->count[tap] = (int32_t)(end - begin);
+}
+
 /* ---- plan ---- */
 
 static void plan_blocks(gradient_plan *p, int64_t pixels, int64_t most) {
@@ -210,10 +229,10 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = cnn_conv2d_flattened(*geometry),
                          .source = o->norm.scale ? CNN_NORMALISED : CNN_IN_PLACE};
     const cnn_conv2d_geometry *g = &p->g;
-    if (cnn_conv2d_gathers(geometry)) {
-        p->source = CNN_GATHERED;
+    if (cnn_conv2d_has_windows(geometry)) {
+        p->source = CNN_WINDOWS;
         p->window = *geometry;
-        p->g = cnn_conv2d_gathered(geometry);
+        p->g = cnn_conv2d_windowed(geometry);
     }
     const cnn_panels panels = panels_of(c->kernels, g);
     p->pitch_pad = (int32_t)cnn_pitch_pad(g->in_channels);
@@ -224,7 +243,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
 
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
-    p->copied = p->source != CNN_IN_PLACE || (!p->tile_floats && taps_of(p) == 1 && p->pitch_pad
+    p->copied = p->source == CNN_NORMALISED || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad
         && panels.count >= COPY_USES && !hides_misses(&panels));
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     const int64_t width = (int64_t)panels.widest * panels.vl;
@@ -274,7 +293,7 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     job j = {.c = c, .e = e, .o = o, .p = p, .g = g, .h = cnn_conv2d_axis_h(g, 0), .w = cnn_conv2d_axis_w(g, 0),
              .panels = panels_of(c->kernels, g), .pixels = (int64_t)g->images * g->out_h * g->out_w,
              .taps = taps_of(p), .group_in = g->in_channels / g->groups, .group_out = g->out_channels / g->groups,
-             .x = p->source == CNN_GATHERED ? NULL : cnn_data(e, o->x), .grad_y = cnn_data(e, o->grad_y),
+             .x = p->source == CNN_WINDOWS ? NULL : cnn_data(e, o->x), .grad_y = cnn_data(e, o->grad_y),
              .out = cnn_data(e, o->gradient.out)};
     j.tap_tiles = tiles_of_tap(&j.panels, j.group_in);
     j.tap_cut = (tap_cut){j.group_in / j.tap_tiles, j.group_in % j.tap_tiles};
@@ -287,7 +306,7 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
         && ((!p->tile_floats && !cnn_pitch_pad(g->out_channels)) || j.all_panels == 1 || j.tiles <= PACK_USES
             || hides_misses(&j.panels))
         && (j.s.d || (uintptr_t)j.grad_y % ((size_t)j.panels.vl * sizeof(float)) == 0);
-    j.ahead = j.taps == 1 && p->source != CNN_GATHERED && !p->tile_floats;
+    j.ahead = j.taps == 1 && p->source != CNN_WINDOWS && !p->tile_floats;
     return j;
 }
 
@@ -414,7 +433,7 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
      * have to fetch much of it at once, the kernels fetch it while they compute. */
     const int few = j->panels.widest > 1 && u->calls * LINE < 2 * cnn_max(g->in_channels, g->out_channels);
     const int y_streams = few && u->columns == g->out_channels && g->out_channels >= g->in_channels;
-    const int x_streams = few && j->p->source != CNN_GATHERED && cnn_conv2d_is_flat(g) && u->first_tile == 0
+    const int x_streams = few && j->p->source != CNN_WINDOWS && cnn_conv2d_is_flat(g) && u->first_tile == 0
         && u->end_tile == j->tiles && !y_streams;
     if (x_streams) c.stream[c.streams++].from = j->x + b->end * g->in_channels;
     if (y_streams) c.stream[c.streams++].from = j->grad_y + y;
@@ -460,13 +479,6 @@ static void copy_pixels(const job *j, const unit *u, const block *b, int64_t con
         count = first_channel(&j->tap_cut, u->end_cut) - from, channel = conv_group * j->group_in + from;
     const int64_t pixels = b->now->count[0], pitch = count + p->pitch_pad;
     const float *const *x = b->now->x;
-    if (p->source == CNN_GATHERED) {                  /* all channels: they are few */
-        const int64_t all = p->g.in_channels + p->pitch_pad;
-        const cnn_conv2d_images images = cnn_conv2d_images_of(j->c, j->e, o->x, o->rescaling);
-        cnn_conv2d_gather(&p->window, &images, b->begin, b->end, all, s->copy);
-        for (int64_t i = 0; i < pixels; i++) s->x[i] = s->copy + i * all;
-        return;
-    }
     if (p->source == CNN_NORMALISED) {
         const float *scale = cnn_data(j->e, o->norm.scale), *shift = cnn_data(j->e, o->norm.shift);
         const int whole = pitch == p->g.in_channels;  /* the copy lies as x does */
@@ -555,7 +567,10 @@ static void run_unit(const job *j, const unit *u) {
         const block b = block_at(j, u, number);
         const place x = j->p->tile_floats ? (place){.x = j->s.copy, .first = b.x.begin, .pitch = j->p->tile_floats}
             : (place){.x = j->x, .pitch = j->g->in_channels};
-        if (number == u->first_block || !j->ahead) lists_fill(b.now, j->p, j->h, j->w, x, b.begin, b.end);
+        if (j->p->source == CNN_WINDOWS) {
+            const cnn_conv2d_images images = cnn_conv2d_images_of(j->c, j->e, j->o->x, j->o->rescaling);
+            lists_fill_windows(b.now, j->p, &images, j->s.copy, b.begin, b.end);
+        } else if (number == u->first_block || !j->ahead) lists_fill(b.now, j->p, j->h, j->w, x, b.begin, b.end);
         if (b.end_of_next > b.end && j->ahead) lists_fill(b.next, j->p, j->h, j->w, x, b.end, b.end_of_next);
         coming next = coming_of(j, u, &b);
         if (j->out)
@@ -567,6 +582,8 @@ static void run_unit(const job *j, const unit *u) {
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const job j = job_of(c, e, o);
+    if (j.p->source == CNN_WINDOWS)
+        for (int i = 0; i < 2; i++) lists_number_windows(&j.s.block[i], j.p);
     cnn_normalised_gradient_constants(e, &o->gradient, j.g->out_channels, j.s.constants);
     const cut parts = cut_of(&j);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */

@@ -8,11 +8,12 @@
  * register tiles read it, and grad_y, where they lie. Small ones, of short vectors or few registers, wait for what
  * misses the first cache: where it is used often enough, x is CUT first, which is a copy of the pixels that a block
  * reads, tile by tile of channels, and panels of grad_y are packed; blocks are larger then, as a call's costs count
- * more. x is a copy as well where it is normalised or gathered (conv2d_source.h).
+ * more. x is a copy as well where it is normalised. Of windows (conv2d_windows.h) a tap is a row of the kernel.
  *
- * The pixels are cut, by shapes alone, into blocks and groups of blocks, each with its own partial sums (weight_gradient_parts.h). Rows (t, c) and columns of grad_w are cut freely, by
- * threads and so that a unit's part of grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit:
- * block of pixels, panel, tile of channels, tap: the panel stays in L1, and so do the tile's pixels for all taps. */
+ * The pixels are cut, by shapes alone, into blocks and groups of blocks, each with its own partial sums
+ * (weight_gradient_parts.h). Rows (t, c) and columns of grad_w are cut freely, by threads and so that a unit's part of
+ * grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit: block of pixels, panel, tile of channels,
+ * tap: the panel stays in L1, and so do the tile's pixels for all taps. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 
@@ -28,7 +29,7 @@ typedef struct cnn_weight_gradient_operands {
     const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
     cnn_normalised norm;              /* see indirect_gemm.h */
     cnn_rescaling rescaling;
-    /* out not NULL: its d is what stands above for grad_y, without a grad_bias; of gathered pixels, which are never
+    /* out not NULL: its d is what stands above for grad_y, without a grad_bias; of windows, which are never
      * Winograd's */
     cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
