@@ -404,7 +404,7 @@ def test_bytes_are_rescaled_by_the_convolution_that_reads_them(rescaling, monkey
 
 
 @pytest.mark.parametrize("other", [dict(channels=9), dict(kernel=1), dict(channels=4, groups=2)])
-def test_bytes_that_are_not_gathered_are_rescaled_before(other):
+def test_bytes_without_windows_are_rescaled_before(other):
     model = _first_layer(**other)
     assert all(("affine", "rescaling") in operations(model, training) for training in (False, True))
 

@@ -406,7 +406,7 @@ def test_bytes_are_rescaled_as_by_affine():
         ("int32", 3, {}, "x must be float32, got int32"),
     ],
 )
-def test_bytes_are_refused_where_they_are_not_gathered(op, dtype, channels, attributes, message):
+def test_bytes_are_refused_where_they_have_no_windows(op, dtype, channels, attributes, message):
     attributes = {"kernel_h": 3, "kernel_w": 3, **attributes}
     x, groups = np.zeros((2, 9, 9, channels), dtype), attributes.get("groups", 1)
     out = op_cases.out_size(9, 9, {k: v for k, v in attributes.items() if not k.startswith("x_")})
@@ -424,7 +424,7 @@ def test_the_residual_of_what_is_normalised_on_load_has_its_shape():
 @pytest.mark.parametrize(
     "channels, attributes, outputs", [(9, {}, 1), (3, {"dilation_w": 2}, 1), (3, {"kernel_w": 1}, 1), (3, {}, 2)]
 )
-def test_a_gradient_is_normalised_on_load_where_pixels_are_gathered(channels, attributes, outputs):
+def test_a_gradient_is_normalised_on_load_where_pixels_have_windows(channels, attributes, outputs):
     attributes = {"kernel_h": 3, "kernel_w": 3, **attributes}
     grad_y, vector = np.zeros((2, *op_cases.out_size(9, 9, attributes), 4), np.float32), np.zeros(4, np.float32)
     inputs = [np.zeros((2, 9, 9, channels), np.float32), grad_y, grad_y, vector, vector, vector]

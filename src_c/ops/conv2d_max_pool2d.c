@@ -1,4 +1,4 @@
-/* conv2d_max_pool2d: a convolution that gathers its pixels (conv2d_source.h), the first one of a network, and the
+/* conv2d_max_pool2d: a convolution that gathers its pixels (conv2d_gather.h), the first one of a network, and the
  * maximum pooling of its result in one pass,
  *
  *     t = act(conv(x, w) + bias),    y = max of each window of t,    place as of max_pool2d

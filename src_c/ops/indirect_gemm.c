@@ -267,6 +267,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
         group_out = g->out_channels / g->groups;
     const int64_t all_panels = (int64_t)panels.count * g->groups;
     const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual);
+    const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
     float *y = cnn_data(e, o->y);
     const int moments = o->mean || o->var, gradient = cnn_gradient_epilogue_wanted(&o->gradient),
               sums = cnn_gradient_epilogue_sums(&o->gradient);
@@ -292,10 +293,8 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const cnn_chunk k = cnn_chunk_at(p, &f, index);
                 cnn_table_layout(&t, e->thread_workspace, p, p->max_pixels, f.taps);
                 memset(t.zeros, 0, (size_t)cnn_table_zeros(p) * 4);
-                if (p->source == CNN_WINDOWS) {
-                    const cnn_conv2d_images images = cnn_conv2d_images_of(c, e, o->x, o->rescaling);
-                    cnn_table_fill_windows(&t, p, &k, panels.rows, &images);
-                } else cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
+                if (p->source == CNN_WINDOWS) cnn_table_fill_windows(&t, p, &k, panels.rows, &images);
+                else cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
                 if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, &f, &k);
                 filled = index;
                 end = k.begin + k.pixels;

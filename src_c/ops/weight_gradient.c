@@ -55,7 +55,8 @@ typedef struct scratch {
     lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
     const float **x;                  /* [block_pixels] where they are copied */
     float *panel;                     /* [block_pixels][widest panel] grad_y of the block */
-    float *copy;                      /* x of the block, [pixel][channels + pitch_pad], or see tile_pitch */
+    /* x of the block, [pixel][channels + pitch_pad], or see tile_pitch; what is copied of windows */
+    float *copy;
     float *d, *constants;             /* see normalised_gradient.h: [pixel][out_channels] of the block */
 } scratch;
 
@@ -116,10 +117,10 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
     s->panel = cnn_take(&all, n * panels->widest * panels->vl * 4);
     const int64_t channels = cnn_min(unit_tiles_of_tap(p, panels) * panels->rows, p->g.in_channels / p->g.groups);
-    const int64_t copied = n * (channels + p->pitch_pad), windows = p->source == CNN_WINDOWS
-        ? cnn_windows_floats(&p->window, n, 0) : 0;
-    const int64_t cut = unit_tiles_of_tap(p, panels) * tile_pitch(p, panels);
-    s->copy = cnn_take(&all, p->tile_floats ? cut * 4 : p->copied ? copied * 4 : windows * 4);
+    const int64_t copied = p->tile_floats ? unit_tiles_of_tap(p, panels) * tile_pitch(p, panels)
+        : p->copied ? n * (channels + p->pitch_pad)
+        : p->source == CNN_WINDOWS ? cnn_windows_floats(&p->window, n, 0) : 0;
+    s->copy = cnn_take(&all, copied * 4);
     s->d = cnn_take(&all, gradient->out ? n * p->g.out_channels * 4 : 0);
     s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(gradient, p->g.out_channels) * 4);
     return all.bytes;
@@ -187,12 +188,7 @@ static void lists_fill(const lists *l, const gradient_plan *p, cnn_conv2d_axis h
     }
 }
 
-/* The same of windows, a tap being a row of the kernel. What is in the padding is copied, so all pixels are there, and
- * their numbers are those of any block. */
-static void lists_number_windows(const lists *l, const gradient_plan *p) {
-    for (int64_t tap = 0; tap < taps_of(p); tap++)
-        for (int32_t k = 0; k < p->block_pixels; k++) l->pixel[tap * p->block_pixels + k] = k;
-}
+/* The same of windows, a tap being a row of the kernel: with their padding, so that all pixels are there. */
 static void lists_fill_windows(const lists *l, const gradient_plan *p, const cnn_conv2d_images *images, float *copy,
                                int64_t begin, int64_t end) {
     const int64_t taps = taps_of(p);
@@ -203,6 +199,12 @@ static void lists_fill_windows(const lists *l, const gradient_plan *p, const cnn
         q += w.count;
     }
     for (int64_t tap = 0; tap < taps; tap++) l->count[tap] = (int32_t)(end - begin);
+}
+
+/* Their pixels' numbers, which are those of any block. */
+static void lists_number_windows(const lists *l, const gradient_plan *p) {
+    for (int64_t tap = 0; tap < taps_of(p); tap++)
+        for (int32_t k = 0; k < p->block_pixels; k++) l->pixel[tap * p->block_pixels + k] = k;
 }
 
 /* ---- plan ---- */
@@ -243,8 +245,9 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
 
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
-    p->copied = p->source == CNN_NORMALISED || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad
-        && panels.count >= COPY_USES && !hides_misses(&panels));
+    p->copied = p->source == CNN_NORMALISED
+        || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES
+            && !hides_misses(&panels));
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     const int64_t width = (int64_t)panels.widest * panels.vl;
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
@@ -278,6 +281,7 @@ typedef struct job {
     int64_t pixels, taps, tap_tiles, group_in, group_out;
     int64_t tiles, all_panels;        /* of grad_w; a tile's number is channels' number * taps + tap */
     const float *x, *grad_y, *out;
+    cnn_conv2d_images images;         /* x, where it is read by windows */
     cnn_weight_gradient_parts sums;
     scratch s;
     /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
@@ -293,8 +297,8 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     job j = {.c = c, .e = e, .o = o, .p = p, .g = g, .h = cnn_conv2d_axis_h(g, 0), .w = cnn_conv2d_axis_w(g, 0),
              .panels = panels_of(c->kernels, g), .pixels = (int64_t)g->images * g->out_h * g->out_w,
              .taps = taps_of(p), .group_in = g->in_channels / g->groups, .group_out = g->out_channels / g->groups,
-             .x = p->source == CNN_WINDOWS ? NULL : cnn_data(e, o->x), .grad_y = cnn_data(e, o->grad_y),
-             .out = cnn_data(e, o->gradient.out)};
+             .x = cnn_data(e, o->x), .grad_y = cnn_data(e, o->grad_y), .out = cnn_data(e, o->gradient.out),
+             .images = cnn_conv2d_images_of(c, e, o->x, o->rescaling)};
     j.tap_tiles = tiles_of_tap(&j.panels, j.group_in);
     j.tap_cut = (tap_cut){j.group_in / j.tap_tiles, j.group_in % j.tap_tiles};
     j.tiles = j.taps * j.tap_tiles;
@@ -567,10 +571,8 @@ static void run_unit(const job *j, const unit *u) {
         const block b = block_at(j, u, number);
         const place x = j->p->tile_floats ? (place){.x = j->s.copy, .first = b.x.begin, .pitch = j->p->tile_floats}
             : (place){.x = j->x, .pitch = j->g->in_channels};
-        if (j->p->source == CNN_WINDOWS) {
-            const cnn_conv2d_images images = cnn_conv2d_images_of(j->c, j->e, j->o->x, j->o->rescaling);
-            lists_fill_windows(b.now, j->p, &images, j->s.copy, b.begin, b.end);
-        } else if (number == u->first_block || !j->ahead) lists_fill(b.now, j->p, j->h, j->w, x, b.begin, b.end);
+        if (j->p->source == CNN_WINDOWS) lists_fill_windows(b.now, j->p, &j->images, j->s.copy, b.begin, b.end);
+        else if (number == u->first_block || !j->ahead) lists_fill(b.now, j->p, j->h, j->w, x, b.begin, b.end);
         if (b.end_of_next > b.end && j->ahead) lists_fill(b.next, j->p, j->h, j->w, x, b.end, b.end_of_next);
         coming next = coming_of(j, u, &b);
         if (j->out)
@@ -582,8 +584,7 @@ static void run_unit(const job *j, const unit *u) {
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const job j = job_of(c, e, o);
-    if (j.p->source == CNN_WINDOWS)
-        for (int i = 0; i < 2; i++) lists_number_windows(&j.s.block[i], j.p);
+    for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) lists_number_windows(&j.s.block[i], j.p);
     cnn_normalised_gradient_constants(e, &o->gradient, j.g->out_channels, j.s.constants);
     const cut parts = cut_of(&j);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */

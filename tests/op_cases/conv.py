@@ -92,8 +92,8 @@ def convolution(rng, values=normal, max_products=MAX_PRODUCTS, grouped=True):
     )
 
 
-def gathers(a):
-    """Does a convolution gather what lies under its kernel?"""
+def has_windows(a):
+    """Does a convolution read its pixels by windows, as it does where they have few channels?"""
     attributes = a["attributes"]
     few = a["x"].shape[3] <= 8 and attributes["kernel_w"] > 1
     return few and attributes.get("dilation_w", 1) == 1 and attributes.get("groups", 1) == 1
@@ -101,7 +101,7 @@ def gathers(a):
 
 def bytes_or_floats(rng, a):
     """x of a convolution and the attributes of its rescaling: now and then bytes, where it takes them."""
-    if not gathers(a) or rng.random() < 0.5:
+    if not has_windows(a) or rng.random() < 0.5:
         return a["x"], {}
     x = rng.integers(0, 256, a["x"].shape).astype(np.uint8)
     return x, {"x_scale": float(rng.choice([1 / 255, -1 / 64])), "x_offset": float(rng.choice([0.0, -0.5, 3.0]))}
@@ -153,7 +153,7 @@ def _conv2d_backward_weight(rng, op):
     a = convolution(rng)
     x, rescaling = bytes_or_floats(rng, a)
     inputs, attributes, grad_y = [x, a["grad_y"]], {**a["attributes"], **rescaling}, a["grad_y"]
-    if gathers(a) and rng.random() < 0.5:
+    if has_windows(a) and rng.random() < 0.5:
         inputs += [normal(rng, *grad_y.shape), *(normal(rng, grad_y.shape[3]) for _ in range(3))]
         return inputs, attributes, (True,)
     return inputs, attributes, (True, bool(rng.random() < 0.5))
@@ -176,8 +176,8 @@ def pooled_convolution(rng, values=normal, overlapping=False):
             pooling = dict(pool_h=pool[0], pool_w=pool[1], pool_stride_h=strides[0], pool_stride_w=strides[1])
             pooling |= {f"pool_pad_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), pads)}
         products = n * p * q * o * c * attributes["kernel_h"] * attributes["kernel_w"]
-        gathers = attributes["kernel_w"] > 1 and attributes.get("dilation_w", 1) == 1
-        if gathers and p >= pooling["pool_h"] and q >= pooling["pool_w"] and products <= MAX_PRODUCTS:
+        windows = attributes["kernel_w"] > 1 and attributes.get("dilation_w", 1) == 1
+        if windows and p >= pooling["pool_h"] and q >= pooling["pool_w"] and products <= MAX_PRODUCTS:
             break
     kernel = attributes["kernel_h"], attributes["kernel_w"]
     inputs = [values(rng, n, h, w, c), weights(rng, values, kernel[0] * kernel[1] * c, *kernel, c, o), values(rng, o)]
