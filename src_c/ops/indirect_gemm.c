@@ -197,11 +197,11 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
     return next;
 }
 
-/* All of one chunk for one panel: blocks of channels outside, tiles inside. at: where the pixels' results go, from
- * tile.y on; added_at: where what is added lies, from tile.added on. */
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. w: its weights; w_after: those that are used
+ * next. at: where the pixels' results go, from tile.y on; added_at: where what is added lies, from tile.added on. */
 static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, const cnn_table *t, int64_t taps,
-                     int64_t channels, int64_t first_channel, const cnn_panel *n, const float *w, cnn_gemm_tile tile,
-                     const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next) {
+                     int64_t channels, int64_t first_channel, const cnn_panel *n, const float *w, const float *w_after,
+                     cnn_gemm_tile tile, const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next) {
     if (t->tiles == 0) return;
     const float low = tile.low, high = tile.high;
     const cnn_moment_sums *moments = tile.moments;
@@ -215,9 +215,10 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         tile.moments = final ? moments : NULL;
         tile.gradient = final ? gradient : NULL;
         tile.w = w + first * taps * n->width;
-        /* while the tiles use this block, the next one, which follows it in memory, comes to L2 */
+        /* while the tiles use this block, the next one comes to L2 */
         const int64_t floats = tile.channels * taps * n->width, far = floats / t->tiles;
-        const int64_t near_step = cnn_ceil_div(next->share, tile.channels);
+        const float *coming = final ? w_after : tile.w + floats;
+        const int64_t near_step = cnn_ceil_div(next->share, cnn_max(1, tile.channels * taps));
         const int64_t step = cnn_ceil_div(n->width, t->tiles), half_step = cnn_ceil_div(n->width, 2 * t->tiles);
         for (int64_t i = 0, strip; i < t->tiles; i += strip) {
             const int64_t begin = cnn_table_tile_begin(t, i), rows = cnn_table_tile_begin(t, i + 1) - begin;
@@ -235,7 +236,7 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             tile.at = at + begin;
             tile.added_at = added_at + begin;
             tile.start = i == 0;
-            tile.far = tile.w + floats + far * i;
+            tile.far = coming + far * i;
             tile.far_step = step;
             if (p->linear && p->source == CNN_IN_PLACE) {   /* a tile is rows * channels floats, for so many terms */
                 tile.near = tile.x[0] + TILES_AHEAD * rows * p->g.in_channels;
@@ -252,6 +253,12 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         tile.added = tile.y;
         added_at = at;
     }
+}
+
+/* Floats before a panel, counted over all groups, among those of its phase. */
+static int64_t weights_offset(const cnn_panels *panels, int64_t panel, int64_t taps, int64_t channels) {
+    const cnn_panel n = cnn_panel_at(panels, panel % panels->count);
+    return panel / panels->count * taps * channels * panels->vectors * panels->vl + panel_offset(&n, taps, channels);
 }
 
 /* The first output channel of a panel, counted over all groups. */
@@ -309,12 +316,13 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const int64_t group = panel / panels.count;
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                 const int64_t column = column_of(&panels, group_out, panel);
-                const float *w = packed + group * f.taps * channels * panels.vectors * panels.vl
-                    + panel_offset(&n, f.taps, channels);
+                const float *w = packed + weights_offset(&panels, panel, f.taps, channels);
+                const float *w_after = packed
+                    + weights_offset(&panels, panel + 1 < end_panel ? panel + 1 : first_panel, f.taps, channels);
                 cnn_gradient_epilogue through;
                 if (gradient)
                     through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, piece, column, n.columns);
-                multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w,
+                multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, w_after,
                          (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
                                          .added = added ? added + column : NULL,
                                          .y = y + column,
