@@ -296,8 +296,27 @@ static void fill(ptrdiff_t n, float value, float *y) {
     for (ptrdiff_t i = 0; i < n; i++) y[i] = value;
 }
 
+/* piece: a constant of at most `bytes` bytes. The last piece of a row may overlap the one before. */
+VINLINE void copy_pieces(int piece, ptrdiff_t rows, ptrdiff_t bytes, const char *from, ptrdiff_t from_step, char *to,
+                         ptrdiff_t to_step) {
+    const ptrdiff_t last = bytes - piece;
+    for (; rows > 0; rows--, from += from_step, to += to_step) {
+        for (ptrdiff_t at = 0; at < last; at += piece) __builtin_memcpy(to + at, from + at, (size_t)piece);
+        __builtin_memcpy(to + last, from + last, (size_t)piece);
+    }
+}
+
+static void copy_rows(ptrdiff_t rows, ptrdiff_t bytes, const char *from, ptrdiff_t from_step, char *to,
+                      ptrdiff_t to_step) {
+    if (bytes >= 32) copy_pieces(32, rows, bytes, from, from_step, to, to_step);
+    else if (bytes >= 16) copy_pieces(16, rows, bytes, from, from_step, to, to_step);
+    else if (bytes >= 4) copy_pieces(4, rows, bytes, from, from_step, to, to_step);
+    else copy_pieces(1, rows, bytes, from, from_step, to, to_step);
+}
+
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
 const cnn_elementwise_kernels KERNEL(cnn_elementwise) = {
     .activate = activate, .activate_backward = activate_backward, .binary = binary, .choice_backward = choice_backward,
     .affine_f32 = affine_f32, .affine_u8 = affine_u8, .affine_i32 = affine_i32, .fill = fill,
+    .copy_rows = copy_rows,
 };

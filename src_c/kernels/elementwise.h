@@ -49,6 +49,10 @@ typedef struct cnn_elementwise_kernels {
     void (*affine_i32)(ptrdiff_t n, const int32_t *x, float scale, float offset, float *y);
 
     void (*fill)(ptrdiff_t n, float value, float *y);
+
+    /* `bytes` bytes of each row, of any element type; rows are from_step and to_step bytes apart. */
+    void (*copy_rows)(ptrdiff_t rows, ptrdiff_t bytes, const char *from, ptrdiff_t from_step, char *to,
+                      ptrdiff_t to_step);
 } cnn_elementwise_kernels;
 
 /* Can the derivative be taken from y? */

@@ -23,22 +23,24 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     return 0;
 }
 
-/* A row of y is everything from the axis on: the rows of the inputs one after another. Threads share out the bytes
- * of y. */
+/* Bytes of y that are made at a time, input after input: of more its lines would be asked for in another order than they
+ * lie in memory, of less short rows cost calls. */
+enum { BLOCK = 1024 };
+
+/* A row of y is everything from the axis on: the rows of the inputs one after another. */
 static void run(const cnn_call *c, const cnn_exec *e) {
-    int axis = (int)cnn_int(c, AXIS), i = 0;
+    const int axis = (int)cnn_int(c, AXIS);
     const cnn_tensor *y = c->out[0];
-    int64_t step = cnn_axis_bytes(y, axis), at, end;
-    cnn_share_grain(e, cnn_bytes(y), CNN_COPY_GRAIN, &at, &end);
-    char *target = cnn_data(e, y);
-    int64_t row = at / (step * y->dims[axis]), inside = at % (step * y->dims[axis]);
-    while (inside >= step * c->in[i]->dims[axis]) inside -= step * c->in[i++]->dims[axis];
-    while (at < end) {
-        int64_t bytes = step * c->in[i]->dims[axis], n = cnn_min(bytes - inside, end - at);
-        memcpy(target + at, (const char *)cnn_data(e, c->in[i]) + row * bytes + inside, (size_t)n);
-        at += n;
-        inside = 0;
-        if (++i == c->n_in) { i = 0; row++; }
+    const int64_t step = cnn_axis_bytes(y, axis), bytes = step * y->dims[axis], block = cnn_max(1, BLOCK / bytes);
+    const cnn_copy_share s = cnn_copy_share_of(e, cnn_bytes(y) / bytes, bytes);
+    for (int64_t row = s.begin; row < s.end; row += block) {
+        char *to = (char *)cnn_data(e, y) + row * bytes;
+        for (int i = 0; i < c->n_in; i++) {
+            const int64_t part = step * c->in[i]->dims[axis];
+            cnn_copy(c, e, &s, cnn_min(block, s.end - row), part, (const char *)cnn_data(e, c->in[i]) + row * part, part,
+                     to, bytes);
+            to += part;
+        }
     }
 }
 

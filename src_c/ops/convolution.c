@@ -5,7 +5,8 @@ static int winograd(const cnn_call *c) { return *(const cnn_algorithm *)c->plan 
 
 int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                          const cnn_indirect_gemm_operands *t, cnn_error *error) {
-    if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD) return cnn_winograd_plan(c, choice, g, act, t, error);
+    if (!c->exact && t->x->dtype == CNN_F32 && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD)
+        return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }
 
@@ -25,7 +26,8 @@ double cnn_convolution_flops(const cnn_call *c) {
 
 int cnn_convolution_weight_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                                 const cnn_weight_gradient_operands *o, cnn_error *error) {
-    if (!c->exact && cnn_winograd_gradient_suits(g)) return cnn_winograd_gradient_plan(c, choice, g, o, error);
+    if (!c->exact && o->x->dtype == CNN_F32 && !o->gradient.out && cnn_winograd_gradient_suits(g))
+        return cnn_winograd_gradient_plan(c, choice, g, o, error);
     return cnn_weight_gradient_plan(c, choice, g, o, error);
 }
 

@@ -3,6 +3,8 @@
 #include "attributes.h"
 #include "copy.h"
 
+#include <string.h>
+
 enum { TOP, LEFT, BOTTOM, RIGHT };
 static const cnn_attr_def attrs[] = { CNN_PADDING_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_attr_def crop_attrs[] = {

@@ -26,16 +26,10 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static void run(const cnn_call *c, const cnn_exec *e) {
     int axis = (int)cnn_int(c, AXIS);
     const cnn_tensor *x = c->in[0], *y = c->out[0];
-    int64_t step = cnn_axis_bytes(x, axis), stride = step * x->dims[axis], bytes = step * y->dims[axis], at, end;
-    cnn_share_grain(e, cnn_bytes(y), CNN_COPY_GRAIN, &at, &end);
-    const char *source = (const char *)cnn_data(e, x) + step * cnn_int(c, BEGIN);
-    char *target = cnn_data(e, y);
-    int64_t row = at / bytes, inside = at % bytes;
-    for (; at < end; row++, inside = 0) {
-        int64_t n = cnn_min(bytes - inside, end - at);
-        memcpy(target + at, source + row * stride + inside, (size_t)n);
-        at += n;
-    }
+    const int64_t step = cnn_axis_bytes(x, axis), stride = step * x->dims[axis], bytes = step * y->dims[axis];
+    const cnn_copy_share s = cnn_copy_share_of(e, cnn_bytes(y) / bytes, bytes);
+    cnn_copy(c, e, &s, s.end - s.begin, bytes, (const char *)cnn_data(e, x) + step * cnn_int(c, BEGIN) + s.begin * stride,
+             stride, (char *)cnn_data(e, y) + s.begin * bytes, bytes);
 }
 
 const cnn_op cnn_op_slice = {

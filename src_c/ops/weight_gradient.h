@@ -29,8 +29,7 @@ typedef struct cnn_weight_gradient_operands {
     const cnn_tensor *x, *grad_y, *grad_w, *grad_bias;
     cnn_normalised norm;              /* see indirect_gemm.h */
     cnn_rescaling rescaling;
-    /* out not NULL: its d is what stands above for grad_y, without a grad_bias; of windows, which are never
-     * Winograd's */
+    /* out not NULL: its d is what stands above for grad_y, without a grad_bias; of windows */
     cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
 

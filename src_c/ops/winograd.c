@@ -14,8 +14,9 @@ enum {
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
-    LEAST_CHANNELS = 16, /* of either side: with fewer the transforms cost too much, and vectors are not full */
-    LEAST_STRIDED_CHANNELS = 32, /* of a group with stride 2 */
+    LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
+    LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
+    LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -38,9 +39,22 @@ static const double CHANNELS_PER_GROUPED_TILE = 0.25;
 
 /* So many as fill a vector together. */
 int cnn_winograd_bundled(const cnn_conv2d_geometry *g) {
-    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups, bundled = LEAST_CHANNELS / channels;
-    return bundled > 1 && bundled <= MOST_BUNDLED && channels * bundled == LEAST_CHANNELS && g->groups % bundled == 0
-        ? (int)bundled : 1;
+    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups,
+        bundled = LEAST_GROUPED_CHANNELS / channels;
+    return bundled > 1 && bundled <= MOST_BUNDLED && channels * bundled == LEAST_GROUPED_CHANNELS
+        && g->groups % bundled == 0 ? (int)bundled : 1;
+}
+
+/* Are a group's channels, or a bundle's, whole vectors? */
+static int fills_vectors(const cnn_conv2d_geometry *g) {
+    return cnn_min(g->in_channels, g->out_channels) / g->groups * cnn_winograd_bundled(g) % LEAST_GROUPED_CHANNELS == 0;
+}
+
+/* Have the convolution, or its groups, channels enough? */
+static int is_wide(const cnn_conv2d_geometry *g) {
+    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * cnn_winograd_bundled(g);
+    if (g->groups > 1) return channels >= (g->stride_h == 2 ? LEAST_GROUPED_STRIDED_CHANNELS : LEAST_GROUPED_CHANNELS);
+    return g->stride_h == 2 ? channels >= LEAST_STRIDED_CHANNELS : g->in_channels >= LEAST_CHANNELS;
 }
 
 /* Do the tiles of a form pay? `most_waste`: products, beside those of tiles that were all inside the image. */
@@ -56,10 +70,8 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
         || g->pad_top > 2 || g->pad_left > 2)
         return CNN_NO_WINOGRAD;
-    const int64_t channels = cnn_min(g->in_channels, g->out_channels) / g->groups * cnn_winograd_bundled(g);
-    if (channels < LEAST_CHANNELS) return CNN_NO_WINOGRAD;
+    if (!is_wide(g)) return CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
-        if (g->groups > 1 && channels < LEAST_STRIDED_CHANNELS) return CNN_NO_WINOGRAD;
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
         /* 14 or 7 rows in tiles of 4 are 1.31 times as many pixels: still a seventh faster; 10 rows, 1.44, no more. */
@@ -70,7 +82,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
     const int small = g->out_h <= 2 && g->out_w <= 2;
     return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
-        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) && (g->groups == 1 || channels % LEAST_CHANNELS == 0)
+        : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) && (g->groups == 1 || fills_vectors(g))
         ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
 }
 
