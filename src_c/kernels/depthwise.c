@@ -4,7 +4,8 @@
 #include "vec.h"
 
 #define TILE 8                         /* neighbouring outputs of one channel vector that share the weights they load */
-#define MOST_TAPS 7                    /* in a row, of the kernels with a fixed number of taps */
+#define MOST_TAPS 9                    /* in a row, of the kernels with a fixed number of taps */
+#define SOME_TAPS 7                    /* of a longer row, taken at once */
 
 /* For the activations that are not applied in registers. */
 extern const cnn_elementwise_kernels KERNEL(cnn_elementwise);
@@ -25,31 +26,41 @@ static range interior(const cnn_depthwise_row *g, ptrdiff_t j_begin, ptrdiff_t j
 
 VINLINE vf bias_of(const float *bias, ptrdiff_t n) { return bias ? vload_upto(bias, n) : vzero(); }
 
-/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. Every column is loaded once and
- * used by all outputs that read it; the weights of a tap row stay in registers. Where `checked`, columns outside the
- * row are left out and only the first `count` outputs are stored. x: column 0 of the first tap row; first: the column
- * of output 0, tap 0. */
-VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
-                        ptrdiff_t count, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
-    vf sum[TILE], weight[MOST_TAPS];
-    for (int q = 0; q < TILE; q++) sum[q] = bias;
-    x += first * g->x_pixel;
-    for (ptrdiff_t i = 0; i < g->taps_h; i++, x += g->x_row, w += g->w_row) {
-        const float *from = x;
-        for (int j = 0; j < taps; j++) weight[j] = vload_upto(w + j * g->w_tap, n);
+/* Adds the products of so many taps next to each other to TILE neighbouring outputs. Every column is loaded once and used
+ * by all outputs that read it; the weights stay in registers. Where `checked`, columns outside the row are left out. x:
+ * column 0; first: the column of output 0, tap 0. */
+VINLINE void add_taps(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
+                      const float *x, const float *w, vf sum[TILE]) {
+    vf weight[MOST_TAPS];
+    const float *from = x + first * g->x_pixel;
+    for (int j = 0; j < taps; j++) weight[j] = vload_upto(w + j * g->w_tap, n);
 #pragma GCC unroll 32
-        for (int k = 0; k < (TILE - 1) * stride + taps; k++, from += g->x_pixel) {
-            if (checked && (first + k < 0 || first + k >= g->in_w)) continue;
-            vf v = vkeep(vload_upto(from, n));
+    for (int k = 0; k < (TILE - 1) * stride + taps; k++, from += g->x_pixel) {
+        if (checked && (first + k < 0 || first + k >= g->in_w)) continue;
+        vf v = vkeep(vload_upto(from, n));
 #pragma GCC unroll 32
-            for (int q = 0; q < TILE; q++)
-                if (k >= q * stride && k < q * stride + taps) sum[q] = vfma(v, weight[k - q * stride], sum[q]);
-        }
+        for (int q = 0; q < TILE; q++)
+            if (k >= q * stride && k < q * stride + taps) sum[q] = vfma(v, weight[k - q * stride], sum[q]);
     }
+}
+
+/* Where `checked`, only the first `count` outputs. */
+VINLINE void store_tile(int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t count, const vf sum[TILE],
+                        const relu_constants *act, float *y) {
 #pragma GCC unroll 32
     for (int q = 0; q < TILE; q++)
         if (!checked || q < count)
             vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
+}
+
+/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. x: column 0 of the first tap row. */
+VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
+                        ptrdiff_t count, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+    vf sum[TILE];
+    for (int q = 0; q < TILE; q++) sum[q] = bias;
+    for (ptrdiff_t i = 0; i < g->taps_h; i++)
+        add_taps(taps, stride, checked, n, g, first, x + i * g->x_row, w + i * g->w_row, sum);
+    store_tile(checked, n, g, count, sum, act, y);
 }
 
 /* Tiles of outputs > channel vectors > taps: input and output are walked through in the order of memory. */
@@ -71,51 +82,50 @@ VINLINE void fixed_row(int taps, int stride, const cnn_depthwise_row *g, const f
     }
 }
 
-/* The same for any number of taps and any dilation; `outputs` neighbours whose taps are all inside. x: the first one's
- * first tap. */
-VINLINE void any_tile(int outputs, ptrdiff_t n, const cnn_depthwise_row *g, const float *x, const float *w, vf bias,
-                      const relu_constants *act, float *y) {
-    vf sum[TILE];
-    ptrdiff_t next = g->stride * g->x_pixel;
-    for (int q = 0; q < outputs; q++) sum[q] = bias;
-    for (ptrdiff_t i = 0; i < g->taps_h; i++)
-        for (ptrdiff_t j = 0; j < g->taps_w; j++) {
-            vf weight = vload_upto(w + i * g->w_row + j * g->w_tap, n);
-            const float *from = x + i * g->x_row + j * g->step * g->x_pixel;
-            for (int q = 0; q < outputs; q++) sum[q] = vfma(vload_upto(from + q * next, n), weight, sum[q]);
-        }
-    for (int q = 0; q < outputs; q++)
-        vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
+/* Adds the products of one tap at any stride; first: the column of output 0. */
+VINLINE void add_tap(int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first, const float *x, vf weight,
+                     vf sum[TILE]) {
+    const float *from = x + first * g->x_pixel;
+    const ptrdiff_t next = g->stride * g->x_pixel;
+    if (!checked || (first >= 0 && first + (TILE - 1) * g->stride < g->in_w)) {
+        for (int q = 0; q < TILE; q++) sum[q] = vfma(vload_upto(from + q * next, n), weight, sum[q]);
+        return;
+    }
+#pragma GCC unroll 32
+    for (int q = 0; q < TILE; q++)
+        if (first + q * g->stride >= 0 && first + q * g->stride < g->in_w)
+            sum[q] = vfma(vload_upto(from + q * next, n), weight, sum[q]);
 }
 
-/* One output at the border: taps outside are left out. x: column 0. */
-static void any_border(ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t q, const float *x, const float *w, vf bias,
-                       const relu_constants *act, float *y) {
-    vf sum = bias;
-    for (ptrdiff_t i = 0; i < g->taps_h; i++)
-        for (ptrdiff_t j = 0; j < g->taps_w; j++) {
-            ptrdiff_t column = q * g->stride + g->offset + j * g->step;
-            if (column < 0 || column >= g->in_w) continue;
-            sum = vfma(vload_upto(x + i * g->x_row + column * g->x_pixel, n),
-                       vload_upto(w + i * g->w_row + j * g->w_tap, n), sum);
-        }
-    vstore_upto(y, relu(act->kind, sum, act->slope, act->max_value), n);
+/* The same as fixed_tile for any number of taps and any dilation. */
+VINLINE void any_tile(int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first, ptrdiff_t count,
+                      const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
+    vf sum[TILE];
+    for (int q = 0; q < TILE; q++) sum[q] = bias;
+    for (ptrdiff_t i = 0; i < g->taps_h; i++, x += g->x_row, w += g->w_row) {
+        ptrdiff_t j = 0;
+        if (g->step == 1 && g->stride == 1)
+            for (; j + SOME_TAPS <= g->taps_w; j += SOME_TAPS)
+                add_taps(SOME_TAPS, 1, checked, n, g, first + j, x, w + j * g->w_tap, sum);
+        for (; j < g->taps_w; j++)
+            add_tap(checked, n, g, first + j * g->step, x, vload_upto(w + j * g->w_tap, n), sum);
+    }
+    store_tile(checked, n, g, count, sum, act, y);
 }
 
 static void any_row(const cnn_depthwise_row *g, const float *x, const float *w, const float *bias,
                     const relu_constants *act, float *y) {
-    range inside = interior(g, 0, g->taps_w);
-    for (ptrdiff_t q = 0, outputs; q < g->out_w; q += outputs) {
-        int within = q >= inside.begin && q < inside.end;
-        outputs = within && q + TILE <= inside.end ? TILE : 1;
-        const float *from = x + (q * g->stride + g->offset) * g->x_pixel;
+    const range inside = interior(g, 0, g->taps_w);
+    for (ptrdiff_t q = 0; q < g->out_w; q += TILE) {
+        const ptrdiff_t first = q * g->stride + g->offset, count = g->out_w - q < TILE ? g->out_w - q : TILE;
+        const int checked = q < inside.begin || q + TILE > inside.end;
         for (ptrdiff_t c = 0; c < g->channels; c += VL) {
-            ptrdiff_t n = g->channels - c < VL ? g->channels - c : VL;
-            vf b = bias_of(bias ? bias + c : bias, n);
+            const ptrdiff_t n = g->channels - c < VL ? g->channels - c : VL;
+            const vf b = bias_of(bias ? bias + c : bias, n);
             float *to = y + q * g->y_pixel + c;
-            if (outputs == TILE && n == VL) any_tile(TILE, VL, g, from + c, w + c, b, act, to);
-            else if (outputs == TILE) any_tile(TILE, n, g, from + c, w + c, b, act, to);
-            else any_border(n, g, q, x + c, w + c, b, act, to);
+            if (n < VL) any_tile(1, n, g, first, count, x + c, w + c, b, act, to);
+            else if (checked) any_tile(1, VL, g, first, count, x + c, w + c, b, act, to);
+            else any_tile(0, VL, g, first, TILE, x + c, w + c, b, act, to);
         }
     }
 }
@@ -129,6 +139,7 @@ static void other_row(const cnn_depthwise_row *g, const float *x, const float *w
     case 20 + 1: fixed_row(5, 1, g, x, w, bias, act, y); break;
     case 20 + 2: fixed_row(5, 2, g, x, w, bias, act, y); break;
     case 28 + 1: fixed_row(7, 1, g, x, w, bias, act, y); break;
+    case 36 + 1: fixed_row(9, 1, g, x, w, bias, act, y); break;
     default: any_row(g, x, w, bias, act, y);
     }
 }

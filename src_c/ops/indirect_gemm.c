@@ -344,8 +344,10 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
             if (!epilogue.in_tile) {      /* while the chunk is hot */
                 const int64_t from = column_of(&panels, group_out, first_panel),
                               to = column_of(&panels, group_out, end_panel);
-                for (int64_t q = 0; q < t.pixels; q++)
-                    c->kernels->elementwise->activate(p->act, to - from, y + t.at[q] + from, y + t.at[q] + from);
+                for (int64_t q = 0, n; q < t.pixels; q += n) {
+                    for (n = 1; q + n < t.pixels && t.at[q + n] == t.at[q] + n * g->out_channels; n++) {}
+                    cnn_activate_pixels(c, p->act, n, to - from, g->out_channels, y + t.at[q] + from);
+                }
             }
             packed += g->groups * f.taps * channels * panels.vectors * panels.vl;
         }

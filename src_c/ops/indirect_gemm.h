@@ -47,6 +47,15 @@ int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn
  * the rest is done on what is hot. */
 typedef struct cnn_epilogue { int in_tile; float low, high; } cnn_epilogue;
 cnn_epilogue cnn_epilogue_of(cnn_act act);
+/* The rest of it, for `columns` of the `channels` channels of neighbouring pixels, from y on. */
+static inline void cnn_activate_pixels(const cnn_call *c, cnn_act act, int64_t pixels, int64_t columns, int64_t channels,
+                                       float *y) {
+    if (columns == channels) {                    /* they are one piece of memory */
+        columns *= pixels;
+        pixels = 1;
+    }
+    for (; pixels > 0; pixels--, y += channels) c->kernels->elementwise->activate(act, columns, y, y);
+}
 
 /* Batch moments: every piece of the output has a slot, by its number; the slots are combined in order after a barrier.
  */

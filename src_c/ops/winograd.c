@@ -366,11 +366,10 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
         const cnn_winograd_strip s = cnn_winograd_strip_at(tiling, t, end);
         const int64_t rows = cnn_min(s.out_h, tiling->out_h - s.y);
         const int64_t width = cnn_min(s.out_w * s.tiles, tiling->out_w - s.x);
-        for (int64_t q = 0; activate && q < rows * width; q++) {
-            float *at = y + ((s.image * tiling->out_h + s.y + q / width) * tiling->out_w + s.x + q % width) *
-                tiling->out_channels + from;
-            c->kernels->elementwise->activate(p->act, columns, at, at);
-        }
+        for (int64_t i = 0; activate && i < rows; i++)
+            cnn_activate_pixels(c, p->act, width, columns, tiling->out_channels,
+                                y + ((s.image * tiling->out_h + s.y + i) * tiling->out_w + s.x) * tiling->out_channels
+                                    + from);
         pixels += rows * width;
         t += s.tiles;
     }
