@@ -207,6 +207,11 @@ def test_rows_of_depthwise_convolution_are_done_in_pairs(stride, size):
         (3, 2, 1, 4, 9, 40, 33),
         (3, 1, 2, 3, 7, 30, 19),
         (2, 5, 1, 2, 5, 31, 31),  # rows that no output reads
+        (9, 1, 1, 1, 37, 19, 33),  # nine taps in registers
+        (9, 2, 1, 1, 17, 12, 21),
+        (15, 1, 1, 1, 21, 17, 30),  # seven taps at a time, and one
+        (13, 1, 1, 1, 16, 9, 5),  # more taps than columns
+        (11, 3, 1, 1, 19, 16, 40),
     ],
 )
 def test_named_geometries_of_depthwise_convolution_are_exact(kernel, stride, dilation, multiplier, channels, h, w):
@@ -373,6 +378,19 @@ def test_first_layers_of_bytes_are_exact():
         x, g = (2 * x + 8).astype(np.uint8), {**g, "x_scale": 0.5, "x_offset": -4.0}
         check_exact(Case("conv2d", index, [x, weights, None, None], g, (True, False, False)))
         check_exact(Case("conv2d_backward_weight", index, [x, grad_y], g, (True, False)))
+
+
+def test_bytes_of_eight_channels_are_not_transformed():
+    """Nor is a gradient that is normalised on load: floats of so many channels and pixels would be."""
+    rng = np.random.default_rng(13)
+    g = dict(kernel_h=3, kernel_w=3, **{f"pad_{side}": 1 for side in ("top", "left", "bottom", "right")})
+    x, weights, grad_y = integers(rng, 2, 17, 23, 8, bound=2), integers(rng, 3, 3, 8, 12), integers(rng, 2, 17, 23, 12)
+    assert kernel("conv2d", [x, weights], g, "generic").startswith("Winograd")
+    scaled = {**g, "x_scale": 0.5, "x_offset": -4.0}
+    for op, operand in (("conv2d", weights), ("conv2d_backward_weight", grad_y)):
+        check_exact(Case(op, 0, [(2 * x + 8).astype(np.uint8), operand], scaled, (True,)))
+    out, p, q, s = integers(rng, 2, 17, 23, 12), *(integers(rng, 12, bound=2) for _ in range(3))
+    check_exact(Case("conv2d_backward_weight", 1, [x, grad_y, out, p, q, s], g, (True,)))
 
 
 def test_bytes_are_rescaled_as_by_affine():

@@ -196,6 +196,9 @@ SHAPES += [
     (20, 3, 3, 64, 96, (1, 1, 1, 1)),  # narrow tiles of three results alone
     (9, 2, 18, 20, 40, (1, 1, 1, 1)),  # low tiles alone
     (9, 17, 2, 170, 180, (1, 1, 1, 1)),
+    (4, 12, 16, 8, 9, (1, 1, 1, 1)),  # fewer channels than a vector has
+    (3, 17, 19, 12, 48, (1, 1, 1, 1)),
+    (3, 17, 19, 48, 12, (1, 0, 0, 1)),
 ]
 SMALL = [  # computed in tiles of 2x2
     (1, 8, 8, 32, 64, (1, 1, 1, 1)),
@@ -380,6 +383,27 @@ def test_few_channels_or_tiles_of_groups_with_stride_keep_to_direct_sums(images,
     x, w = np.ones((images, 32, 32, 2 * channels), np.float32), np.ones((3, 3, channels, 64), np.float32)
     attributes = dict(kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, groups=2)
     assert kernel("conv2d", [x, w], attributes, "generic").startswith("direct")
+
+
+@pytest.mark.parametrize("channels, filters", [(8, 1), (64, 3), (7, 64), (1, 1)])
+def test_channels_that_are_read_decide(channels, filters):
+    """With few of them the transforms cost more than they save; few results cost no more than many."""
+    x, w, _, grad_y, attributes, pads = problem((3, 16, 21, channels, filters, (1, 1, 1, 1)))
+    expected, grad_w = (
+        np.asarray(reference.run(op, inputs, attributes)[0])
+        for op, inputs in (("conv2d", [x, w]), ("conv2d_backward_weight", [x, grad_y]))
+    )
+    if channels < 8:
+        for inputs, op in (([x, w], "conv2d"), ([x, grad_y], "conv2d_backward_weight")):
+            assert kernel(op, inputs, attributes, "generic").startswith("direct")
+        return
+    bound = forward_bound(x, w, pads, *expected.shape[1:3], FORMS["4x4"]) + 4 * EPS * np.abs(expected)
+    for isa, (y,) in on_all_paths("conv2d", [x, w], attributes, (True,), "4x4"):
+        assert_within(y, expected, bound, f"conv2d {isa}")
+    for isa, (result,) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes, (True,), "4x4"):
+        assert_within(result, grad_w, weight_bound(x, grad_y, pads, FORMS["4x4"]), f"conv2d_backward_weight {isa}")
+    gradient = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
+    assert kernel("conv2d_backward_input", [grad_y, w], gradient, "generic").startswith("direct")
 
 
 @pytest.mark.parametrize("act", [{}, {"activation": 1, "max_value": 2.0}, {"activation": 1, "alpha": 0.25}])
