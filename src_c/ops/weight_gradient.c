@@ -1,8 +1,7 @@
 #include "weight_gradient.h"
 #include "coming.h"
-#include "conv2d_windows.h"
-#include "layout.h"
 #include "panels.h"
+#include "pixel_lists.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,26 +32,15 @@ typedef struct gradient_plan {
     int32_t pitch_pad;                /* floats between the pixels of the copy */
     /* x is cut: what a block reads of it is copied, so that each tile's channels of all pixels are together. The most
      * pixels of that, and floats of a pixel in a tile; 0: x is not cut. */
-    int32_t window_pixels, tile_floats;
+    int32_t span_pixels, tile_floats;
     int32_t groups, blocks, block_pixels;  /* of pixels: groups, blocks over all pixels, the largest block */
     int32_t unit_tiles, unit_panels;  /* the most of a unit */
     char text[112];
 } gradient_plan;
 _Static_assert(sizeof(gradient_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
-/* ---- where the pixels of a block are, tap by tap ---- */
-
-typedef struct lists {
-    int32_t *count;                   /* [taps] pixels whose tap is inside the image */
-    const float **x;                  /* [taps][block_pixels] the tensor's, or of the first tile where x is cut */
-    int32_t *pixel;                   /* [taps][block_pixels] their numbers in the block */
-} lists;
-
-/* Where pixels of x lie: pixel `first` at x, the others `pitch` floats apart. */
-typedef struct place { const float *x; int64_t first, pitch; } place;
-
 typedef struct scratch {
-    lists block[2];                   /* of a block, and of the one after it, which is prefetched meanwhile */
+    cnn_pixel_lists block[2];         /* of a block, and of the one after it, which is prefetched meanwhile */
     const float **x;                  /* [block_pixels] where they are copied */
     float *panel;                     /* [block_pixels][widest panel] grad_y of the block */
     /* x of the block, [pixel][channels + pitch_pad], or see tile_pitch; what is copied of windows */
@@ -101,19 +89,15 @@ static int64_t unit_tiles_of_tap(const gradient_plan *p, const cnn_panels *panel
 
 /* From tile to tile where x is cut, [tile][pixel][tile_floats]: with what the kernel wants between them. */
 static int64_t tile_pitch(const gradient_plan *p, const cnn_panels *panels) {
-    return p->window_pixels * (int64_t)p->tile_floats + panels->vl;
+    return p->span_pixels * (int64_t)p->tile_floats + panels->vl;
 }
 
 /* Lays the scratch out in memory (NULL: only counts the bytes). */
 static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, const cnn_panels *panels,
                               const cnn_normalised_gradient *gradient) {
-    const int64_t n = p->block_pixels, taps = taps_of(p);
+    const int64_t n = p->block_pixels;
     cnn_layout all = {.memory = memory};
-    for (lists *l = s->block; l < s->block + 2; l++) {
-        l->count = cnn_take(&all, taps * (int64_t)sizeof *l->count);
-        l->x = cnn_take(&all, taps * n * (int64_t)sizeof *l->x);
-        l->pixel = cnn_take(&all, taps * n * (int64_t)sizeof *l->pixel);
-    }
+    for (int i = 0; i < 2; i++) s->block[i] = cnn_pixel_lists_take(&all, taps_of(p), n);
     s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
     s->panel = cnn_take(&all, n * panels->widest * panels->vl * 4);
     const int64_t channels = cnn_min(unit_tiles_of_tap(p, panels) * panels->rows, p->g.in_channels / p->g.groups);
@@ -126,85 +110,15 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
     return all.bytes;
 }
 
-/* The pixels of x from the first to the last that a block of output pixels reads, or more. */
-typedef struct window { int64_t begin, end; } window;
-
-static window window_of(cnn_conv2d_axis h, cnn_conv2d_axis w, int64_t begin, int64_t end) {
-    const int64_t row0 = begin / w.count, row1 = (end - 1) / w.count, n0 = row0 / h.count, n1 = row1 / h.count;
-    /* Rows and columns of the first pixel's first tap and behind the last pixel's last tap, which may be outside. */
-    const int64_t i0 = (row0 - n0 * h.count) * h.multiplier + h.offset,
-        j0 = (begin - row0 * w.count) * w.multiplier + w.offset,
-        i1 = (row1 - n1 * h.count) * h.multiplier + h.offset + (h.taps - 1) * (int64_t)h.offset_step,
-        j1 = (end - 1 - row1 * w.count) * w.multiplier + w.offset + (w.taps - 1) * (int64_t)w.offset_step + 1;
-    const int64_t size = h.size * (int64_t)w.size;
-    return (window){
-        .begin = n0 * size + (i0 < 0 ? 0 : i0 >= h.size ? size : i0 * w.size + cnn_min(cnn_max(j0, 0), w.size)),
-        .end = n1 * size + (i1 < 0 ? 0 : i1 >= h.size ? size : i1 * w.size + cnn_min(cnn_max(j1, 0), w.size))};
-}
-
-/* The most pixels of a block's window. */
-static int64_t window_pixels(const gradient_plan *p, int64_t pixels) {
+/* The most pixels that a block passes over. */
+static int64_t span_pixels(const gradient_plan *p, int64_t pixels) {
     const cnn_conv2d_axis h = cnn_conv2d_axis_h(&p->g, 0), w = cnn_conv2d_axis_w(&p->g, 0);
     int64_t most = 0;
     for (int64_t block = 0; block < p->blocks; block++) {
-        const window x = window_of(h, w, pixels * block / p->blocks, pixels * (block + 1) / p->blocks);
+        const cnn_pixel_span x = cnn_pixel_span_of(h, w, pixels * block / p->blocks, pixels * (block + 1) / p->blocks);
         most = cnn_max(most, x.end - x.begin);
     }
     return most;
-}
-
-/* Fills the lists of all taps for the pixels begin .. end - 1. x.x NULL: without pointers, where the pixels are yet to
- * be gathered. */
-static void lists_fill(const lists *l, const gradient_plan *p, cnn_conv2d_axis h, cnn_conv2d_axis w, place x,
-                       int64_t begin, int64_t end) {
-    const ptrdiff_t step = w.multiplier * x.pitch;
-    const int64_t begin_row = begin / w.count, begin_n = begin_row / h.count;
-    for (int64_t tap = 0; tap < taps_of(p); tap++) {
-        const int64_t dh = h.offset + tap / w.taps * h.offset_step, dw = w.offset + tap % w.taps * w.offset_step;
-        const float **xs = l->x + tap * p->block_pixels;
-        int32_t *pixels = l->pixel + tap * p->block_pixels;
-        /* Columns j with 0 <= j * multiplier + dw < size. */
-        const int64_t from = dw >= 0 ? 0 : (-dw + w.multiplier - 1) / w.multiplier;
-        const int64_t to = dw >= w.size ? 0 : (w.size - 1 - dw) / w.multiplier + 1;
-        int64_t count = 0, n = begin_n, i = begin_row - begin_n * h.count, j = begin - begin_row * w.count;
-        for (int64_t q = begin; q < end;) {                  /* one row of output pixels at a time */
-            const int64_t stop = cnn_min(w.count, j + end - q), ih = i * h.multiplier + dh;
-            const int64_t first = cnn_max(j, from), inside = cnn_min(stop, to) - first;
-            if (ih >= 0 && ih < h.size && inside > 0) {
-                const int32_t number = (int32_t)(q - begin + first - j);
-                for (int64_t k = 0; k < inside; k++) pixels[count + k] = number + (int32_t)k;
-                if (x.x) {
-                    const int64_t pixel = (n * h.size + ih) * w.size + first * w.multiplier + dw;
-                    const float *in = x.x + (pixel - x.first) * x.pitch;
-                    for (int64_t k = 0; k < inside; k++) xs[count + k] = in + k * step;
-                }
-                count += inside;
-            }
-            q += stop - j;
-            j = 0;
-            if (++i == h.count) { i = 0; n++; }
-        }
-        l->count[tap] = (int32_t)count;
-    }
-}
-
-/* The same of windows, a tap being a row of the kernel: with their padding, so that all pixels are there. */
-static void lists_fill_windows(const lists *l, const gradient_plan *p, const cnn_conv2d_images *images, float *copy,
-                               int64_t begin, int64_t end) {
-    const int64_t taps = taps_of(p);
-    cnn_windows windows = cnn_windows_of(&p->window, images, begin, end, 0, copy);
-    for (int64_t q = 0; q < end - begin;) {
-        const cnn_window_row w = cnn_windows_next(&windows, end - begin);
-        for (int64_t tap = 0; tap < taps; tap++) cnn_window_row_point(&w, tap, l->x + tap * p->block_pixels + q);
-        q += w.count;
-    }
-    for (int64_t tap = 0; tap < taps; tap++) l->count[tap] = (int32_t)(end - begin);
-}
-
-/* Their pixels' numbers, which are those of any block. */
-static void lists_number_windows(const lists *l, const gradient_plan *p) {
-    for (int64_t tap = 0; tap < taps_of(p); tap++)
-        for (int32_t k = 0; k < p->block_pixels; k++) l->pixel[tap * p->block_pixels + k] = k;
 }
 
 /* ---- plan ---- */
@@ -219,9 +133,9 @@ static void plan_cut(gradient_plan *p, const cnn_panels *panels, int64_t pixels)
     if (p->source != CNN_IN_PLACE || hides_misses(panels)) return;
     const gradient_plan uncut = *p;
     plan_blocks(p, pixels, CUT_PIXELS);
-    p->window_pixels = (int32_t)window_pixels(p, pixels);
+    p->span_pixels = (int32_t)span_pixels(p, pixels);
     p->tile_floats = panels->rows;
-    if (panels->count * taps_of(p) * p->block_pixels < (int64_t)CUT_USES * p->window_pixels) *p = uncut;
+    if (panels->count * taps_of(p) * p->block_pixels < (int64_t)CUT_USES * p->span_pixels) *p = uncut;
 }
 
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
@@ -287,7 +201,7 @@ typedef struct job {
     /* grad_y is read where it lies if the kernels can, whole vectors, aligned, unless packing it pays. */
     int in_place;
     /* Is the next block's x prefetched by its list? Several taps read the same pixels several times: they need it less.
-     * Where x is cut its window is prefetched. */
+     * Where x is cut all that they pass over is. */
     int ahead;
 } job;
 
@@ -365,8 +279,8 @@ static unit unit_at(const job *j, const cut *c, int64_t index) {
 typedef struct block {
     int64_t number, begin, end;       /* pixels */
     int64_t end_of_next;              /* end where there is no next one in the unit */
-    window x;                         /* what it reads */
-    const lists *now, *next;          /* next: filled if it is prefetched */
+    cnn_pixel_span x;                 /* what it reads */
+    const cnn_pixel_lists *now, *next;  /* next: filled if it is prefetched */
     const float *grad_y;              /* of `begin`, or d */
 } block;
 
@@ -374,7 +288,7 @@ static block block_at(const job *j, const unit *u, int64_t number) {
     const gradient_plan *p = j->p;
     const int64_t begin = j->pixels * number / p->blocks, end = j->pixels * (number + 1) / p->blocks;
     return (block){
-        .number = number, .begin = begin, .end = end, .x = window_of(j->h, j->w, begin, end),
+        .number = number, .begin = begin, .end = end, .x = cnn_pixel_span_of(j->h, j->w, begin, end),
         .end_of_next = number + 1 < u->end_block ? j->pixels * (number + 2) / p->blocks : end,
         .now = &j->s.block[number % 2], .next = &j->s.block[(number + 1) % 2],
         .grad_y = j->out ? j->s.d : j->grad_y + begin * j->g->out_channels};
@@ -461,7 +375,7 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     if (j->p->tile_floats) {
         r.from = j->x + b->x.end * g->in_channels + r.first;
         r.stride = g->in_channels;
-        r.count = window_of(j->h, j->w, b->end, b->end_of_next).end - b->x.end;
+        r.count = cnn_pixel_span_of(j->h, j->w, b->end, b->end_of_next).end - b->x.end;
         if (r.count > 0) add_rows(&c, r, u->calls);
     } else if (j->ahead) {
         r.at = b->next->x;
@@ -569,11 +483,13 @@ static void multiply(const job *j, const unit *u, const block *b, coming *next) 
 static void run_unit(const job *j, const unit *u) {
     for (int64_t number = u->first_block; number < u->end_block; number++) {
         const block b = block_at(j, u, number);
-        const place x = j->p->tile_floats ? (place){.x = j->s.copy, .first = b.x.begin, .pitch = j->p->tile_floats}
-            : (place){.x = j->x, .pitch = j->g->in_channels};
-        if (j->p->source == CNN_WINDOWS) lists_fill_windows(b.now, j->p, &j->images, j->s.copy, b.begin, b.end);
-        else if (number == u->first_block || !j->ahead) lists_fill(b.now, j->p, j->h, j->w, x, b.begin, b.end);
-        if (b.end_of_next > b.end && j->ahead) lists_fill(b.next, j->p, j->h, j->w, x, b.end, b.end_of_next);
+        const cnn_pixel_place x = j->p->tile_floats
+            ? (cnn_pixel_place){.x = j->s.copy, .first = b.x.begin, .pitch = j->p->tile_floats}
+            : (cnn_pixel_place){.x = j->x, .pitch = j->g->in_channels};
+        if (j->p->source == CNN_WINDOWS)
+            cnn_pixel_lists_fill_windows(b.now, &j->p->window, &j->images, j->s.copy, b.begin, b.end);
+        else if (number == u->first_block || !j->ahead) cnn_pixel_lists_fill(b.now, j->h, j->w, x, b.begin, b.end);
+        if (b.end_of_next > b.end && j->ahead) cnn_pixel_lists_fill(b.next, j->h, j->w, x, b.end, b.end_of_next);
         coming next = coming_of(j, u, &b);
         if (j->out)
             cnn_normalised_gradient_load(j->c, j->e, &j->o->gradient, j->s.constants, b.begin, b.end - b.begin,
@@ -584,7 +500,7 @@ static void run_unit(const job *j, const unit *u) {
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const job j = job_of(c, e, o);
-    for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) lists_number_windows(&j.s.block[i], j.p);
+    for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) cnn_pixel_lists_number(&j.s.block[i]);
     cnn_normalised_gradient_constants(e, &o->gradient, j.g->out_channels, j.s.constants);
     const cut parts = cut_of(&j);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
