@@ -15,7 +15,7 @@ typedef struct cnn_indirect_plan {
     int32_t source, images_first;     /* see conv2d_source.h; tiles across images */
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
-    int32_t linear;                   /* pixels are read once and in the order of memory */
+    int32_t linear;                   /* pixels are one long row, read in the order of memory */
     int32_t sparse;                   /* a residual for the pixels of the first phase alone */
     char text[108];
 } cnn_indirect_plan;
