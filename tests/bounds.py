@@ -124,7 +124,7 @@ def _conv2d(inputs, attributes, outputs):
     own, geometry = split_activation(attributes)
     z, magnitude = (ref.conv2d(*values, **geometry)[0] for values in (inputs, magnitudes))
     error = through_activation(z, reduction(window_products(inputs) + roundings, magnitude), own)
-    return [error, *moments_bound(z, error)]
+    return [error, *moments_bound(z, error, shifted=True)]
 
 
 @bound("conv2d_backward_weight")
@@ -139,18 +139,21 @@ def _conv2d_backward_weight(inputs, attributes, outputs):
     return [reduction(pixels + roundings, m) + c for m, c in zip(sums, carried)]
 
 
-def moments_bound(x, error=0.0):
+def moments_bound(x, error=0.0, shifted=False):
     """The errors of the mean and the biased variance of x over all but its last axis, when x itself is off by `error`.
 
     mean: one sum of n terms. var: two passes, or any method whose error grows as the condition sqrt(1 + mean^2 / var)
-    and not as its square, which is what E[x^2] - mean^2 in float32 would give (Chan, Golub and LeVeque 1983).
+    and not as its square, which is what E[x^2] - mean^2 in float32 would give; `shifted`: one pass over x less one of
+    its values, any of them, whose squares are as large as var and the square of that value's deviation (Chan, Golub
+    and LeVeque 1983).
     """
     axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     error = np.broadcast_to(error, x.shape)
     mean, var = x.mean(axis=axes), x.var(axis=axes)
     mean_error = reduction(n, np.abs(x).mean(axis=axes)) + error.mean(axis=axes)
+    squares = var + (np.abs(x - mean).max(axis=axes) ** 2 if shifted else 0)
     var_error = (
-        reduction(n, var)
+        reduction(n, squares)
         + 8 * U * np.sqrt(var * (var + mean**2))
         + (4 * U * mean) ** 2
         + 2 * (np.abs(x - mean) * error).mean(axis=axes)
@@ -162,7 +165,7 @@ def moments_bound(x, error=0.0):
 @bound("depthwise_conv2d")
 def _depthwise(inputs, attributes, outputs):
     z, error = activated_reduction("depthwise_conv2d", lambda i: np.prod(i[1].shape[:2]))(inputs, attributes, outputs)
-    return [error, *moments_bound(z, error)]
+    return [error, *moments_bound(z, error, shifted=True)]
 
 
 @bound("pointwise_depthwise_conv2d")
@@ -204,7 +207,7 @@ def _batchnorm_depthwise(inputs, attributes, outputs):
         ref.depthwise_conv2d(*values, **geometry)[0] for values in ((t, w), absolute([t, w]), (error, np.abs(w)))
     )
     error = reduction(np.prod(w.shape[:2]), magnitude) + carried
-    return [error, *moments_bound(z, error)]
+    return [error, *moments_bound(z, error, shifted=True)]
 
 
 @bound("batchnorm_depthwise_conv2d_backward")
@@ -229,7 +232,7 @@ def _batchnorm_conv2d(inputs, attributes, outputs):
     t, t_error, geometry = normalised(x, scale, shift, attributes, residual)
     product = lambda t, w: ref.conv2d(t, w, **geometry)[0]
     error = reduction(np.prod(w.shape[:3]), product(np.abs(t), np.abs(w))) + product(t_error, np.abs(w))
-    return [error, *moments_bound(product(t, w), error), t_error]
+    return [error, *moments_bound(product(t, w), error, shifted=True), t_error]
 
 
 @bound("batchnorm_conv2d_backward_weight")

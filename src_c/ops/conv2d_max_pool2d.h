@@ -4,6 +4,7 @@
 
 #include "conv2d_gather.h"
 #include "pool.h"
+#include "winograd.h"
 
 /* After the attributes of conv2d those of max_pool2d, in the order of CNN_POOL_ATTRS. */
 enum {
@@ -22,7 +23,7 @@ enum {
 
 typedef struct cnn_conv2d_pool { cnn_conv2d_geometry conv; cnn_pool pool; } cnn_conv2d_pool;
 
-/* Fails where the convolution has no windows (conv2d_source.h). */
+/* Fails where the convolution has no windows (conv2d_source.h), or is one that Winograd's algorithm computes. */
 static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *x, int64_t out_channels,
                                            cnn_conv2d_pool *g, cnn_error *error) {
     cnn_tensor t;                      /* the convolution's result */
@@ -32,7 +33,7 @@ static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *
         || cnn_pool_geometry(&pooling, out_h, out_w, out_channels, &g->pool, error)) return -1;
     cnn_set_shape(&t, 4, x->dims[0], out_h, out_w, out_channels);
     g->conv = cnn_conv2d_geometry_of(c, x, &t);
-    if (!cnn_conv2d_has_windows(&g->conv))
+    if (!cnn_conv2d_has_windows(&g->conv) || cnn_winograd_form_for(&g->conv) != CNN_NO_WINOGRAD)
         return cnn_fail(error, "x must have few channels, without groups, and the kernel more than one column, without "
                         "dilation, got %lld channels; use conv2d and max_pool2d", (long long)x->dims[3]);
     return 0;

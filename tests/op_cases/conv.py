@@ -164,7 +164,7 @@ def pooled_convolution(rng, values=normal, overlapping=False):
     of 2x2 whole windows half of the time. overlapping: windows leave no rows between them.
     """
     while True:
-        n, c, o = int(rng.integers(1, 6)), int(rng.integers(1, 9)), channels(rng)
+        n, c, o = int(rng.integers(1, 6)), int(rng.integers(1, 8)), channels(rng)
         h, w, attributes = geometry(rng)
         p, q = out_size(h, w, attributes)
         if rng.random() < 0.5:
