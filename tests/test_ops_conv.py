@@ -158,6 +158,7 @@ def test_the_weight_gradient_of_a_pooled_convolution_is_nan_where_that_of_its_pa
     "x, kernel, attributes, message",
     [
         ((1, 8, 8, 9), (3, 3), {}, "x must have few channels"),
+        ((3, 18, 18, 8), (3, 3), {}, r"fewer than Winograd.s algorithm takes.*got 8 channels"),
         ((1, 8, 8, 4), (3, 1), {}, "the kernel more than one column"),
         ((1, 8, 8, 4), (3, 3), {"dilation_w": 2}, "without dilation"),
         ((1, 8, 8, 4), (3, 3), {"pool_h": 7}, "the window must not be larger than the padded input"),
