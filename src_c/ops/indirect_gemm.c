@@ -6,6 +6,7 @@
 
 enum {
     WEIGHT_BLOCK_BYTES = 600 << 10,   /* of L2, for one block of weights */
+    FEW_TILES_BLOCK_BYTES = 110 << 10,  /* a block that two tiles use has to come as fast as they compute, in even steps */
     MAX_BLOCK = 512,                  /* input channels in a block */
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
@@ -67,10 +68,17 @@ static int may_be_across_images(const cnn_conv2d_geometry *g) {
     return (int64_t)g->out_h * g->out_w <= SMALL_MAP && g->kernel_h * g->kernel_w > 1;
 }
 
+static int two_tiles_do(const cnn_call *c, const cnn_conv2d_geometry *g) {
+    const int64_t weights = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * g->out_channels / g->groups;
+    return cnn_two_tiles_do(c->kernels, (int64_t)g->images * g->out_h * g->out_w, weights * (int64_t)sizeof(float));
+}
+
 /* Of the output channels of a group. Rows that lie in the same set of the first cache are no more than it has lines; a
  * half more is no loss where they come from several images, which then share more of what they skip. */
 static cnn_panels panels_of(const cnn_call *c, const cnn_conv2d_geometry *g) {
-    cnn_panels panels = cnn_panels_of_product(c->kernels, g->out_channels / g->groups);
+    const int64_t columns = g->out_channels / g->groups;
+    cnn_panels panels = two_tiles_do(c, g) ? cnn_panels_within(c->kernels, columns, 2)
+                                           : cnn_panels_of_product(c->kernels, columns);
     const int64_t pixel = g->in_channels * (int64_t)sizeof(float), image = g->in_h * g->in_w * pixel;
     const int across = may_be_across_images(g);
     if (across ? panels.rows >= 2 * WAYS && image % WAY_BYTES == 0
@@ -111,7 +119,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
             const int64_t along = cnn_ceil_div(g->images * f.map / f.grain, f.chunks) * f.grain;
             p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? across : along);
         }
-    int64_t largest = WEIGHT_BLOCK_BYTES / (most_taps * panels.widest * panels.vl * 4);
+    int64_t largest = (two_tiles_do(c, g) ? FEW_TILES_BLOCK_BYTES : WEIGHT_BLOCK_BYTES) / (most_taps * panels.widest * panels.vl * 4);
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);

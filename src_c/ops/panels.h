@@ -34,6 +34,16 @@ static inline cnn_panels cnn_panels_of_product(const cnn_kernels *k, int64_t col
     return cnn_panels_within(k, columns, two ? 2 : k->gemm->vectors);
 }
 
+enum { CNN_WEIGHTS_FROM_MEMORY = 1 << 20 };  /* bytes of weights from which on they are not in L2 when they are used */
+
+/* Should panels have two vectors, because two tiles are then all of so few rows, pixels or tiles of an image, where wider
+ * panels leave them to three or more? Each reading of weights from memory serves more rows, and there are more pieces of
+ * work. */
+static inline int cnn_two_tiles_do(const cnn_kernels *k, int64_t rows, int64_t weight_bytes) {
+    return weight_bytes >= CNN_WEIGHTS_FROM_MEMORY && rows > 2 * k->gemm->rows[k->gemm->vectors]
+        && rows <= 2 * k->gemm->rows[2];
+}
+
 typedef struct cnn_panel {
     int32_t begin, columns;           /* first channel, and how many exist */
     int32_t vectors, width, last;     /* vectors; floats in them; channels that exist in the last one */

@@ -11,6 +11,7 @@ enum {
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
+    FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
@@ -95,7 +96,12 @@ static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) 
 /* Channels of a bundle. */
 static int64_t in_of(const winograd_plan *p) { return p->g.in_channels / p->bundles; }
 static int64_t out_of(const winograd_plan *p) { return p->g.out_channels / p->bundles; }
-static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) { return cnn_panels_of(c->kernels, out_of(p)); }
+static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) {
+    const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
+    const int64_t u_bytes = elements(p) * in_of(p) * out_of(p) * p->bundles * (int64_t)sizeof(float);
+    return cnn_two_tiles_do(c->kernels, cnn_winograd_tiles(&t), u_bytes) ? cnn_panels_within(c->kernels, out_of(p), 2)
+                                                                         : cnn_panels_of(c->kernels, out_of(p));
+}
 
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
 static int64_t u_rows(const cnn_panels *panels, const winograd_plan *p) { return cnn_round_up(in_of(p), panels->vl); }
@@ -270,14 +276,14 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
- * 1] where U does not stay in L2 from block to block, V[e + 1] where V does not; and unless both do not from from[i] to
+ * 1] where U does not stay in L2 from block to block, or there are no more, V[e + 1] where V does not; and unless both do not from from[i] to
  * to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, const cnn_winograd_order *order,
                      int64_t channels, const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
                      const char *const to[AHEAD]) {
     const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
                   most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
-    const int large = elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
+    const int large = p->blocks <= FEW_BLOCKS || elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
     cnn_winograd_product product = {.planes = planes};
