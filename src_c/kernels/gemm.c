@@ -1,6 +1,7 @@
 #include "gemm.h"
 #include "output_gradient.h"
 #include "register_tiles.h"
+#include "transpose.h"
 #include "vec.h"
 
 #define ROWS_MAX(vectors) (ROWS_THAT_FIT(vectors) < CNN_GEMM_ROWS ? ROWS_THAT_FIT(vectors) : CNN_GEMM_ROWS)
@@ -114,32 +115,28 @@ static void cut(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t large
         }
 }
 
-typedef float v4 __attribute__((vector_size(16)));
-typedef int32_t v4i __attribute__((vector_size(16)));
-typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+/* A square of VL rows and columns at a time. `all`, a constant: are all of its floats there? */
+VINLINE void pack_square(int all, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source,
+                         ptrdiff_t stride, float *panel) {
+    vf square[VL];
+#pragma GCC unroll 16
+    for (int n = 0; n < VL; n++)
+        square[n] = all ? vload(source + n * stride) : n < columns ? vload_upto(source + n * stride, rows) : vzero();
+    transpose(square);
+#pragma GCC unroll 16
+    for (int r = 0; r < VL; r++) if (all || r < rows) vstore(panel + r * width, square[r]);
+}
 
-/* A block of 4 x 4 is transposed in registers. */
+/* Rows of the source inside, VL of them at once, that processors see them coming. */
 static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
                             float *panel) {
-    for (ptrdiff_t r = 0; r < rows; r += 4) {
-        ptrdiff_t n = 0;
-        for (; r + 4 <= rows && n + 4 <= columns; n += 4) {
-            const float *s = source + n * stride + r;
-            float *p = panel + r * width + n;
-            v4 a = *(const v4_unaligned *)s, b = *(const v4_unaligned *)(s + stride);
-            v4 c = *(const v4_unaligned *)(s + 2 * stride), d = *(const v4_unaligned *)(s + 3 * stride);
-            v4 ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-            v4 bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-            *(v4_unaligned *)p = __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5);
-            *(v4_unaligned *)(p + width) = __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7);
-            *(v4_unaligned *)(p + 2 * width) = __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5);
-            *(v4_unaligned *)(p + 3 * width) = __builtin_shufflevector(ac1, bd1, 2, 6, 3, 7);
+    for (ptrdiff_t n = 0; n < width; n += VL)
+        for (ptrdiff_t r = 0; r < rows; r += VL) {
+            const float *from = source + n * stride + r;
+            float *to = panel + r * width + n;
+            if (r + VL <= rows && n + VL <= columns) pack_square(1, VL, VL, width, from, stride, to);
+            else pack_square(0, rows - r < VL ? rows - r : VL, columns - n, width, from, stride, to);
         }
-        for (ptrdiff_t i = r; i < rows && i < r + 4; i++) {
-            for (ptrdiff_t k = n; k < columns; k++) panel[i * width + k] = source[k * stride + i];
-            for (ptrdiff_t k = columns; k < width; k++) panel[i * width + k] = 0;
-        }
-    }
 }
 
 static void add_rows(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *panel, double *sum) {

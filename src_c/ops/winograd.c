@@ -14,7 +14,7 @@ enum {
     FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
-    TRANSPOSED_ROWS = 8, /* rows of weights that are transposed at once while packing */
+    TRANSPOSED_ROWS = 8, MOST_TRANSPOSED_ROWS = 16, /* of weights, transposed at once while packing, at least a vector */
     LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
     LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
@@ -207,16 +207,18 @@ static void gather_bundle(const winograd_plan *p, const float *w, int64_t bundle
         }
 }
 
+static int64_t transposed_rows(const cnn_call *c) { return cnn_max(TRANSPOSED_ROWS, c->kernels->vector); }
+
 /* U of one panel of a bundle, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
- * TRANSPOSED_ROWS channels each. w: (3, 3, in of a group, out) of the forward pass. */
+ * transposed_rows() channels each. w: (3, 3, in of a group, out) of the forward pass. */
 static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n,
                        int64_t all, int64_t begin, int64_t end, float *u) {
-    const int64_t channels = in_of(p), tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    const int64_t step = transposed_rows(c), channels = in_of(p), tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     const float *own = w + (p->g.transposed ? bundle * channels : bundle * out_of(p));    /* of a group that is alone */
-    _Alignas(64) float gathered[9 * TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
+    _Alignas(64) float gathered[9 * MOST_TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
-    for (int64_t first = begin * TRANSPOSED_ROWS; first < end * TRANSPOSED_ROWS; first += TRANSPOSED_ROWS) {
-        const int64_t rows = cnn_min(TRANSPOSED_ROWS, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
+    for (int64_t first = begin * step; first < end * step; first += step) {
+        const int64_t rows = cnn_min(step, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
         if (p->bundled == 1 && !p->g.transposed && n->columns == n->width && real == rows) {   /* as it lies in memory */
             for (int64_t r = first; r < first + rows; r++)
                 form(c, p)->weights(n->width, own + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
@@ -225,7 +227,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
         }
         if (real < rows) memset(gathered, 0, sizeof gathered);
         for (int k = 0; k < 9 && real > 0; k++) {
-            float *panel = gathered + k * TRANSPOSED_ROWS * n->width;
+            float *panel = gathered + k * step * n->width;
             if (p->bundled > 1)
                 gather_bundle(p, w + k * tap, bundle, n, first, real, panel);
             else if (p->g.transposed)
@@ -236,7 +238,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
                                        p->g.out_channels, panel);
         }
         for (int64_t r = 0; r < rows; r++)
-            form(c, p)->weights(n->width, gathered + r * n->width, TRANSPOSED_ROWS * n->width,
+            form(c, p)->weights(n->width, gathered + r * n->width, step * n->width,
                                           p->g.transposed, u + (first + r) * n->width, u_element(all, n->width));
     }
 }
@@ -244,7 +246,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
 void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w) {
     const winograd_plan *p = (const winograd_plan *)c->plan;
     const cnn_panels panels = panels_of(c, p);
-    const int64_t all = u_rows(&panels, p), steps = cnn_ceil_div(all, TRANSPOSED_ROWS);
+    const int64_t all = u_rows(&panels, p), steps = cnn_ceil_div(all, transposed_rows(c));
     int64_t begin, end;
     /* parallel over bundles, panels and steps of channels */
     cnn_share(e, p->bundles * panels.count * steps, &begin, &end);
@@ -421,7 +423,7 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
              panel++) {
             const cnn_panel n = cnn_panel_at(&panels, panel);
             if (p->own && packed != panel)
-                pack_panel(c, p, w, 0, &n, rows, 0, cnn_ceil_div(rows, TRANSPOSED_ROWS), s.u);
+                pack_panel(c, p, w, 0, &n, rows, 0, cnn_ceil_div(rows, transposed_rows(c)), s.u);
             packed = panel;
             const float *u = p->own ? s.u : (const float *)e->packed + bundle * u_bundle(&panels, p) +
                 u_panel(&panels, p, rows, panel);
