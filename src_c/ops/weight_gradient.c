@@ -19,7 +19,7 @@ enum {
     HIDING_PRODUCTS = 256,            /* see hides_misses */
     /* So many panels and taps pay for cutting x, so many panels for a copy of x, more tiles than this for packing
      * grad_y. */
-    CUT_USES = 11, COPY_USES = 8, PACK_USES = 16,
+    CUT_USES = 11, COPY_USES = 8, PACK_USES = 24,
 };
 
 typedef struct gradient_plan {
@@ -221,8 +221,7 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
                                           cnn_data(e, o->grad_bias));
     scratch_layout(&j.s, e->thread_workspace, p, &j.panels, &o->gradient);
     j.in_place = !j.sums.grad_bias && j.group_out % j.panels.vl == 0
-        && ((!p->tile_floats && !cnn_pitch_pad(g->out_channels)) || j.all_panels == 1 || j.tiles <= PACK_USES
-            || hides_misses(&j.panels))
+        && ((!p->tile_floats && !cnn_pitch_pad(g->out_channels)) || j.all_panels == 1 || j.tiles <= PACK_USES)
         && (j.s.d || (uintptr_t)j.grad_y % ((size_t)j.panels.vl * sizeof(float)) == 0);
     j.ahead = j.taps == 1 && p->source != CNN_WINDOWS && !p->tile_floats;
     return j;
