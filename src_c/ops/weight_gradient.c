@@ -160,8 +160,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
     p->copied = p->source == CNN_NORMALISED
-        || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES
-            && !hides_misses(&panels));
+        || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES);
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     const int64_t width = (int64_t)panels.widest * panels.vl;
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
