@@ -4,7 +4,10 @@
 #include "relu.h"
 #include "vec.h"
 
-#define GROUP 4                        /* channel vectors held in registers at a time */
+/* Channel vectors held in registers at a time, and where each has its places beside it. The more, the longer are the
+ * pieces of memory that are read one after the other. */
+#define GROUP 4
+#define PLACES_GROUP (VREGISTERS >= 32 ? 4 : 2)
 
 typedef struct range { ptrdiff_t begin, end; } range;
 
@@ -41,16 +44,23 @@ VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows
 }
 
 /* The same with places: a later pixel takes over where it is larger, or the first NaN. */
-VINLINE void max_window_places(ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
-                               ptrdiff_t step, float *y, uint8_t *place) {
-    vf best = vload_upto(x, n);
-    vi at = viset(0);
+VINLINE void max_window_places(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns,
+                               ptrdiff_t row_step, ptrdiff_t step, float *y, uint8_t *place) {
+    vf best[PLACES_GROUP];
+    vi at[PLACES_GROUP];
     int32_t number = 0;
+    for (int v = 0; v < vectors; v++) {
+        best[v] = vload_upto(x + v * VL, n);
+        at[v] = viset(0);
+    }
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++, number++)
-            vtake_larger(vload_upto(x + i * row_step + j * step, n), number, &best, &at);
-    vstore_upto(y, best, n);
-    vstore_u8_upto(place, at, n);
+            for (int v = 0; v < vectors; v++)
+                vtake_larger(vload_upto(x + i * row_step + j * step + v * VL, n), number, &best[v], &at[v]);
+    for (int v = 0; v < vectors; v++) {
+        vstore_upto(y + v * VL, best[v], n);
+        vstore_u8_upto(place + v * VL, at[v], n);
+    }
 }
 
 /* Channels c_begin..c_end of one window. */
@@ -58,9 +68,11 @@ VINLINE void max_channels(ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, pt
                           ptrdiff_t row_step, ptrdiff_t step, float *y, uint8_t *place) {
     ptrdiff_t c = c_begin;
     if (place) {
+        for (; c + PLACES_GROUP * VL <= c_end; c += PLACES_GROUP * VL)
+            max_window_places(PLACES_GROUP, VL, x + c, rows, columns, row_step, step, y + c, place + c);
         for (; c + VL <= c_end; c += VL)
-            max_window_places(VL, x + c, rows, columns, row_step, step, y + c, place + c);
-        if (c < c_end) max_window_places(c_end - c, x + c, rows, columns, row_step, step, y + c, place + c);
+            max_window_places(1, VL, x + c, rows, columns, row_step, step, y + c, place + c);
+        if (c < c_end) max_window_places(1, c_end - c, x + c, rows, columns, row_step, step, y + c, place + c);
         return;
     }
     for (; c + GROUP * VL <= c_end; c += GROUP * VL)
@@ -79,6 +91,7 @@ static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t
         const float *from = x + (r.begin * g->w + s.begin) * g->c;
         uint8_t *places = place ? place + to : NULL;
         if (rows == 2 && columns == 2) max_channels(c_begin, c_end, from, 2, 2, row_step, g->c, y + to, places);
+        else if (rows == 3 && columns == 3) max_channels(c_begin, c_end, from, 3, 3, row_step, g->c, y + to, places);
         else max_channels(c_begin, c_end, from, rows, columns, row_step, g->c, y + to, places);
     }
 }
