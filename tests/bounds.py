@@ -358,8 +358,19 @@ plain_reduction("weighted_mean_backward", lambda i, a: 3)
 plain_reduction("moving_average", lambda i, a: 2)
 
 
+@bound("max_pool2d")
+def _max_pool(inputs, attributes, outputs):
+    """The maximum is exact, and no further off than what it is taken of: one rounding, and the activation's."""
+    act_attributes, geometry = split_activation(attributes)
+    if len(inputs) == 1:
+        return _exact(inputs, attributes, outputs)
+    x, scale, shift = inputs
+    magnitude = ref.pool.pooled_values(*absolute([x, scale, shift]))
+    error = through_activation(ref.pool.pooled_values(x, scale, shift), U * magnitude, act_attributes)
+    return [ref.max_pool2d(error, **geometry), *(np.zeros_like(y, float) for y in outputs[1:])]
+
+
 @bound(
-    "max_pool2d",
     "maximum",
     "minimum",
     "maximum_backward",

@@ -85,6 +85,41 @@ def test_a_normalisation_that_a_shortcut_reads_too_is_kept(channels, kernel):
     assert not NORMALISING & {name for name, _ in operations(_normalised_block(channels, kernel, residual=True))}
 
 
+def _pooled_block(activation, pool, also=False):
+    """A normalisation of maps of 13x14, an activation and a pooling; `also`: a convolution reads it too."""
+    inputs = layers.Input((13, 14, 5))
+    x = layers.BatchNormalization()(layers.Conv2D(19, 3, padding="same", use_bias=False)(inputs))
+    if activation is not None:
+        x = layers.Activation(activation)(x)
+    y = layers.Flatten()(layers.MaxPooling2D(pool, 2, "same")(x))
+    if also:
+        y = layers.Concatenate()([y, layers.Flatten()(layers.Conv2D(3, 3)(x))])
+    model = cc.Model(inputs, layers.Dense(3)(y))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("activation, pool", [("relu", 2), ("relu6", 3), (None, 3)])
+def test_a_normalisation_is_done_within_the_pooling_that_reads_it(activation, pool, monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 13, 14, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(normalise_on_load, "normalise_on_load", lambda graph: None)
+        cc.utils.set_random_seed(1)
+        model = _pooled_block(activation, pool)
+        results[fused] = one_step(model, x, y)
+        assert ("batchnorm" in {name for name, _ in operations(model)}) != fused
+    assert_same_bits(results[True], results[False])
+
+
+@pytest.mark.parametrize("activation, pool, also", [("relu", 2, True), ("tanh", 2, False), ("relu", 17, False)])
+def test_a_normalisation_is_done_before_the_pooling(activation, pool, also):
+    """Where others read it too, its activation is no relu, or the window is too large for places, so that the gradient
+    needs what was pooled."""
+    assert "batchnorm" in {name for name, _ in operations(_pooled_block(activation, pool, also))}
+
+
 def _residual_blocks():
     """Two sums of a normalisation and a shortcut, each read by a 1x1 convolution and the next shortcut."""
     inputs = layers.Input((7, 11, 5))

@@ -39,11 +39,15 @@ def test_special_values(values, expected):
 def test_places_of_the_maxima():
     for index in range(count(100)):
         case = op_cases.case("max_pool2d", index)
-        case.inputs[0] = np.round(case.inputs[0])  # many ties: the first maximum counts
+        case.inputs = [np.round(value) for value in case.inputs]  # many ties: the first maximum counts
+        case.attributes.update(
+            (name, np.round(case.attributes[name])) for name in ("alpha", "max_value") if name in case.attributes
+        )
         case.inputs[0][case.inputs[0] == 2] = np.nan if index % 2 else -np.inf
         case.outputs = (True, True)
-        y = reference.max_pool2d(*case.inputs, **case.attributes)
-        place = reference.max_pool2d_places(*case.inputs, **case.attributes)
+        with np.errstate(invalid="ignore"):  # 0 times infinity, NaN on either side
+            y = reference.max_pool2d(*case.inputs, **case.attributes)
+            place = reference.max_pool2d_places(*case.inputs, **case.attributes)
         for isa, results in on_every_path(case):
             assert results[1].dtype == np.uint8, isa
             assert np.array_equal(results[0], y, equal_nan=True) and np.array_equal(results[1], place), f"{case} {isa}"
@@ -66,6 +70,26 @@ def test_the_gradient_needs_either_pixels_or_places(inputs, attributes, message)
     geometry = {"pool_h": 2, "pool_w": 2, "stride_h": 2, "stride_w": 2, **attributes}
     with pytest.raises(ValueError, match=message):
         _core.run_op("max_pool2d_backward", operands, geometry)
+
+
+@pytest.mark.parametrize(
+    "inputs, attributes, message",
+    [
+        ("xs", {}, "scale and shift must be given together"),
+        ("xb", {}, "scale and shift must be given together"),
+        ("xwb", {}, r"scale must be float32 of shape \(3,\), got float32 \(4,\)"),
+        ("x", {"activation": 1}, "an activation is of what is normalised, and there is no scale; use activation"),
+        ("x", {"max_value": 6}, "an activation is of what is normalised"),
+        ("xsb", {"activation": 3}, "activation must be linear"),
+        ("xsb", {"activation": 1, "alpha": -0.5}, "alpha must not be negative"),
+    ],
+)
+def test_what_is_normalised_needs_both_constants(inputs, attributes, message):
+    given = {"x": np.zeros((1, 4, 4, 3), np.float32), "w": np.zeros(4, np.float32)}
+    given["s"] = given["b"] = np.zeros(3, np.float32)
+    operands = [next((given[key] for key in keys if key in inputs), None) for keys in ("x", "sw", "b")]
+    with pytest.raises(ValueError, match=message):
+        _core.run_op("max_pool2d", operands, {"pool_h": 2, "pool_w": 2, **attributes})
 
 
 def test_padding_counts_as_minus_infinity():

@@ -171,6 +171,9 @@ def smooth_case(rule, index):
     inputs = [x if x is None or x.dtype.kind == "i" else x.astype(np.float64) for x in case.inputs]
     if rule.startswith("batchnorm"):
         del inputs[6:]  # a residual's constants, which the compiler puts there when the gradients are made
+    if rule == "max_pool2d":  # the same of a normalisation and its activation
+        del inputs[1:]
+        attributes = {k: v for k, v in attributes.items() if k not in ("activation", "alpha", "max_value")}
     if rule.startswith("activation"):
         inputs[0] = np.clip(inputs[0], -8, 8)  # beyond that 1 - y is lost in y's last digits
     if rule == "log":

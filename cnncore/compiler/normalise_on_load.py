@@ -1,4 +1,4 @@
-"""Training: batch normalisation and its activation into the convolution that reads them.
+"""Training: batch normalisation and its activation into the convolution or the pooling that reads them.
 
 What a normalisation gives need not be written to memory where one convolution alone reads it: the convolution
 normalises what it needs when it needs it, in a cache, and so does the gradient of its weights. There are kernels for
@@ -7,7 +7,8 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
   widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an expanding
   convolution and the depthwise one;
 * 1x1 convolutions and those of 3x3 that Winograd's algorithm computes, whose gradient in the input needs nothing of it
-  but the mask, which follows from what the normalisation read.
+  but the mask, which follows from what the normalisation read;
+* maximum pooling, whose gradient needs nothing of it but the places of the maxima and the mask of what it gave.
 
 Where others read it too, as at the end of a residual block, the first 1x1 convolution that reads it normalises, adds
 the residual, and writes the result on the way: the same bytes but for its own reading, and while it computes. That pays
@@ -63,7 +64,11 @@ def _normalise_residuals(graph):
 def _fuse(graph, norm, readers):
     y = norm.outputs[0]
     found = {reader.name: reader for reader in readers.get(y, ())}
-    if norm.input(NORM_RESIDUAL) is not None or len(readers.get(y, ())) != 2 or graph.keeps(y):
+    if norm.input(NORM_RESIDUAL) is not None or graph.keeps(y):
+        return
+    if len(readers.get(y, ())) == 1 and "max_pool2d" in found:
+        _fuse_pooling(graph, norm, found["max_pool2d"])
+    if len(readers.get(y, ())) != 2:
         return
     for kind, suits, replace in (
         ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),
@@ -118,6 +123,19 @@ def _activation(norm):
 
 def _pairs(operation, *names):
     return tuple((operation.attribute(f"{name}_h"), operation.attribute(f"{name}_w")) for name in names)
+
+
+# ---- pooling ----
+
+
+def _fuse_pooling(graph, norm, pool):
+    mean = norm.inputs[1]  # of the shape of scale and shift
+    attributes = {**pool.attributes, **_activation(norm)}
+    if not accepts("max_pool2d", [norm.inputs[0], mean, mean], attributes):
+        return
+    _constants_for(graph, norm)
+    pool.inputs, pool.attributes = [norm.inputs[0], *norm.outputs[1:]], attributes
+    pool.layer = f"{norm.layer} + {pool.layer}"
 
 
 # ---- depthwise ----

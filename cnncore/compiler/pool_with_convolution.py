@@ -51,6 +51,7 @@ def _fuse_forward(graph, pool, readers):
     if (
         convolution is None
         or convolution.name != "conv2d"
+        or len(pool.inputs) > 1  # normalised on the way
         or _only_reader(graph, pool.inputs[0], readers) is not pool
         or convolution.input(3) is not None
         or any(value is not None for value in convolution.outputs[1:])

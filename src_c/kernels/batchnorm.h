@@ -38,6 +38,10 @@ typedef struct cnn_moment_sums { float *shift, *sum, *square; } cnn_moment_sums;
 /* What is added to a normalisation's result: x, or x * scale + shift where scale is not NULL, which are wide. */
 typedef struct cnn_batchnorm_residual { const float *x, *scale, *shift; } cnn_batchnorm_residual;
 
+/* How pixels count for a kernel that reads them: as a batch normalisation and its activation, linear or a relu, give
+ * them, act(x scale + shift), with constants [channels]. scale NULL: as they are. */
+typedef struct cnn_normalising { const float *scale, *shift; cnn_act act; } cnn_normalising;
+
 typedef struct cnn_batchnorm_kernels {
     /* mean[c] and m2[c] = sum (x - mean)^2 of the rows. scratch: 3 * fold * channels floats. */
     void (*moments)(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const float *x, float *scratch, double *mean,

@@ -32,68 +32,108 @@ VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
 
 /* ---- forward ---- */
 
-VINLINE void max_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step,
-                        ptrdiff_t step, float *y) {
+/* How the pixels count; with the activation that is most common as a constant. */
+enum { AS_THEY_ARE, NORMALISED_RELU, NORMALISED };
+
+/* x: its first channel is the call's, like those of scale and shift, and of y and place. */
+typedef struct max_source {
+    const float *x, *scale, *shift;
+    ptrdiff_t row_step, step;         /* from row to row, from pixel to pixel */
+    relu_constants act;
+} max_source;
+
+/* One vector of channels. */
+typedef struct max_vector { vf scale, shift; } max_vector;
+
+VINLINE max_vector max_vector_at(int how, const max_source *s, ptrdiff_t c, ptrdiff_t n) {
+    if (how == AS_THEY_ARE) return (max_vector){vzero(), vzero()};
+    return (max_vector){vload_upto(s->scale + c, n), vload_upto(s->shift + c, n)};
+}
+
+VINLINE vf max_value(int how, const max_source *s, max_vector v, const float *x, ptrdiff_t n) {
+    const vf value = vload_upto(x, n);
+    if (how == AS_THEY_ARE) return value;
+    return relu(how == NORMALISED_RELU ? RELU_PLAIN : s->act.kind, vfma(value, v.scale, v.shift), s->act.slope,
+                s->act.max_value);
+}
+
+VINLINE void max_window(int how, int vectors, ptrdiff_t n, const max_source *s, ptrdiff_t rows, ptrdiff_t columns,
+                        ptrdiff_t c, float *y) {
     vf best[GROUP];
-    for (int v = 0; v < vectors; v++) best[v] = vset(-__builtin_inff());
+    max_vector of[GROUP];
+    for (int v = 0; v < vectors; v++) {
+        best[v] = vset(-__builtin_inff());
+        of[v] = max_vector_at(how, s, c + v * VL, n);
+    }
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
             for (int v = 0; v < vectors; v++)
-                best[v] = vmax_or_nan(best[v], vload_upto(x + i * row_step + j * step + v * VL, n));
-    for (int v = 0; v < vectors; v++) vstore_upto(y + v * VL, best[v], n);
+                best[v] = vmax_or_nan(best[v], max_value(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL,
+                                                         n));
+    for (int v = 0; v < vectors; v++) vstore_upto(y + c + v * VL, best[v], n);
 }
 
 /* The same with places: a later pixel takes over where it is larger, or the first NaN. */
-VINLINE void max_window_places(int vectors, ptrdiff_t n, const float *x, ptrdiff_t rows, ptrdiff_t columns,
-                               ptrdiff_t row_step, ptrdiff_t step, float *y, uint8_t *place) {
+VINLINE void max_window_places(int how, int vectors, ptrdiff_t n, const max_source *s, ptrdiff_t rows,
+                               ptrdiff_t columns, ptrdiff_t c, float *y, uint8_t *place) {
     vf best[PLACES_GROUP];
     vi at[PLACES_GROUP];
+    max_vector of[PLACES_GROUP];
     int32_t number = 0;
     for (int v = 0; v < vectors; v++) {
-        best[v] = vload_upto(x + v * VL, n);
+        of[v] = max_vector_at(how, s, c + v * VL, n);
+        best[v] = max_value(how, s, of[v], s->x + c + v * VL, n);
         at[v] = viset(0);
     }
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++, number++)
             for (int v = 0; v < vectors; v++)
-                vtake_larger(vload_upto(x + i * row_step + j * step + v * VL, n), number, &best[v], &at[v]);
+                vtake_larger(max_value(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL, n), number,
+                             &best[v], &at[v]);
     for (int v = 0; v < vectors; v++) {
-        vstore_upto(y + v * VL, best[v], n);
-        vstore_u8_upto(place + v * VL, at[v], n);
+        vstore_upto(y + c + v * VL, best[v], n);
+        vstore_u8_upto(place + c + v * VL, at[v], n);
     }
 }
 
-/* Channels c_begin..c_end of one window. */
-VINLINE void max_channels(ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, ptrdiff_t rows, ptrdiff_t columns,
-                          ptrdiff_t row_step, ptrdiff_t step, float *y, uint8_t *place) {
-    ptrdiff_t c = c_begin;
+/* Channels c..c_end of one window. */
+VINLINE void max_channels(int how, const max_source *s, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t c, ptrdiff_t c_end,
+                          float *y, uint8_t *place) {
     if (place) {
         for (; c + PLACES_GROUP * VL <= c_end; c += PLACES_GROUP * VL)
-            max_window_places(PLACES_GROUP, VL, x + c, rows, columns, row_step, step, y + c, place + c);
-        for (; c + VL <= c_end; c += VL)
-            max_window_places(1, VL, x + c, rows, columns, row_step, step, y + c, place + c);
-        if (c < c_end) max_window_places(1, c_end - c, x + c, rows, columns, row_step, step, y + c, place + c);
+            max_window_places(how, PLACES_GROUP, VL, s, rows, columns, c, y, place);
+        for (; c + VL <= c_end; c += VL) max_window_places(how, 1, VL, s, rows, columns, c, y, place);
+        if (c < c_end) max_window_places(how, 1, c_end - c, s, rows, columns, c, y, place);
         return;
     }
-    for (; c + GROUP * VL <= c_end; c += GROUP * VL)
-        max_window(GROUP, VL, x + c, rows, columns, row_step, step, y + c);
-    for (; c + VL <= c_end; c += VL) max_window(1, VL, x + c, rows, columns, row_step, step, y + c);
-    if (c < c_end) max_window(1, c_end - c, x + c, rows, columns, row_step, step, y + c);
+    for (; c + GROUP * VL <= c_end; c += GROUP * VL) max_window(how, GROUP, VL, s, rows, columns, c, y);
+    for (; c + VL <= c_end; c += VL) max_window(how, 1, VL, s, rows, columns, c, y);
+    if (c < c_end) max_window(how, 1, c_end - c, s, rows, columns, c, y);
 }
 
-static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y,
-                    uint8_t *place) {
-    range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
-    ptrdiff_t rows = r.end - r.begin, row_step = g->w * g->c;
+VINLINE void max_row_of(int how, const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x,
+                        const cnn_normalising *norm, float *y, uint8_t *place) {
+    const range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
+    const ptrdiff_t rows = r.end - r.begin;
+    max_source source = {.scale = norm->scale, .shift = norm->shift, .row_step = g->w * g->c, .step = g->c,
+                         .act = relu_of(&norm->act)};
     for (ptrdiff_t q = 0; q < g->out_w; q++) {
-        range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
-        ptrdiff_t columns = s.end - s.begin, to = (p * g->out_w + q) * g->c;
-        const float *from = x + (r.begin * g->w + s.begin) * g->c;
+        const range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
+        const ptrdiff_t columns = s.end - s.begin, to = (p * g->out_w + q) * g->c;
         uint8_t *places = place ? place + to : NULL;
-        if (rows == 2 && columns == 2) max_channels(c_begin, c_end, from, 2, 2, row_step, g->c, y + to, places);
-        else if (rows == 3 && columns == 3) max_channels(c_begin, c_end, from, 3, 3, row_step, g->c, y + to, places);
-        else max_channels(c_begin, c_end, from, rows, columns, row_step, g->c, y + to, places);
+        source.x = x + (r.begin * g->w + s.begin) * g->c;
+        if (rows == 2 && columns == 2) max_channels(how, &source, 2, 2, c_begin, c_end, y + to, places);
+        else if (rows == 3 && columns == 3) max_channels(how, &source, 3, 3, c_begin, c_end, y + to, places);
+        else max_channels(how, &source, rows, columns, c_begin, c_end, y + to, places);
     }
+}
+
+static void max_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x,
+                    cnn_normalising norm, float *y, uint8_t *place) {
+    if (!norm.scale) max_row_of(AS_THEY_ARE, g, p, c_begin, c_end, x, &norm, y, place);
+    else if (relu_of(&norm.act).kind == RELU_PLAIN)
+        max_row_of(NORMALISED_RELU, g, p, c_begin, c_end, x, &norm, y, place);
+    else max_row_of(NORMALISED, g, p, c_begin, c_end, x, &norm, y, place);
 }
 
 /* Each row of the window has its own sum, so that the rounding error grows with rows + columns and not with their

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "elementwise.h"
+#include "batchnorm.h"
 
 /* Window (p, q) covers the rows p * stride_h - pad_top onwards, pool_h of them, and columns alike; every window holds a
  * pixel of the image. */
@@ -37,8 +37,8 @@ enum { CNN_POOL_TAPS = 8 };
 
 typedef struct cnn_pool_kernels {
     /* Row p of y: the maximum of each window, NaN where it holds a NaN; and its place, unless place is NULL. */
-    void (*max_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y,
-                    uint8_t *place);
+    void (*max_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x,
+                    cnn_normalising norm, float *y, uint8_t *place);
 
     /* Row p of y: the mean of each window. */
     void (*average_row)(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y);

@@ -84,10 +84,6 @@ static inline int cnn_winograd_first_slot(int strided, int e) {
     return !strided ? e : e / 6 < 5 ? 9 * (e / 6) + e % 6 : 45 + 4 * (e % 6);
 }
 
-/* Pixels count as a batch normalisation and its activation, linear or a relu, give them, act(x scale + shift); the
- * constants are [channels]. scale NULL: they count as they are. */
-typedef struct cnn_winograd_norm { const float *scale, *shift; cnn_act act; } cnn_winograd_norm;
-
 /* Tiles of one kind that are neighbours in a row of an image, to be transformed into a block. */
 typedef struct cnn_winograd_source {
     ptrdiff_t tiles, channels;
@@ -97,7 +93,7 @@ typedef struct cnn_winograd_source {
     ptrdiff_t step;                   /* floats from one pixel to the next */
     ptrdiff_t first, columns;         /* column of the first tile's first pixel, may be negative; columns that exist */
     ptrdiff_t top, bottom;            /* rows top .. bottom - 1 are inside the image */
-    cnn_winograd_norm norm;           /* of what is inside: outside all is zero */
+    cnn_normalising norm;             /* of what is inside: outside all is zero */
     float *v;                         /* the first tile in the block */
     ptrdiff_t element, plane, slot;   /* floats, see above */
 } cnn_winograd_source;

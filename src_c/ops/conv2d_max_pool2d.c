@@ -195,7 +195,8 @@ static void pool_rows(const cnn_call *c, const cnn_exec *e, scratch *s, int64_t 
         cnn_pool window = *pool;                           /* an image of the rows under the window */
         window.h = to - from;
         window.pad_top = 0;
-        c->kernels->pool->max_row(&window, 0, 0, pool->c, cnn_row_window_at(&s->t, from), y + at,
+        c->kernels->pool->max_row(&window, 0, 0, pool->c, cnn_row_window_at(&s->t, from),
+                                  (cnn_normalising){.scale = NULL}, y + at,
                                   place ? place + at : NULL);
     }
 }

@@ -1,11 +1,15 @@
 /* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima
- * (kernels/pool.h) are what its gradient needs of x, in a byte each.
+ * (kernels/pool.h) are what its gradient needs of x, in a byte each. With scale and shift the windows are of what a batch
+ * normalisation and its activation, linear or a relu, give: act(x scale + shift), with the same bits, not written to
+ * memory.
  * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
  * Parallel over images, rows of the output and, where these are few, blocks of channels. */
 #include "pool.h"
 
+enum { X, SCALE, SHIFT };
 enum { COUNT_INCLUDE_PAD = CNN_POOL_ATTR_COUNT };
-static const cnn_attr_def max_attrs[] = { CNN_POOL_ATTRS, CNN_END_OF_ATTRS };
+enum { ACTIVATION = CNN_POOL_ATTR_COUNT, ALPHA, MAX_VALUE };
+static const cnn_attr_def max_attrs[] = { CNN_POOL_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS };
 static const cnn_attr_def avg_attrs[] = {
     CNN_POOL_ATTRS, CNN_INT_ATTR("count_include_pad", 0, 0, 1), CNN_END_OF_ATTRS
 };
@@ -17,6 +21,19 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         return -1;
     cnn_set_shape(out, 4, x->dims[0], g.out_h, g.out_w, g.c);
     return c->n_out > 1 ? cnn_pool_infer_place(&g, out, error) : 0;
+}
+
+static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
+
+static int infer_max(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
+    const cnn_tensor *scale = operand(c, SCALE), *shift = operand(c, SHIFT);
+    if (infer(c, out, error) || cnn_expect_vector(scale, "scale", cnn_last(c->in[X]), error)
+        || cnn_expect_vector(shift, "shift", cnn_last(c->in[X]), error)
+        || cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error)) return -1;
+    if (!scale != !shift) return cnn_fail(error, "scale and shift must be given together");
+    if (!scale && (cnn_int(c, ACTIVATION) != CNN_LINEAR || c->attr[MAX_VALUE] < INFINITY))
+        return cnn_fail(error, "an activation is of what is normalised, and there is no scale; use activation");
+    return 0;
 }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
@@ -35,22 +52,34 @@ static int plan_avg(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     return 0;
 }
 
+static int plan_max(cnn_call *c, cnn_choice *choice, cnn_error *error) {
+    if (operand(c, SCALE)) choice->kernel = "normalised";
+    return plan(c, choice, error);
+}
+
 static double flops(const cnn_call *c) {
     return c->attr[CNN_POOL_H] * c->attr[CNN_POOL_W] * (double)cnn_count(c->out[0]);
+}
+
+static double flops_max(const cnn_call *c) {
+    return flops(c) + (operand(c, SCALE) ? 2 * (double)cnn_count(c->in[X]) : 0);
 }
 
 static void run_max(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
     const cnn_pool *g = &cut->g;
     const float *x = cnn_data(e, c->in[0]);
+    const cnn_normalising norm = {
+        .scale = cnn_data(e, operand(c, SCALE)), .shift = cnn_data(e, operand(c, SHIFT)),
+        .act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)}};
     float *y = cnn_data(e, c->out[0]);
     uint8_t *place = c->n_out > 1 ? cnn_data(e, c->out[1]) : NULL;
     cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
         int64_t output = u.image * g->out_h * g->out_w * g->c;
-        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, y + output,
-                                  place ? place + output : NULL);
+        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, norm,
+                                  y + output, place ? place + output : NULL);
     }
 }
 
@@ -69,13 +98,13 @@ static void run_avg(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_max_pool2d = {
     .name = "max_pool2d",
-    .summary = "y = max of each window",
-    .inputs = "x",
+    .summary = "y = max of each window of x, or of act(x scale + shift)",
+    .inputs = "x [scale] [shift]",
     .outputs = "y [place]",
     .attrs = max_attrs,
-    .infer = infer,
-    .plan = plan,
-    .flops = flops,
+    .infer = infer_max,
+    .plan = plan_max,
+    .flops = flops_max,
     .run = run_max,
 };
 

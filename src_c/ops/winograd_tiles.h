@@ -67,7 +67,7 @@ static inline cnn_winograd_span cnn_winograd_span_of(const cnn_winograd_order *o
 }
 
 /* What is convolved: a tensor, or what a normalisation makes of it. */
-typedef struct cnn_winograd_images { const float *x; cnn_winograd_norm norm; } cnn_winograd_images;
+typedef struct cnn_winograd_images { const float *x; cnn_normalising norm; } cnn_winograd_images;
 
 /* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
  * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */

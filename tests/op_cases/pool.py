@@ -31,7 +31,9 @@ def pooling(rng):
 @generator("max_pool2d")
 def _max_pool(rng, op):
     x, attributes = pooling(rng)
-    return [x], attributes
+    if rng.random() < 0.5:
+        return [x], attributes
+    return [x, normal(rng, x.shape[3]), normal(rng, x.shape[3])], {**attributes, **relu_family(rng)}
 
 
 @generator("max_pool2d_backward")

@@ -2,13 +2,20 @@
 
 import numpy as np
 
-from .activations import derivative_from_output
+from .activations import activate, derivative_from_output
 from .window import f64, pool_window
 
 
-def max_pool2d(x, **geometry):
-    """y[n,p,q,c] = max over the window; padding counts as -inf; NaN propagates."""
-    x, window = f64(x), pool_window(**geometry)
+def pooled_values(x, scale=None, shift=None, activation=0, alpha=0.0, max_value=np.inf):
+    """What max_pool2d takes the maximum of: x, or act(x scale + shift)."""
+    if scale is None:
+        return f64(x)
+    return activate(f64(x) * f64(scale) + f64(shift), activation=activation, alpha=alpha, max_value=max_value)
+
+
+def max_pool2d(x, scale=None, shift=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
+    """y[n,p,q,c] = max over the window of pooled_values; padding counts as -inf; NaN propagates."""
+    x, window = pooled_values(x, scale, shift, activation, alpha, max_value), pool_window(**geometry)
     out_h, out_w = window.out_size(*x.shape[1:3])
     y = np.full((x.shape[0], out_h, out_w, x.shape[3]), -np.inf)
     for _, _, view in window.taps(window.pad(x, -np.inf), out_h, out_w):
@@ -16,10 +23,11 @@ def max_pool2d(x, **geometry):
     return y
 
 
-def max_pool2d_places(x, **geometry):
+def max_pool2d_places(x, scale=None, shift=None, *, activation=0, alpha=0.0, max_value=np.inf, **geometry):
     """The number of each window's first maximum (or first NaN) among its pixels that lie inside the image, which are
     counted in row-major order."""
-    x, y, window = f64(x), max_pool2d(x, **geometry), pool_window(**geometry)
+    x = pooled_values(x, scale, shift, activation, alpha, max_value)
+    y, window = max_pool2d(x, **geometry), pool_window(**geometry)
     place, number = np.full(y.shape, -1), np.zeros(y.shape, int)
     real = window.taps(window.pad(np.ones_like(x)), *y.shape[1:3])
     for (_, _, value), (_, _, inside) in zip(window.taps(window.pad(x, -np.inf), *y.shape[1:3]), real):
