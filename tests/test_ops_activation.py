@@ -56,6 +56,17 @@ def test_nan_and_infinity(kind):
             np.testing.assert_allclose(rows[:, 2], low, rtol=2.0**-22, err_msg=f"{NAMES[kind]} {isa}")
 
 
+@pytest.mark.parametrize("kind", range(len(NAMES)), ids=NAMES)
+def test_a_nan_is_the_same_wherever_it_is_in_a_row(kind):
+    """Its sign and its digits, so that the bits do not depend on where the rows of a thread end."""
+    for n in (1, 5, 16, 37):
+        x = np.resize(np.uint32([0x7FC00000, 0xFFC00000, 0x7FC12345]), n).view(np.float32)
+        for isa, (y,) in on_every_path(
+            Case("activation", 0, [x], {"activation": kind, "alpha": 0.5, "max_value": 3.0})
+        ):
+            assert np.array_equal(y.view(np.uint32), x.view(np.uint32)), f"{NAMES[kind]} {isa}: {y.view(np.uint32)}"
+
+
 @pytest.mark.parametrize(
     "attributes", [{}, {"max_value": 6.0}, {"alpha": 0.25}, {"alpha": 0.25, "max_value": 6.0}], ids=str
 )

@@ -54,6 +54,13 @@ VINLINE vf function(int kind, vf x, const vact *a) {
     }
 }
 
+/* f(x), at most max_value. A NaN is x's own: of the terms of a sum, NaN with either sign, compilers choose one here and
+ * another where the same is done for the rest of a row. */
+VINLINE vf activated(int kind, vf x, const vact *a) {
+    const vf y = vmin(a->max_value, function(kind, x, a));
+    return kind == PLAIN_RELU || kind == CNN_RELU || kind == CNN_LINEAR ? y : vselect(x == x, y, x);
+}
+
 /* f'(x) from x. */
 VINLINE vf derivative(int kind, vf x, const vact *a) {
     vf zero = vzero(), one = vset(1.0f), slope;
@@ -113,8 +120,8 @@ VINLINE vf derivative_from_output(int kind, vf y, const vact *a) {
 VINLINE void map(int kind, cnn_act act, ptrdiff_t n, const float *x, float *y) {
     vact a = spread(act);
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) vstore(y + i, vmin(a.max_value, function(kind, vload(x + i), &a)));
-    if (i < n) vstore_n(y + i, vmin(a.max_value, function(kind, vload_n(x + i, n - i), &a)), n - i);
+    for (; i + VL <= n; i += VL) vstore(y + i, activated(kind, vload(x + i), &a));
+    if (i < n) vstore_n(y + i, activated(kind, vload_n(x + i, n - i), &a), n - i);
 }
 
 /* bounded: max_value is finite, so that f(x) is needed beside f'(x). */
