@@ -42,7 +42,7 @@ typedef struct max_source {
     relu_constants act;
 } max_source;
 
-/* One vector of channels. */
+/* What one vector of channels is multiplied by, and what is added. */
 typedef struct max_vector { vf scale, shift; } max_vector;
 
 VINLINE max_vector max_vector_at(int how, const max_source *s, ptrdiff_t c, ptrdiff_t n) {
@@ -50,7 +50,7 @@ VINLINE max_vector max_vector_at(int how, const max_source *s, ptrdiff_t c, ptrd
     return (max_vector){vload_upto(s->scale + c, n), vload_upto(s->shift + c, n)};
 }
 
-VINLINE vf max_value(int how, const max_source *s, max_vector v, const float *x, ptrdiff_t n) {
+VINLINE vf value_at(int how, const max_source *s, max_vector v, const float *x, ptrdiff_t n) {
     const vf value = vload_upto(x, n);
     if (how == AS_THEY_ARE) return value;
     return relu(how == NORMALISED_RELU ? RELU_PLAIN : s->act.kind, vfma(value, v.scale, v.shift), s->act.slope,
@@ -68,8 +68,8 @@ VINLINE void max_window(int how, int vectors, ptrdiff_t n, const max_source *s, 
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++)
             for (int v = 0; v < vectors; v++)
-                best[v] = vmax_or_nan(best[v], max_value(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL,
-                                                         n));
+                best[v] = vmax_or_nan(best[v],
+                                      value_at(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL, n));
     for (int v = 0; v < vectors; v++) vstore_upto(y + c + v * VL, best[v], n);
 }
 
@@ -82,13 +82,13 @@ VINLINE void max_window_places(int how, int vectors, ptrdiff_t n, const max_sour
     int32_t number = 0;
     for (int v = 0; v < vectors; v++) {
         of[v] = max_vector_at(how, s, c + v * VL, n);
-        best[v] = max_value(how, s, of[v], s->x + c + v * VL, n);
+        best[v] = value_at(how, s, of[v], s->x + c + v * VL, n);
         at[v] = viset(0);
     }
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < columns; j++, number++)
             for (int v = 0; v < vectors; v++)
-                vtake_larger(max_value(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL, n), number,
+                vtake_larger(value_at(how, s, of[v], s->x + i * s->row_step + j * s->step + c + v * VL, n), number,
                              &best[v], &at[v]);
     for (int v = 0; v < vectors; v++) {
         vstore_upto(y + c + v * VL, best[v], n);

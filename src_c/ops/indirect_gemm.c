@@ -6,7 +6,7 @@
 
 enum {
     WEIGHT_BLOCK_BYTES = 600 << 10,   /* of L2, for one block of weights */
-    FEW_TILES_BLOCK_BYTES = 110 << 10,  /* a block that two tiles use has to come as fast as they compute, in even steps */
+    FEW_TILES_BLOCK_BYTES = 110 << 10, /* of a block that two tiles use: memory has to bring the next one meanwhile */
     MAX_BLOCK = 512,                  /* input channels in a block */
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
@@ -119,7 +119,8 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
             const int64_t along = cnn_ceil_div(g->images * f.map / f.grain, f.chunks) * f.grain;
             p->max_pixels = (int32_t)cnn_max(p->max_pixels, p->images_first ? across : along);
         }
-    int64_t largest = (two_tiles_do(c, g) ? FEW_TILES_BLOCK_BYTES : WEIGHT_BLOCK_BYTES) / (most_taps * panels.widest * panels.vl * 4);
+    const int64_t block_bytes = two_tiles_do(c, g) ? FEW_TILES_BLOCK_BYTES : WEIGHT_BLOCK_BYTES;
+    int64_t largest = block_bytes / (most_taps * panels.widest * panels.vl * 4);
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);

@@ -213,7 +213,8 @@ static int64_t transposed_rows(const cnn_call *c) { return cnn_max(TRANSPOSED_RO
  * transposed_rows() channels each. w: (3, 3, in of a group, out) of the forward pass. */
 static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n,
                        int64_t all, int64_t begin, int64_t end, float *u) {
-    const int64_t step = transposed_rows(c), channels = in_of(p), tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    const int64_t step = transposed_rows(c), channels = in_of(p);
+    const int64_t tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     const float *own = w + (p->g.transposed ? bundle * channels : bundle * out_of(p));    /* of a group that is alone */
     _Alignas(64) float gathered[9 * MOST_TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
@@ -278,8 +279,8 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
- * 1] where U does not stay in L2 from block to block, or there are no more, V[e + 1] where V does not; and unless both do not from from[i] to
- * to[i], one of `arrays` after the other. */
+ * 1] where U does not stay in L2 from block to block, or blocks are few, V[e + 1] where V does not; and unless both do
+ * not from from[i] to to[i], one of `arrays` after the other. */
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, const cnn_winograd_order *order,
                      int64_t channels, const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
                      const char *const to[AHEAD]) {
