@@ -65,8 +65,7 @@ def check_inputs(model, x):
                 f'model "{model.name}": input "{tensor.name}" must have at least one sample, got shape {array.shape}'
             )
         arrays.append(array)
-    lengths = {len(a) for a in arrays}
-    if len(lengths) > 1:
+    if len(arrays) > 1 and len({len(a) for a in arrays}) > 1:
         raise ValueError(
             f'model "{model.name}": all inputs must have the same number of samples, got '
             f"{', '.join(str(len(a)) for a in arrays)}"

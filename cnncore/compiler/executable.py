@@ -103,7 +103,7 @@ class Executable:
         program.plan(reuse_memory=reuse_memory)
         self.operations = program.operations()
         self._bases = np.zeros(_core.MAX_STORAGES, np.uint64)
-        self._bound = {}
+        self._bound, self._arrays = {}, ()
         self._prepared = _core.Memory(max(program.prepared_bytes, _core.ALIGNMENT))
         self._bases[_core.PREPARED] = self._prepared.address
         self.prepared_version = None  # the version of the weights that the prepared memory was made from
@@ -112,6 +112,13 @@ class Executable:
         """Let a storage be the memory of a contiguous array, until it is bound again."""
         self._bases[storage_number(storage)] = _core.address(array)
         self._bound[storage] = array  # keeps it alive
+
+    def bind_arrays(self, inputs, outputs):
+        """Let the storages "input0", ... and "output0", ... be these contiguous arrays, until others are bound."""
+        for first, arrays in (INPUTS, inputs), (OUTPUTS, outputs):
+            for number, array in enumerate(arrays, first):
+                self._bases[number] = _core.address(array)
+        self._arrays = inputs, outputs  # keeps them alive
 
     def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):
         """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section

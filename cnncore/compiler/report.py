@@ -147,10 +147,7 @@ def profile(model, x, y, batch_size, training, repeats, threads):
         arrays += (
             [t.converted for t in model._convert_targets(y)] if y is not None else _random_targets(model, n, generator)
         )
-    for i, array in enumerate(arrays):
-        executable.bind(f"input{i}", array)
-    for i, tensor in enumerate(model.outputs):
-        executable.bind(f"output{i}", np.empty((n, *tensor.shape[1:]), np.float32))
+    executable.bind_arrays(arrays, [np.empty((n, *tensor.shape[1:]), np.float32) for tensor in model.outputs])
     sections = _core.PREPARE | _core.COMPUTE  # without the update: the weights stay as they are
     executable.run(threads, sections)
     best = None

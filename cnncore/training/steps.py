@@ -134,7 +134,7 @@ class Steps:
             )
             inputs = (*batch.inputs, *batch.targets, *(weight for weight in weights if weight is not None))
             predictions = [np.empty(shape, np.float32) for shape in program.outputs]
-            _bind(program.executable, inputs, predictions)
+            program.executable.bind_arrays(inputs, predictions)
             if train:
                 self._run_training(program, store, threads)
             else:
@@ -163,7 +163,7 @@ class Steps:
             self._predict_count += 1  # layers called with training=True draw anew each time
             for begin in range(0, n, executable.samples):
                 part = slice(begin, begin + executable.samples)
-                _bind(executable, [array[part] for array in arrays], [output[part] for output in outputs])
+                executable.bind_arrays([array[part] for array in arrays], [output[part] for output in outputs])
                 self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
         return outputs
 
@@ -210,13 +210,6 @@ def randomness(seed):
     """(the seed of dropout and noise, the generator of the order of samples) that follow from a seed."""
     seed = random.next_seed() if seed is None else random.checked_seed(seed, 64)
     return seed, np.random.Generator(np.random.PCG64(seed))
-
-
-def _bind(executable, inputs, outputs):
-    for i, array in enumerate(inputs):
-        executable.bind(f"input{i}", array)
-    for i, output in enumerate(outputs):
-        executable.bind(f"output{i}", output)
 
 
 def _add(mean, total, count):
