@@ -60,6 +60,19 @@ def _normalised_block(channels, kernel, strides=1, residual=False):
     return model
 
 
+def _on_load_and_before(build, shape, monkeypatch):
+    """The state after a step and the names of the operations: where normalisations are done by what reads them, and
+    where each has a pass of its own."""
+    x, y = np.random.default_rng(3).normal(size=(4, *shape)).astype(np.float32), np.arange(4) % 3
+    steps = []
+    for normalise in (normalise_on_load.normalise_on_load, lambda graph: None):
+        monkeypatch.setattr(normalise_on_load, "normalise_on_load", normalise)
+        cc.utils.set_random_seed(1)
+        model = build()
+        steps.append((one_step(model, x, y), {name for name, _ in operations(model)}))
+    return steps
+
+
 NORMALISING = {"batchnorm_conv2d", "batchnorm_conv2d_backward_weight"}
 
 
@@ -67,17 +80,11 @@ NORMALISING = {"batchnorm_conv2d", "batchnorm_conv2d_backward_weight"}
 @pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
 def test_a_normalisation_is_done_within_the_convolution_that_reads_it(channels, kernel, strides, monkeypatch):
     """Of 1x1 with stride 1, or of 3x3 by Winograd's algorithm: the same bits."""
-    x, y = np.random.default_rng(3).normal(size=(4, 31, 32, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for fused in (True, False):
-        if not fused:
-            monkeypatch.setattr(normalise_on_load, "normalise_on_load", lambda graph: None)
-        cc.utils.set_random_seed(1)
-        model = _normalised_block(channels, kernel, strides)
-        results[fused] = one_step(model, x, y)
-        names = {name for name, _ in operations(model)}
-        assert NORMALISING <= names if fused and (kernel, strides) != (1, 2) else not NORMALISING & names
-    assert_same_bits(results[True], results[False])
+    build = lambda: _normalised_block(channels, kernel, strides)
+    (fused, names), (separate, names_before) = _on_load_and_before(build, (31, 32, 5), monkeypatch)
+    assert not NORMALISING & names if (kernel, strides) == (1, 2) else NORMALISING <= names
+    assert not NORMALISING & names_before
+    assert_same_bits(fused, separate)
 
 
 @pytest.mark.parametrize("channels, kernel", [(9, 1), (18, 3)])
@@ -101,16 +108,10 @@ def _pooled_block(activation, pool, also=False):
 
 @pytest.mark.parametrize("activation, pool", [("relu", 2), ("relu6", 3), (None, 3)])
 def test_a_normalisation_is_done_within_the_pooling_that_reads_it(activation, pool, monkeypatch):
-    x, y = np.random.default_rng(3).normal(size=(4, 13, 14, 5)).astype(np.float32), np.arange(4) % 3
-    results = {}
-    for fused in (True, False):
-        if not fused:
-            monkeypatch.setattr(normalise_on_load, "normalise_on_load", lambda graph: None)
-        cc.utils.set_random_seed(1)
-        model = _pooled_block(activation, pool)
-        results[fused] = one_step(model, x, y)
-        assert ("batchnorm" in {name for name, _ in operations(model)}) != fused
-    assert_same_bits(results[True], results[False])
+    build = lambda: _pooled_block(activation, pool)
+    (fused, names), (separate, names_before) = _on_load_and_before(build, (13, 14, 5), monkeypatch)
+    assert "batchnorm" not in names and "batchnorm" in names_before
+    assert_same_bits(fused, separate)
 
 
 @pytest.mark.parametrize("activation, pool, also", [("relu", 2, True), ("tanh", 2, False), ("relu", 17, False)])

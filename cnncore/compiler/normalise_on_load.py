@@ -63,12 +63,13 @@ def _normalise_residuals(graph):
 
 def _fuse(graph, norm, readers):
     y = norm.outputs[0]
-    found = {reader.name: reader for reader in readers.get(y, ())}
+    reading = readers.get(y, ())
+    found = {reader.name: reader for reader in reading}
     if norm.input(NORM_RESIDUAL) is not None or graph.keeps(y):
         return
-    if len(readers.get(y, ())) == 1 and "max_pool2d" in found:
+    if len(reading) == 1 and "max_pool2d" in found:
         _fuse_pooling(graph, norm, found["max_pool2d"])
-    if len(readers.get(y, ())) != 2:
+    if len(reading) != 2:
         return
     for kind, suits, replace in (
         ("depthwise_conv2d", _suits_depthwise, _replace_depthwise),

@@ -72,8 +72,8 @@ static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) 
     return best;
 }
 
-/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then x is not cut, although
- * few of a tile's pixels share a line with others. */
+/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then x is not cut,
+ * although few of a tile's pixels share a line with others. */
 static int hides_misses(const cnn_panels *panels) {
     return panels->rows * panels->widest * panels->vl >= HIDING_PRODUCTS;
 }
