@@ -438,10 +438,12 @@ def test_a_frozen_first_layer_rescales_bytes_too():
     assert "affine" not in names and names.count("conv2d_backward_weight") == 1
 
 
-def _strided_block(kernel):
+def _strided_block(kernel, bottleneck):
     inputs = layers.Input((9, 10, 5))
     x = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
     shortcut = layers.Conv2D(8, kernel, strides=2, padding="same")(x)
+    if bottleneck:
+        x = layers.Conv2D(4, 1)(x)
     x = layers.Add()([layers.Conv2D(8, 3, strides=2, padding="same")(x), shortcut])
     model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
     model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -458,14 +460,15 @@ def _residuals(model):
     ]
 
 
+@pytest.mark.parametrize("bottleneck", [False, True])
 @pytest.mark.parametrize("kernel, shape", [(1, (4, 5, 5, 6)), (2, (4, 9, 10, 6))])
-def test_the_gradient_of_a_strided_shortcut_is_computed_without_its_zeros(kernel, shape):
+def test_the_gradient_of_a_strided_shortcut_is_computed_without_its_zeros(kernel, shape, bottleneck):
     x, y = np.random.default_rng(3).normal(size=(4, 9, 10, 5)).astype(np.float32), np.arange(4) % 3
     results = {}
     for fused in (True, False):
         with passes(fuse=fused):
             cc.utils.set_random_seed(1)
-            model = _strided_block(kernel)
+            model = _strided_block(kernel, bottleneck)
             results[fused] = one_step(model, x, y)
             assert _residuals(model) == ([shape] if fused else [])
     assert_equal_but_for_rounding(results[True], results[False])

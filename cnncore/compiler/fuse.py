@@ -288,16 +288,17 @@ def _add_into_gradient(fuser, add):
 
 def _without_zeros(fuser, reader, residual):
     """The gradient of a 1x1 convolution with stride, a shortcut's, is zero but at every stride-th pixel; where it is
-    the residual of a convolution's with the same stride it is computed for those pixels alone.
+    the residual of a convolution's with the same stride, or of one's without beside a stride of 2, it is computed for
+    those pixels alone.
     """
     shortcut = residual.producer
     steps = [reader.attributes.get(name, 1) for name in ("stride_h", "stride_w")]
+    steps = [2, 2] if steps == [1, 1] else steps
     if (
         reader.name != "conv2d_backward_input"
         or shortcut is None
         or shortcut.name != reader.name
         or fuser.only_reader(residual) is not reader
-        or steps == [1, 1]
         or [shortcut.attribute(name) for name in ("kernel_h", "kernel_w", "stride_h", "stride_w")] != [1, 1, *steps]
         or any(shortcut.attribute(f"pad_{side}") for side in ("top", "left", "bottom", "right"))
         or len(shortcut.inputs) > 2

@@ -1,12 +1,12 @@
 /* conv2d_backward_input: grad_x[n][h][w][c] = sum over the p, q, i, j with h = p s - pad + i d, w = q s - pad + j d,
  * and over o, of grad_y[n][p][q][o] * w[i][j][c][o]; + residual; then through what gradient_epilogue.h describes. The
- * residual may also be of every s-th row and column alone, from the first on: the gradient of a 1x1 convolution with
- * the same stride, as shortcuts are, without its zeros.
+ * residual may also be one of sparse_residual.h: of every s-th row and column, or of every other one where s is 1.
  * conv2d_transpose: the same map as a layer, with a bias and an activation.
  *
  * With stride s the taps fall into s x s phases, each a dense convolution with stride 1 (see cnn_conv2d_axis),
  * computed by the kernel of the forward pass with transposed weights. */
 #include "convolution.h"
+#include "sparse_residual.h"
 
 enum { OUT_H = CNN_CONV2D_N_ATTRS, OUT_W, ACTIVATION, ALPHA, MAX_VALUE };
 static const cnn_attr_def backward_attrs[] = { CNN_CONV2D_ATTRS, CNN_INT_ATTR("in_h", 1, 1, 2147483647),
@@ -53,17 +53,14 @@ static int backward_infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) 
     if (infer(c, "grad_y", "in", out, error)) return -1;
     const cnn_tensor *residual = c->n_in > 2 ? c->in[2] : NULL;
     const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, out, c->in[0]);
-    cnn_tensor sparse = *out;
-    sparse.dims[1] = cnn_ceil_div(out->dims[1], g.stride_h);
-    sparse.dims[2] = cnn_ceil_div(out->dims[2], g.stride_w);
+    const cnn_sparse_residual some = cnn_sparse_residual_of(out, g.stride_h, g.stride_w);
+    const cnn_tensor sparse = cnn_sparse_residual_like(&some, out);
     if (residual && (residual->dtype != CNN_F32
                      || (!cnn_same_shape(residual, out) && !cnn_same_shape(residual, &sparse))))
-        return cnn_same_shape(out, &sparse)
-            ? cnn_fail(error, "residual must be float32 with the output's shape %s, got %s",
-                       cnn_shape_text(out, expected), cnn_shape_text(residual, shape))
-            : cnn_fail(error, "residual must be float32 with the output's shape %s, or with that of every stride-th row "
-                       "and column, %s, got %s", cnn_shape_text(out, expected), cnn_shape_text(&sparse, rows),
-                       cnn_shape_text(residual, shape));
+        return cnn_fail(error, "residual must be float32 with the output's shape %s, or with that of every %s row and "
+                        "column, %s, got %s", cnn_shape_text(out, expected),
+                        g.stride_h > 1 || g.stride_w > 1 ? "stride-th" : "other", cnn_shape_text(&sparse, rows),
+                        cnn_shape_text(residual, shape));
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, 3, ACTIVATION);
     return cnn_gradient_epilogue_infer(c, &gradient, out, error);
 }

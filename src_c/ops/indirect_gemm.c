@@ -124,6 +124,7 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     int64_t blocks = cnn_ceil_div(channels, cnn_max(16, cnn_min(MAX_BLOCK, largest)));
     p->block = (int32_t)cnn_ceil_div(channels, blocks);
     p->sparse = t->residual && !cnn_same_shape(t->residual, t->y);
+    if (p->sparse) p->some = cnn_sparse_residual_of(t->y, geometry->stride_h, geometry->stride_w);
     for (int32_t i = 0; i < cnn_conv2d_phases_h(g); i++)
         for (int32_t j = 0; j < cnn_conv2d_phases_w(g); j++)
             choice->thread_workspace_bytes = cnn_max(
@@ -199,7 +200,7 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
         cnn_coming_add(&next, cnn_data(e, o->norm.written), end, pixels, g->in_channels);
     }
     if (p->block < g->in_channels || weights > KEPT_WEIGHTS) return next;
-    cnn_coming_add(&next, cnn_data(e, o->residual), end, pixels, g->out_channels);
+    if (!p->sparse) cnn_coming_add(&next, cnn_data(e, o->residual), end, pixels, g->out_channels);
     cnn_coming_add(&next, cnn_data(e, o->gradient.x), end, pixels, g->out_channels);
     cnn_coming_add(&next, cnn_data(e, o->gradient.y), end, pixels, g->out_channels);
     if (written) cnn_coming_add(&next, cnn_data(e, o->y), end, pixels, g->out_channels);
@@ -311,7 +312,7 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 memset(t.zeros, 0, (size_t)cnn_table_zeros(p) * 4);
                 if (p->source == CNN_WINDOWS) cnn_table_fill_windows(&t, p, &k, panels.rows, &images);
                 else cnn_table_fill(&t, p, &f, &k, panels.rows, cnn_chunk_source_of(c, e, o, &k, write, t.copy));
-                if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, &f, &k);
+                if (p->sparse && number == 0) cnn_table_fill_sparse(&t, p, residual);
                 filled = index;
                 end = k.begin + k.pixels;
             }

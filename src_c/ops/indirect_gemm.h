@@ -28,7 +28,7 @@ typedef struct cnn_normalised {
 
 /* The tensors; the optional ones may be NULL. Where g.transposed, x is grad_y and y is grad_x. */
 typedef struct cnn_indirect_gemm_operands {
-    /* residual: of y's shape; where there are phases, also of the first phase's, for its pixels alone */
+    /* residual: of y's shape, or one of sparse_residual.h */
     const cnn_tensor *x, *w, *bias, *residual, *y;
     cnn_normalised norm;              /* of 1x1 convolutions that read every pixel once, in order, and of Winograd's */
     cnn_rescaling rescaling;          /* of a uint8 x */

@@ -182,11 +182,10 @@ void cnn_table_fill_windows(cnn_table *t, const cnn_indirect_plan *p, const cnn_
     }
 }
 
-void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k) {
-    for (int64_t r = 0; r < t->pixels; r++) {
-        const int64_t image = k->image_begin + r % k->images, pixel = k->begin + r / k->images;
-        t->sparse_at[r] = (image * f->map + pixel) * p->g.out_channels;
-    }
+void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const float *residual) {
+    const int64_t channels = p->g.out_channels;
+    for (int64_t r = 0; r < t->pixels; r++)
+        t->sparse_at[r] = cnn_sparse_residual_at(&p->some, t->at[r] / channels, channels, residual, t->zeros);
 }
 
 void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k, int64_t rows,

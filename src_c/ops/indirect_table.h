@@ -6,6 +6,7 @@
 #include "conv2d_gather.h"
 #include "indirect_gemm.h"
 #include "panels.h"
+#include "sparse_residual.h"
 
 typedef struct cnn_indirect_plan {
     cnn_algorithm algorithm;
@@ -16,7 +17,8 @@ typedef struct cnn_indirect_plan {
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are one long row, read in the order of memory */
-    int32_t sparse;                   /* a residual for the pixels of the first phase alone */
+    int32_t sparse;                   /* is the residual of some pixels alone, all of the first phase? ... */
+    cnn_sparse_residual some;         /* ... of these */
     char text[108];
 } cnn_indirect_plan;
 _Static_assert(sizeof(cnn_indirect_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -57,8 +59,10 @@ static inline int64_t cnn_table_tile_begin(const cnn_table *t, int64_t tile) {
     return t->rows * tile + cnn_min(tile, t->larger);
 }
 
-/* A tap in the padding reads as many zeros as a pixel has channels. */
-static inline int64_t cnn_table_zeros(const cnn_indirect_plan *p) { return p->g.in_channels; }
+/* A tap in the padding reads as many zeros as a pixel has channels, and so does a pixel without a residual. */
+static inline int64_t cnn_table_zeros(const cnn_indirect_plan *p) {
+    return p->sparse ? cnn_max(p->g.in_channels, p->g.out_channels) : p->g.in_channels;
+}
 
 /* Lays the table out in the thread's workspace; returns the bytes. */
 int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p, int64_t pixels, int64_t taps);
@@ -77,7 +81,7 @@ void cnn_table_fill(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f
 /* The same of windows: memory for what is copied of them is t->copy. */
 void cnn_table_fill_windows(cnn_table *t, const cnn_indirect_plan *p, const cnn_chunk *k, int64_t rows,
                             const cnn_conv2d_images *images);
-/* Where the chunk's pixels are among those of the first phase: t->sparse_at. */
-void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const cnn_phase *f, const cnn_chunk *k);
+/* Where the residual of the chunk's pixels is: t->sparse_at. */
+void cnn_table_fill_sparse(cnn_table *t, const cnn_indirect_plan *p, const float *residual);
 
 #endif

@@ -6,6 +6,8 @@
  *     grad_x = (d w^T + residual) act'(y), sum_g, sum_gx: see gradient_epilogue.h
  *     grad_w = t^T d
  *
+ * The residual may also be of every other row and column alone, see sparse_residual.h.
+ *
  * Pixels are cut, by shapes alone, into blocks and groups of blocks, the unit of parallel work. Of a block, what is
  * computed on load goes to a thread's workspace; then grad_w's sums of the group grow by it, and its part of grad_x is
  * computed. The groups' sums are added in order, like those of weight_gradient.h. */
@@ -14,6 +16,7 @@
 #include "layout.h"
 #include "normalised_gradient.h"
 #include "panels.h"
+#include "sparse_residual.h"
 #include "weight_gradient.h"
 
 #include <stdio.h>
@@ -41,6 +44,8 @@ typedef struct backward_plan {
     int64_t groups, blocks, block_pixels;
     int64_t out_pitch, in_pitch;      /* floats between the pixels of d and t in the workspace */
     int streams;                      /* grad_x is written past the caches */
+    int sparse;                       /* is the residual of some pixels alone? ... */
+    cnn_sparse_residual some;         /* ... of these */
     char text[96];
 } backward_plan;
 _Static_assert(sizeof(backward_plan) <= CNN_PLAN_BYTES, "the plan must fit");
@@ -55,7 +60,7 @@ static cnn_normalised_gradient gradient_of(const cnn_call *c) {
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     const cnn_tensor *grad_y = c->in[GRAD_Y], *w = c->in[W], *in = c->in[IN], *residual = operand(c, RESIDUAL);
-    char shape[64], want[64];
+    char shape[64], want[64], rows[64];
     if (cnn_expect(grad_y, "grad_y", 4, CNN_F32, error) || cnn_expect(w, "w", 4, CNN_F32, error)
         || cnn_expect(in, "in", 4, CNN_F32, error)) return -1;
     if (w->dims[0] != 1 || w->dims[1] != 1 || w->dims[2] != cnn_last(in) || w->dims[3] != cnn_last(grad_y))
@@ -71,8 +76,12 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
         || cnn_expect_vector(operand(c, IN_SHIFT), "in_shift", cnn_last(in), error)) return -1;
     if (!operand(c, IN_SCALE) != !operand(c, IN_SHIFT))
         return cnn_fail(error, "in_scale and in_shift must be given together");
-    if (residual && (residual->dtype != CNN_F32 || !cnn_same_shape(residual, in)))
-        return cnn_fail(error, "residual must be float32 with the shape of in, %s, got %s", cnn_shape_text(in, want),
+    const cnn_sparse_residual some = cnn_sparse_residual_of(in, 1, 1);
+    const cnn_tensor sparse = cnn_sparse_residual_like(&some, in);
+    if (residual && (residual->dtype != CNN_F32
+                     || (!cnn_same_shape(residual, in) && !cnn_same_shape(residual, &sparse))))
+        return cnn_fail(error, "residual must be float32 with the shape of in, %s, or with that of every other row and "
+                        "column, %s, got %s", cnn_shape_text(in, want), cnn_shape_text(&sparse, rows),
                         cnn_shape_text(residual, shape));
     cnn_like(&out[GRAD_X], in);
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
@@ -88,7 +97,8 @@ typedef struct scratch {
     float *constants, *in_scale, *in_shift;     /* of d; of t, as wide rows (kernels/batchnorm.h) */
     const float **rows_of_in, **rows_of_out;    /* where the pixels of t and d are */
     int32_t *number;                  /* 0, 1, ... */
-    ptrdiff_t *at;                    /* where the pixels of grad_x are, from the first one on */
+    ptrdiff_t *at, *sparse_at;        /* where the pixels of grad_x are, from the first one on; of a sparse residual */
+    float *zeros;                     /* where that has none */
     cnn_moment_sums sums;             /* of a panel of grad_x, [widest panel] */
 } scratch;
 
@@ -115,6 +125,8 @@ static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const
     s->rows_of_out = cnn_take(&all, n * pointers);
     s->number = cnn_take(&all, n * (int64_t)sizeof *s->number);
     s->at = cnn_take(&all, n * (int64_t)sizeof *s->at);
+    s->sparse_at = cnn_take(&all, p->sparse ? n * (int64_t)sizeof *s->at : 0);
+    s->zeros = cnn_take(&all, p->sparse ? p->in_channels * floats : 0);
     s->sums.sum = cnn_take(&all, panel_width(c, p) * floats);
     s->sums.square = cnn_take(&all, panel_width(c, p) * floats);
     return all.bytes;
@@ -135,6 +147,9 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
         return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
     *p = (backward_plan){.pixels = cnn_rows(in), .in_channels = w->dims[2], .out_channels = w->dims[3]};
+    const cnn_tensor *residual = operand(c, RESIDUAL);
+    p->sparse = residual && !cnn_same_shape(residual, in);
+    p->some = cnn_sparse_residual_of(in, 1, 1);
     const int vl = c->kernels->vector;
     p->blocks = cnn_ceil_div(p->pixels, BLOCK_PIXELS);
     p->block_pixels = cnn_ceil_div(p->pixels, p->blocks);
@@ -188,7 +203,7 @@ static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan 
     cnn_streams_add(&b.next_out, cnn_data(e, c->in[GRAD_Y]), out);
     cnn_streams_add(&b.next_out, cnn_data(e, operand(c, OUT)), out);
     cnn_streams_add(&b.next_in, cnn_data(e, c->in[IN]), in);
-    cnn_streams_add(&b.next_in, cnn_data(e, operand(c, RESIDUAL)), in);
+    if (!p->sparse) cnn_streams_add(&b.next_in, cnn_data(e, operand(c, RESIDUAL)), in);
     if (gradient.x != c->in[IN]) cnn_streams_add(&b.next_in, cnn_data(e, gradient.x), in);
     if (gradient.y != c->in[IN]) cnn_streams_add(&b.next_in, cnn_data(e, gradient.y), in);
     return b;
@@ -247,6 +262,9 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
                   larger = b->pixels - tiles * rows, origin = b->first * p->in_channels;
     const float *residual = cnn_data(e, operand(c, RESIDUAL));
     float *grad_x = cnn_data(e, c->out[GRAD_X]);
+    const ptrdiff_t *added_at = p->sparse ? s->sparse_at : s->at;
+    for (int64_t i = 0; p->sparse && i < b->pixels; i++)
+        s->sparse_at[i] = cnn_sparse_residual_at(&p->some, b->first + i, p->in_channels, residual, s->zeros);
     const int gradient_wanted = cnn_gradient_epilogue_wanted(&gradient), sums = cnn_gradient_epilogue_sums(&gradient);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
@@ -258,7 +276,7 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
         }
         cnn_gemm_tile t = {.runs = 1, .channels = p->out_channels, .tap = &first_tap, .length = &one_tap,
                            .w = (const float *)e->packed + n.begin * p->out_channels,
-                           .added = residual ? residual + origin + n.begin : NULL, .y = grad_x + origin + n.begin,
+                           .added = residual ? residual + (p->sparse ? 0 : origin) + n.begin : NULL, .y = grad_x + origin + n.begin,
                            .last = n.last, .low = -INFINITY, .high = INFINITY, .moments = sums ? &s->sums : NULL,
                            .gradient = gradient_wanted ? &through : NULL,
                            .stream = p->streams && (uintptr_t)grad_x % CNN_ALIGNMENT == 0};
@@ -271,7 +289,8 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
             t.far = t.near ? t.near + strip * floats / 2 : NULL;
             t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
             t.x = s->rows_of_out + begin;
-            t.at = t.added_at = s->at + begin;
+            t.at = s->at + begin;
+            t.added_at = added_at + begin;
             t.start = tile == 0;
             c->kernels->gemm->tile[n.vectors][rows + (tile < larger)](&t);
         }
@@ -298,6 +317,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         s.number[i] = (int32_t)i;
         s.at[i] = i * p->in_channels;
     }
+    if (p->sparse) memset(s.zeros, 0, (size_t)p->in_channels * sizeof(float));
     cnn_work work = cnn_share_work(e, p->groups);
     for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
         const int64_t first = p->blocks * group / p->groups, end = p->blocks * (group + 1) / p->groups;

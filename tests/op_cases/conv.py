@@ -14,6 +14,7 @@ from .pieces import (
     normal,
     normalised_residual,
     relu_family,
+    sparse,
     weights,
 )
 
@@ -139,8 +140,8 @@ def _conv2d_backward_input(rng, op):
     a = convolution(rng)
     inputs, act, outputs = gradient_epilogue(rng, a["x"].shape)
     residual = normal(rng, *a["x"].shape)
-    if rng.random() < 0.5:  # of the pixels that a 1x1 convolution with the same strides would reach
-        residual = np.ascontiguousarray(residual[:, :: a["attributes"]["stride_h"], :: a["attributes"]["stride_w"]])
+    if rng.random() < 0.5:
+        residual = sparse(residual, a["attributes"])
     return (
         [a["grad_y"], a["w"], maybe(rng, residual, 0.3), *inputs],
         {**a["attributes"], "in_h": a["in_h"], "in_w": a["in_w"], **act},
@@ -245,5 +246,6 @@ def _pointwise_backward(rng, op):
     if rng.random() < 0.3:
         scale, shift, own = None, None, {}
     epilogue, mask, outputs = gradient_epilogue(rng, x.shape)
-    residual = maybe(rng, normal(rng, *x.shape), 0.3)
+    residual = normal(rng, *x.shape)
+    residual = maybe(rng, sparse(residual, {}) if rng.random() < 0.5 else residual, 0.3)
     return [grad_y, w, x, *after, scale, shift, residual, *epilogue], {**own, **mask}, (*outputs, True)

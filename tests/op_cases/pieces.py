@@ -69,6 +69,15 @@ def weights(rng, values, fan_in, *shape):
     return normal(rng, *shape, scale=fan_in**-0.5) if values is normal else values(rng, *shape)
 
 
+def sparse(residual, attributes):
+    """Of a residual of all pixels, those that a convolution may have in their place: every stride-th row and column, or
+    every other one with stride 1.
+    """
+    strides = attributes.get("stride_h", 1), attributes.get("stride_w", 1)
+    every_h, every_w = (2, 2) if strides == (1, 1) else strides
+    return np.ascontiguousarray(residual[:, ::every_h, ::every_w])
+
+
 def normalised_residual(rng, shape):
     """A residual, its scale and its shift: all, the first alone, or none."""
     operands = [normal(rng, *shape), normal(rng, shape[-1]), normal(rng, shape[-1])]

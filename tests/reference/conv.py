@@ -70,8 +70,8 @@ def conv2d_backward_input(
 ):
     """grad_x[n,h,w,c] = sum over the (p,q,i,j) that read pixel (h,w), and o, of grad_y[n,p,q,o] w[i,j,c,o].
 
-    The residual is added where there is one, to all pixels or, where it is smaller, to every stride-th; then comes
-    `gradient_epilogue`.
+    The residual is added where there is one, to all pixels or, where it is smaller, to every stride-th, every other one
+    with stride 1; then comes `gradient_epilogue`.
     """
     grad_y, w, window = f64(grad_y), f64(w), Window(**geometry)
     g = window.groups
@@ -82,7 +82,8 @@ def conv2d_backward_input(
         view += np.einsum("npqgo,cgo->npqgc", _grouped(grad_y, g), kernel[i, j]).reshape(view.shape)
     grad_x = window.crop(padded).copy()
     if residual is not None:
-        every = (1, 1) if residual.shape == grad_x.shape else (window.stride_h, window.stride_w)
+        strides = (window.stride_h, window.stride_w)
+        every = (1, 1) if residual.shape == grad_x.shape else (2, 2) if strides == (1, 1) else strides
         grad_x[:, :: every[0], :: every[1]] += f64(residual)
     act = {"activation": activation, "alpha": alpha, "max_value": max_value}
     return gradient_epilogue(grad_x, y, x, mean, scale, shift, **act)
