@@ -123,8 +123,9 @@ static int64_t span_pixels(const gradient_plan *p, int64_t pixels) {
 
 /* ---- plan ---- */
 
+/* Equally many for each group: none takes longer than the others. */
 static void plan_blocks(gradient_plan *p, int64_t pixels, int64_t most) {
-    p->blocks = (int32_t)cnn_ceil_div(pixels, most);
+    p->blocks = (int32_t)cnn_round_up(cnn_ceil_div(pixels, most), p->groups);
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
 }
 
@@ -157,11 +158,11 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
         tiles = taps_of(p) * tiles_of_tap(&panels, channels);
     const int64_t grad_w_bytes = rows * g->out_channels * 4;
 
+    p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
     p->copied = p->source == CNN_NORMALISED
         || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES);
-    p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     const int64_t width = (int64_t)panels.widest * panels.vl;
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
     p->unit_tiles = (int32_t)cnn_max(1, cnn_min(tiles, BLOCK_BYTES / 4 / (p->unit_panels * width * panels.rows)));
