@@ -13,6 +13,7 @@ enum {
     /* with fewer channels writing and reading all transforms takes longer than computing them again */
     KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
+    CACHED_BYTES = 24 << 20, /* of all transforms: more do not stay in a last cache from unit to unit */
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     PART_TILES = 64, /* at least so many tiles in a part, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
@@ -24,7 +25,8 @@ typedef struct winograd_gradient {
     int32_t parts, ranges;            /* of tiles, of input channels */
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a part has them */
     int32_t form;                     /* of the transforms of x */
-    int32_t kept;                     /* are all tiles transformed before the units of work begin? */
+    int32_t kept;                     /* are all tiles transformed before the units of work begin? ... */
+    int32_t by_element;               /* ... and then multiplied element by element, all of one together? */
     int32_t bundles, bundled;         /* of the convolution's groups, see winograd.h */
     char text[112];
 } winograd_gradient;
@@ -61,7 +63,8 @@ typedef struct transforms {
 /* Memory of a thread. */
 typedef struct scratch {
     transforms block;                 /* of a range of input channels and of a panel, unless they are kept */
-    float *sums;                      /* [ELEMENTS][channels of a range][panel], elements `element` floats apart */
+    /* [ELEMENTS][channels of a range][panel], elements `element` floats apart; not by element */
+    float *sums;
     int64_t element;
     float *zeros;                     /* what lies outside */
 } scratch;
@@ -72,6 +75,8 @@ typedef struct shared {
     int64_t slot;
     float *bias;                      /* [parts][blocks][out_channels]: sums of grad_y */
     transforms kept;                  /* those of the first part; the others follow */
+    float *sums;                      /* by element: [panel][range] as a thread's, `unit` floats apart */
+    int64_t unit;
 } shared;
 
 /* A row of pixels that a row of tiles reads outside the image. */
@@ -90,13 +95,15 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     cnn_layout l = {.memory = memory};
     s->block.v = cnn_take(&l, p->kept ? 0 : s->block.v_block.bytes);
     s->block.d = cnn_take(&l, p->kept ? 0 : s->block.d_block.bytes);
-    s->sums = cnn_take(&l, ELEMENTS * s->element * 4);
+    s->sums = cnn_take(&l, p->by_element ? 0 : ELEMENTS * s->element * 4);
     s->zeros = cnn_take(&l, zeros_bytes(p));
     return l.bytes;
 }
 
 static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
+    scratch layout;
+    scratch_layout(c, &layout, NULL, p);
     const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->parts);
     s->kept.v_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.in_channels);
     s->kept.d_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.out_channels);
@@ -106,6 +113,8 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
     s->bias = cnn_take(&l, bias ? (int64_t)p->parts * p->blocks * p->g.out_channels * 4 : 0);
     s->kept.v = cnn_take(&l, p->kept ? p->parts * s->kept.v_block.bytes : 0);
     s->kept.d = cnn_take(&l, p->kept ? p->parts * s->kept.d_block.bytes : 0);
+    s->unit = ELEMENTS * layout.element;
+    s->sums = cnn_take(&l, p->by_element ? cnn_panels_of(c->kernels, out_of(p)).count * p->ranges * s->unit * 4 : 0);
     return l.bytes;
 }
 
@@ -132,19 +141,23 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     const int64_t part = cnn_ceil_div(tiles, p->parts);
     p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
     p->block = (int32_t)cnn_ceil_div(part, p->blocks);
-    const int64_t all = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes +
-        cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
+    const int64_t v_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes,
+                  d_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
     p->kept = p->bundles == 1 && 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
-        all <= KEPT_BYTES;
+        v_bytes + d_bytes <= KEPT_BYTES;
+    /* What a unit at a time reads again and again, or sums of all units that are written and read again. */
+    const int64_t again = (panels.count - 1) * v_bytes + (p->ranges - 1) * d_bytes,
+                  sums = 2 * ELEMENTS * (int64_t)sizeof(float) * g->in_channels * g->out_channels;
+    p->by_element = p->kept && p->parts == 1 && v_bytes + d_bytes > CACHED_BYTES && again > sums;
     scratch s;
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
     snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
              strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->kept ? ", transformed once" : "",
+             panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
@@ -210,41 +223,84 @@ static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_g
     cnn_barrier(e);
 }
 
-/* sums = the products of a unit whose tiles are transformed: a range of channels, a panel, a part's tiles. */
+/* Memory that is wanted soon, see cnn_winograd_ahead. */
+typedef struct memory { const char *from, *to; } memory;
+
+/* Of an element's transforms in a block, those of `channels` channels from `channel` on. */
+static memory channels_of(const float *v, const cnn_winograd_block *block, int64_t vl, int strided, int64_t e,
+                          int64_t channel, int64_t channels) {
+    const int64_t plane = cnn_winograd_slots(strided, (int)e) * block->plane;
+    const float *from = v + cnn_winograd_first_slot(strided, (int)e) * block->element + channel / vl * plane;
+    return (memory){(const char *)from, (const char *)(from + cnn_ceil_div(channels, vl) * plane)};
+}
+
+/* sums = the products of an element whose tiles are transformed: a range of channels, a panel, the tiles of `order`.
+ * Meanwhile next_v and next_d are fetched. */
+static void multiply_element(const cnn_call *c, const winograd_gradient *p, const transforms *t, float *sums,
+                             const cnn_winograd_order *order, int64_t e, int64_t channel, int64_t channels,
+                             const cnn_panel *n, memory next_v, memory next_d) {
+    const int64_t vl = c->kernels->vector, slots = cnn_winograd_slots(strided(p), (int)e),
+                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
+    const cnn_winograd_span span = cnn_winograd_span_of(order, e);
+    const int64_t terms = slots * span.tiles,
+                  calls = cnn_max(1, (terms + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES);
+    const memory v = channels_of(t->v, &t->v_block, vl, strided(p), e, channel, channels),
+                 d = channels_of(t->d, &t->d_block, vl, strided(p), e, n->begin, n->width);
+    cnn_winograd_ahead ahead = cnn_winograd_ahead_of(next_d.from, next_d.to, calls * steps),
+                       ahead_v = cnn_winograd_ahead_of(next_v.from, next_v.to, calls * steps);
+    for (int64_t call = 0; call < calls; call++) {
+        const int64_t first = terms * call / calls;
+        cnn_winograd_outer outer = {
+            .tiles = terms * (call + 1) / calls - first,
+            .channels = channels,
+            .v = (const float *)v.from + (span.first + first) * vl,
+            .d = (const float *)d.from + (span.first + first) * vl,
+            .v_plane = slots * t->v_block.plane,
+            .d_plane = slots * t->d_block.plane,
+            .sums = sums,
+            .accumulate = call > 0};
+        outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
+        outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
+        c->kernels->winograd->outer[n->vectors](&outer);
+    }
+}
+
+/* The sums of a unit, of all elements. */
 static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const transforms *t, const scratch *s,
                           const cnn_winograd_order *order, int64_t channel, int64_t channels, const cnn_panel *n) {
-    const int64_t vl = c->kernels->vector,
-                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
-    for (int64_t e = 0; e < ELEMENTS; e++) {
-        const cnn_winograd_span span = cnn_winograd_span_of(order, e);
-        const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      terms = slots * span.tiles,
-                      calls = cnn_max(1, (terms + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES),
-                      v_plane = slots * t->v_block.plane, d_plane = slots * t->d_block.plane;
-        const float *v = t->v + at * t->v_block.element + channel / vl * v_plane,
-                    *d = t->d + at * t->d_block.element + n->begin / vl * d_plane;
-        /* Meanwhile the next element is fetched. */
-        const float *next_v = v + slots * t->v_block.element, *next_d = d + slots * t->d_block.element;
-        cnn_winograd_ahead
-            ahead = cnn_winograd_ahead_of((char *)next_d, (char *)(next_d + n->vectors * d_plane), calls * steps),
-            ahead_v = cnn_winograd_ahead_of((char *)next_v, (char *)(next_v + cnn_ceil_div(channels, vl) * v_plane),
-                                            calls * steps);
-        for (int64_t call = 0; call < calls; call++) {
-            const int64_t first = terms * call / calls;
-            cnn_winograd_outer outer = {
-                .tiles = terms * (call + 1) / calls - first,
-                .channels = channels,
-                .v = v + (span.first + first) * vl,
-                .d = d + (span.first + first) * vl,
-                .v_plane = v_plane,
-                .d_plane = d_plane,
-                .sums = s->sums + e * s->element,
-                .accumulate = call > 0};
-            outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
-            outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
-            c->kernels->winograd->outer[n->vectors](&outer);
+    const int64_t vl = c->kernels->vector;
+    for (int64_t e = 0; e < ELEMENTS; e++)
+        multiply_element(c, p, t, s->sums + e * s->element, order, e, channel, channels, n,
+                         channels_of(t->v, &t->v_block, vl, strided(p), e + 1, channel, channels),
+                         channels_of(t->d, &t->d_block, vl, strided(p), e + 1, n->begin, n->width));
+}
+
+/* The sums of all units. Parallel over elements and ranges of channels: what an element has stays in L2, or passes
+ * through it once a range. */
+static void multiply_by_element(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p, const shared *all,
+                                const scratch *s, const cnn_panels *panels, const cnn_winograd_order *order) {
+    const transforms *t = &all->kept;
+    const int64_t vl = c->kernels->vector;
+    cnn_work work = cnn_share_work(e, (int64_t)ELEMENTS * p->ranges);
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
+        const int64_t element = unit / p->ranges, range = unit % p->ranges, next = (unit + 1) / p->ranges;
+        int64_t first, channels, next_first, next_channels;
+        range_at(c, p, range, &first, &channels);
+        range_at(c, p, (unit + 1) % p->ranges, &next_first, &next_channels);
+        const memory next_v = channels_of(t->v, &t->v_block, vl, strided(p), next, next_first, next_channels);
+        for (int64_t panel = 0; panel < panels->count; panel++) {
+            const cnn_panel n = cnn_panel_at(panels, panel),
+                            after = cnn_panel_at(panels, (panel + 1) % panels->count);
+            const int64_t bytes = next_v.to - next_v.from;
+            multiply_element(c, p, t, all->sums + (panel * p->ranges + range) * all->unit + element * s->element, order,
+                             element, first, channels, &n,
+                             (memory){next_v.from + bytes * panel / panels->count,
+                                      next_v.from + bytes * (panel + 1) / panels->count},
+                             channels_of(t->d, &t->d_block, vl, strided(p), panel + 1 < panels->count ? element : next,
+                                         after.begin, after.width));
         }
     }
+    cnn_barrier(e);
 }
 
 /* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
@@ -329,6 +385,10 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     shared_layout(c, &all, e->workspace, p, grad_bias != NULL);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
+    if (p->by_element) {
+        const cnn_winograd_order order = part_at(p, &tiling, 0);
+        multiply_by_element(c, e, p, &all, &s, &panels, &order);
+    }
 
     const int stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 &&
         weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 &&
@@ -342,7 +402,9 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
         const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
         int64_t first, channels;
         range_at(c, p, range, &first, &channels);
-        if (p->kept) {
+        if (p->by_element) {
+            s.sums = all.sums + (unit / p->ranges % panels.count * p->ranges + range) * all.unit;
+        } else if (p->kept) {
             transforms t = all.kept;
             t.v += part * t.v_block.bytes / 4;
             t.d += part * t.d_block.bytes / 4;
