@@ -50,32 +50,36 @@ def toom_cook(points, out, taps):
     return a, g, b
 
 
-def strided(backwards=False, pad=0):
-    """With stride 2: slots 0 to 4 are F(4, 2) of the taps 0 and 2, slots 5 to 8 products with tap 1. Backwards, with
-    the kernel turned around, 8 results from 5 pixels; `pad` before the image tells which of them tap 1 gives.
+def some_of(points, out, taps):
+    """F(out, taps) with the G of all points, of which it has the first rows and the last; the factors that are missing
+    are in B'.
     """
-    a4, g2, b5 = toom_cook((3 / 8, -3 / 8, 9 / 8, -9 / 8), 4, 2)
-    g = np.zeros((9, 3))
-    g[:5, ::2], g[5:, 1] = g2, 1
-    if not backwards:
-        a, b = np.hstack([a4, np.eye(4)]), np.zeros((9, 9))
-        b[:5, ::2], b[5:, 1::2] = b5, np.eye(4)
-        return Form(a, g, b, 8)
-    a, b = np.zeros((8, 9)), np.zeros((9, 5))
-    a[pad::2, :5], a[1 - pad :: 2, 5:] = a4, np.eye(4)
-    b[:5], b[5:, 1 - pad : 5 - pad] = b5, np.eye(4)
-    return Form(a, g, b, 4)
+    count = out + taps - 2
+    a, g, b = toom_cook(points[:count], out, taps)
+    factor = np.array([np.prod([p - q for q in points[count:]]) for p in points[:count]] + [1])[:, None]
+    return a, g / factor, b * factor
 
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
+STRIDED_POINTS = (3 / 8, -3 / 8, 9 / 8, -9 / 8)
 
 
-def narrow(out):
-    """F(2, 3) or F(3, 3) with the G of F(4, 3), of which it has some rows; the factors that are missing are in B'."""
-    points, missing = POINTS[: out + 1], POINTS[out + 1 :]
-    a, g, b = toom_cook(points, out, 3)
-    factor = np.array([np.prod([p - q for q in missing]) for p in points] + [1])[:, None]
-    return Form(a, g / factor, b * factor, 4)
+def strided(n=4, backwards=False, pad=0):
+    """With stride 2: slots 0 to n are F(n, 2) of the taps 0 and 2, the others products with tap 1. Backwards, with
+    the kernel turned around, 2 n results from n + 1 pixels; `pad` before the image tells which of them tap 1 gives.
+    """
+    a_n, g_n, b_n = some_of(STRIDED_POINTS, n, 2)
+    slots = 2 * n + 1
+    g = np.zeros((slots, 3))
+    g[: n + 1, ::2], g[n + 1 :, 1] = g_n, 1
+    if not backwards:
+        a, b = np.hstack([a_n, np.eye(n)]), np.zeros((slots, slots))
+        b[: n + 1, ::2], b[n + 1 :, 1::2] = b_n, np.eye(n)
+        return Form(a, g, b, 8)
+    a, b = np.zeros((2 * n, slots)), np.zeros((slots, n + 1))
+    a[pad::2, : n + 1], a[1 - pad :: 2, n + 1 :] = a_n, np.eye(n)
+    b[: n + 1], b[n + 1 :, 1 - pad : n + 1 - pad] = b_n, np.eye(n)
+    return Form(a, g, b, 4)
 
 
 FORMS = {
@@ -83,8 +87,13 @@ FORMS = {
     "2x2": Form(*toom_cook((0, 1, -1), 2, 3), 2),
     "4x4 strided": strided(),
 }
-BACK = {0: strided(True, 0), 1: strided(True, 1)}
-NARROW = {2: narrow(2), 3: narrow(3)}
+BACK = {pad: strided(4, True, pad) for pad in (0, 1)}
+# The narrow tiles beside those of a form.
+NARROW = [
+    (FORMS["4x4"], {n: Form(*some_of(POINTS, n, 3), 4) for n in (2, 3)}),
+    (FORMS["4x4 strided"], {n: strided(n) for n in (2, 3)}),
+    *((BACK[pad], {n: strided(n, True, pad) for n in (2, 3)}) for pad in (0, 1)),
+]
 
 
 def axis(out, form, last):
@@ -102,8 +111,10 @@ def tiles(out_h, out_w, form):
     the smaller one where an axis needs no more.
     """
     last = form
-    if form is FORMS["4x4"]:
-        last = NARROW[2 if {out_h % 4, out_w % 4} & {1, 2} else 3]
+    for whole, narrow in NARROW:
+        if form is whole:
+            every = len(form.a) // 4  # results for one of a tile of 4x4
+            last = narrow[2 if {-(-out % len(form.a) // every) for out in (out_h, out_w)} & {1, 2} else 3]
     for (i, row, down), (j, column, across) in itertools.product(axis(out_h, form, last), axis(out_w, form, last)):
         yield down, across, (i, j), (row, column)
 
@@ -147,15 +158,13 @@ def weight_bound(x, grad_y, pads, form):
     return (count * most_slots + 36) * EPS * bound
 
 
-@pytest.mark.parametrize(
-    "down, across",
-    [
-        *((form, form) for form in FORMS.values()),
-        *((form, form) for form in NARROW.values()),
-        *((form, FORMS["4x4"]) for form in NARROW.values()),
-        *((FORMS["4x4"], form) for form in NARROW.values()),
-    ],
-)
+PAIRS = [(form, form) for form in FORMS.values()]
+for whole, narrow in NARROW[:2]:
+    for form in narrow.values():
+        PAIRS += [(form, form), (form, whole), (whole, form)]
+
+
+@pytest.mark.parametrize("down, across", PAIRS)
 def test_the_matrices_make_a_convolution(down, across):
     generator = np.random.default_rng(0)
     out, size = (len(down.a), len(across.a)), (down.b.shape[1], across.b.shape[1])
@@ -167,8 +176,12 @@ def test_the_matrices_make_a_convolution(down, across):
 
 
 def test_narrow_tiles_have_the_transformed_kernel_of_whole_ones():
-    for out, form in NARROW.items():
-        np.testing.assert_allclose(form.g, FORMS["4x4"].g[[*range(out + 1), 5]], rtol=1e-15, atol=0)
+    for whole, narrow in NARROW:
+        transformed = 6 if whole is FORMS["4x4"] else 5
+        for n, form in narrow.items():
+            points = len(form.g) if transformed == 6 else n + 1
+            rows = [*range(points - 1), transformed - 1, *range(transformed, transformed + len(form.g) - points)]
+            np.testing.assert_allclose(form.g, whole.g[rows], rtol=1e-15, atol=0)
 
 
 SHAPES = [
@@ -215,6 +228,16 @@ STRIDED = [  # with stride 2
     (9, 16, 8, 64, 100, (0, 0, 1, 1)),
     (34, 8, 8, 70, 130, (1, 1, 1, 1)),
     (18, 8, 8, 250, 270, (0, 0, 1, 1)),  # tiles transformed once for all weight gradients
+]
+STRIDED += [  # whole and narrow tiles: every remainder of rows and columns by 4, backwards by 8
+    (9, h, (5 * h) % 18 + 13, 16 + h, 48 - h, (1, 1, 1, 1) if h % 3 else (0, 0, 1, 1)) for h in range(11, 31) if h != 18
+]
+STRIDED += [
+    (16, 14, 14, 33, 70, (1, 1, 1, 1)),
+    (20, 14, 13, 256, 260, (0, 0, 1, 1)),  # transformed once for all weight gradients
+    (6, 28, 27, 64, 17, (1, 1, 1, 1)),
+    (9, 6, 24, 20, 40, (1, 1, 1, 1)),  # low tiles alone
+    (9, 27, 4, 20, 40, (1, 1, 1, 1)),  # narrow ones
 ]
 EVERY = (
     [(shape, "4x4") for shape in SHAPES]

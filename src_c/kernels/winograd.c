@@ -420,10 +420,10 @@ extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
     .form = {[CNN_WINOGRAD_2X2] = {weights_2, ONLY(input_2), ONLY(output_2)},
              [CNN_WINOGRAD_4X4] = {weights_4, EVERY(input), EVERY(output)},
-             [CNN_WINOGRAD_STRIDED] = {weights_strided, ONLY(input_strided), ONLY(output_strided)},
-             [CNN_WINOGRAD_BACK_0] = {weights_strided, ONLY(input_back_0), ONLY(output_back_0)},
-             [CNN_WINOGRAD_BACK_1] = {weights_strided, ONLY(input_back_1), ONLY(output_back_1)}},
-    .gradient = {EVERY(gradient), ONLY(gradient_strided)},
+             [CNN_WINOGRAD_STRIDED] = {weights_strided, EVERY(input_strided), EVERY(output_strided)},
+             [CNN_WINOGRAD_BACK_0] = {weights_strided, EVERY(input_back_0), EVERY(output_back_0)},
+             [CNN_WINOGRAD_BACK_1] = {weights_strided, EVERY(input_back_1), EVERY(output_back_1)}},
+    .gradient = {EVERY(gradient), EVERY(gradient_strided)},
     .weight_gradient = {weight_gradient, weight_gradient_strided},
 #if VREGISTERS >= 32
     .product = {NULL, product_1, product_2, product_3, product_4},

@@ -34,8 +34,14 @@
  * a convolution of two taps with stride 1, by F(4, 2) with the points +-3/8, +-9/8 and infinity, and a product. In two
  * dimensions 4x4 results take 5x5 + 5x4 + 4x5 + 4x4 = 81 products in place of 144. The products of an odd row or column
  * all have the same factor of the kernel, so that there are 36 ELEMENTS again, (i, j) with i and j from 0 to 5, where 5
- * stands for the odd one: such an element has 4 SLOTS, (5, 5) has 16, one for each product. Backwards the same: the
+ * stands for the odd one: such an element has 4 SLOTS, (5, 5) has 16, one for each product: slot k of (i, 5) is that of
+ * column k, of (5, j) that of row k, slot 4 k + l of (5, 5) that of row k and column l. Backwards the same: the
  * gradients of 8x8 pixels from 5x5 of the results.
+ *
+ * Its narrow tiles are of 2 or 3 results as well (or gradients of 4 or 6 pixels), F(2, 2) with the points +-P and
+ * infinity, F(3, 2) with Q as well, where F(4, 2) has P = 3/8 and Q = 9/8: r(p) = p^2 - Q^2, or p + Q, and M(x) = x^2 -
+ * P^2, or that times x - Q, make A' and B' as above. They have n of the 4 slots of a row or column, the first ones. So an
+ * axis of 14 results takes 3 * 9 + 5 = 32 rows of products, not 36, and one of 7 takes 9 + 7 = 16.
  *
  * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over
  * channels is a matrix product for each e.
@@ -59,8 +65,8 @@ typedef enum cnn_winograd_form_number {
     CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
-/* Kinds of tiles: all are whole but the narrow ones of F(4x4, 3x3), which have 4 rows of n results (NARROW), n rows of
- * 4 (LOW) or n rows of n (SMALL), n being 2 or 3. */
+/* Kinds of tiles: all are whole but the narrow ones of tiles of 4x4, which have 4 rows of n results (NARROW), n rows of
+ * 4 (LOW) or n rows of n (SMALL), n being 2 or 3; backwards with stride 2 twice as many. */
 typedef enum cnn_winograd_kind {
     CNN_WINOGRAD_NARROW, CNN_WINOGRAD_WHOLE, CNN_WINOGRAD_LOW, CNN_WINOGRAD_SMALL, CNN_WINOGRAD_KINDS
 } cnn_winograd_kind;
@@ -73,8 +79,9 @@ static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
     return shapes[form];
 }
 
-/* Do narrow tiles of so many results have row or column i of the elements? */
-static inline int cnn_winograd_narrow_has(int out, int i) { return i < 3 || i == 5 || (i == 3 && out == 3); }
+/* Do narrow tiles of n results have row or column i of the elements? */
+static inline int cnn_winograd_narrow_has(int n, int i) { return i < 3 || i == 5 || (i == 3 && n == 3); }
+static inline int cnn_winograd_strided_narrow_has(int n, int i) { return i < 2 || i > 3 || (i == 2 && n == 3); }
 
 /* Slots of element e, and of all before it. */
 static inline int cnn_winograd_slots(int strided, int e) {

@@ -75,8 +75,9 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (g->stride_h == 2) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
-        /* 14 or 7 rows in tiles of 4 are 1.31 times as many pixels: still a seventh faster; 10 rows, 1.44, no more. */
-        return pays(g, form, g->groups > 1 ? CHANNELS_PER_GROUPED_TILE : CHANNELS_PER_STRIDED_TILE, 1.35)
+        const cnn_winograd_tiling t = cnn_winograd_tiling_of(g, form);
+        const int narrow = t.h == t.low && t.w == t.narrow;     /* narrow tiles alone save less, and the same U is read */
+        return !narrow && pays(g, form, g->groups > 1 ? CHANNELS_PER_GROUPED_TILE : CHANNELS_PER_STRIDED_TILE, 1.35)
             ? form : CNN_NO_WINOGRAD;
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
@@ -184,8 +185,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
-             strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
+             strided(p) ? " strided" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
              panels.widest * panels.vl, p->block, bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
@@ -278,6 +279,17 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     }
 }
 
+/* Register tiles of an element's products, at most `most` rows each. */
+static int64_t register_tiles(const winograd_plan *p, const cnn_winograd_order *order, int64_t e, int64_t most) {
+    int64_t count = 0;
+    cnn_winograd_piece piece;
+    for (int64_t slot = 0; slot < cnn_winograd_slots(strided(p), (int)e);) {
+        slot += cnn_winograd_piece_at(order, e, slot, &piece);
+        count += cnn_ceil_div(piece.rows, most);
+    }
+    return count;
+}
+
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
  * 1] where U does not stay in L2 from block to block, or blocks are few, V[e + 1] where V does not; and unless both do
  * not from from[i] to to[i], one of `arrays` after the other. */
@@ -292,40 +304,44 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
     cnn_winograd_product product = {.planes = planes};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     for (int64_t e = 0; e < elements(p); e++) {
-        const cnn_winograd_span span = cnn_winograd_span_of(order, e);
         const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      rows = slots * span.tiles, parts = cnn_max(1, cnn_ceil_div(rows, most)), low = rows / parts,
-                      higher = rows - parts * low, i = e / share;
+                      steps = register_tiles(p, order, e, most) * planes, i = e / share;
         if (e % share == 0) {
-            int64_t steps = 0;
-            for (int64_t next = e; next < e + share; next++)
-                steps += cnn_ceil_div(cnn_winograd_slots(strided(p), (int)next) *
-                                          cnn_winograd_span_of(order, next).tiles, most) * planes;
-            *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[i], to[i], steps);
+            int64_t all = 0;
+            for (int64_t next = e; next < e + share; next++) all += register_tiles(p, order, next, most) * planes;
+            *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[i], to[i], all);
         }
-        if (!rows) continue;                              /* all tiles are narrow, without this element */
+        if (!steps) continue;                             /* all tiles are narrow, without this element */
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
-                                                 (const char *)(u + (e + 2) * element), parts * planes);
+                                                 (const char *)(u + (e + 2) * element), steps);
         product.v_plane = slots * s->v_block.plane;
         product.m_plane = slots * s->m_block.plane;
-        product.v = s->v + at * s->v_block.element + span.first * vl;
-        if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(product.v + slots * s->v_block.element),
-                                                     (const char *)(product.v + 2 * slots * s->v_block.element),
-                                                     parts * planes);
-        product.m = s->m + at * s->m_block.element + span.first * vl;
+        const float *v = s->v + at * s->v_block.element;
+        float *m = s->m + at * s->m_block.element;
+        if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(v + slots * s->v_block.element),
+                                                     (const char *)(v + 2 * slots * s->v_block.element), steps);
         product.u = u + e * element;
-        if (higher) {
-            product.groups = higher;
-            product.ahead = cnn_winograd_advance(&ahead, higher * planes, &product.lines);
-            product.ahead_v = cnn_winograd_advance(&ahead_v, higher * planes, &product.lines_v);
-            c->kernels->winograd->product[n->vectors][low + 1](&product);
+        cnn_winograd_piece piece;
+        for (int64_t slot = 0; slot < slots;) {
+            slot += cnn_winograd_piece_at(order, e, slot, &piece);
+            const int64_t parts = cnn_max(1, cnn_ceil_div(piece.rows, most)), low = piece.rows / parts,
+                          higher = piece.rows - parts * low;
+            if (!piece.rows) continue;
+            product.v = v + piece.first * vl;
+            product.m = m + piece.first * vl;
+            if (higher) {
+                product.groups = higher;
+                product.ahead = cnn_winograd_advance(&ahead, higher * planes, &product.lines);
+                product.ahead_v = cnn_winograd_advance(&ahead_v, higher * planes, &product.lines_v);
+                c->kernels->winograd->product[n->vectors][low + 1](&product);
+            }
+            product.v += higher * (low + 1) * vl;
+            product.m += higher * (low + 1) * vl;
+            product.groups = parts - higher;
+            product.ahead = cnn_winograd_advance(&ahead, product.groups * planes, &product.lines);
+            product.ahead_v = cnn_winograd_advance(&ahead_v, product.groups * planes, &product.lines_v);
+            c->kernels->winograd->product[n->vectors][low](&product);
         }
-        product.v += higher * (low + 1) * vl;
-        product.m += higher * (low + 1) * vl;
-        product.groups = parts - higher;
-        product.ahead = cnn_winograd_advance(&ahead, product.groups * planes, &product.lines);
-        product.ahead_v = cnn_winograd_advance(&ahead_v, product.groups * planes, &product.lines_v);
-        c->kernels->winograd->product[n->vectors][low](&product);
     }
 }
 

@@ -155,8 +155,8 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
-             strided(p) ? " strided" : tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+    snprintf(p->text, sizeof p->text, "Winograd 4x4%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
+             strided(p) ? " strided" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
              panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
@@ -234,6 +234,11 @@ static memory channels_of(const float *v, const cnn_winograd_block *block, int64
     return (memory){(const char *)from, (const char *)(from + cnn_ceil_div(channels, vl) * plane)};
 }
 
+/* Products that are summed in one call, the last ones of a sum or not. */
+static int64_t calls_of(const cnn_winograd_piece *piece) {
+    return cnn_max(1, (piece->rows + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES);
+}
+
 /* sums = the products of an element whose tiles are transformed: a range of channels, a panel, the tiles of `order`.
  * Meanwhile next_v and next_d are fetched. */
 static void multiply_element(const cnn_call *c, const winograd_gradient *p, const transforms *t, float *sums,
@@ -241,27 +246,33 @@ static void multiply_element(const cnn_call *c, const winograd_gradient *p, cons
                              const cnn_panel *n, memory next_v, memory next_d) {
     const int64_t vl = c->kernels->vector, slots = cnn_winograd_slots(strided(p), (int)e),
                   steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
-    const cnn_winograd_span span = cnn_winograd_span_of(order, e);
-    const int64_t terms = slots * span.tiles,
-                  calls = cnn_max(1, (terms + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES);
     const memory v = channels_of(t->v, &t->v_block, vl, strided(p), e, channel, channels),
                  d = channels_of(t->d, &t->d_block, vl, strided(p), e, n->begin, n->width);
-    cnn_winograd_ahead ahead = cnn_winograd_ahead_of(next_d.from, next_d.to, calls * steps),
-                       ahead_v = cnn_winograd_ahead_of(next_v.from, next_v.to, calls * steps);
-    for (int64_t call = 0; call < calls; call++) {
-        const int64_t first = terms * call / calls;
-        cnn_winograd_outer outer = {
-            .tiles = terms * (call + 1) / calls - first,
-            .channels = channels,
-            .v = (const float *)v.from + (span.first + first) * vl,
-            .d = (const float *)d.from + (span.first + first) * vl,
-            .v_plane = slots * t->v_block.plane,
-            .d_plane = slots * t->d_block.plane,
-            .sums = sums,
-            .accumulate = call > 0};
-        outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
-        outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
-        c->kernels->winograd->outer[n->vectors](&outer);
+    cnn_winograd_outer outer = {.channels = channels,
+                                .v_plane = slots * t->v_block.plane,
+                                .d_plane = slots * t->d_block.plane,
+                                .sums = sums};
+    cnn_winograd_piece piece;
+    int64_t all = 0;
+    for (int64_t slot = 0; slot < slots;) {
+        slot += cnn_winograd_piece_at(order, e, slot, &piece);
+        all += calls_of(&piece);
+    }
+    cnn_winograd_ahead ahead = cnn_winograd_ahead_of(next_d.from, next_d.to, all * steps),
+                       ahead_v = cnn_winograd_ahead_of(next_v.from, next_v.to, all * steps);
+    for (int64_t slot = 0; slot < slots;) {
+        slot += cnn_winograd_piece_at(order, e, slot, &piece);
+        const int64_t calls = calls_of(&piece);
+        for (int64_t call = 0; call < calls; call++) {
+            const int64_t first = piece.rows * call / calls;
+            outer.tiles = piece.rows * (call + 1) / calls - first;
+            outer.v = (const float *)v.from + (piece.first + first) * vl;
+            outer.d = (const float *)d.from + (piece.first + first) * vl;
+            outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
+            outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
+            c->kernels->winograd->outer[n->vectors](&outer);
+            outer.accumulate = 1;
+        }
     }
 }
 
@@ -336,20 +347,25 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                 ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * steps);
             ptrdiff_t lines;
             const char *now = cnn_winograd_advance(&ahead, steps, &lines);
-            const cnn_winograd_span span = cnn_winograd_span_of(&order, e);
             const int64_t slots = cnn_winograd_slots(strided(p), (int)e),
                           first = cnn_winograd_first_slot(strided(p), (int)e);
-            const cnn_winograd_outer outer = {.ahead = now,
-                                              .lines = lines,
-                                              .tiles = slots * span.tiles,
-                                              .channels = channels,
-                                              .v = b->v + first * b->v_block.element + span.first * vl,
-                                              .d = b->d + first * b->d_block.element + span.first * vl,
-                                              .v_plane = slots * b->v_block.plane,
-                                              .d_plane = slots * b->d_block.plane,
-                                              .sums = s->sums + e * s->element,
-                                              .accumulate = at > begin};
-            c->kernels->winograd->outer[n->vectors](&outer);
+            cnn_winograd_outer outer = {.ahead = now,
+                                        .lines = lines,
+                                        .channels = channels,
+                                        .v_plane = slots * b->v_block.plane,
+                                        .d_plane = slots * b->d_block.plane,
+                                        .sums = s->sums + e * s->element,
+                                        .accumulate = at > begin};
+            cnn_winograd_piece piece;
+            for (int64_t slot = 0; slot < slots;) {
+                slot += cnn_winograd_piece_at(&order, e, slot, &piece);
+                outer.tiles = piece.rows;
+                outer.v = b->v + first * b->v_block.element + piece.first * vl;
+                outer.d = b->d + first * b->d_block.element + piece.first * vl;
+                c->kernels->winograd->outer[n->vectors](&outer);
+                outer.lines = 0;
+                outer.accumulate = 1;
+            }
         }
     }
 }

@@ -5,17 +5,23 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
     /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it, with
      * stride 2, where two taps do, from itself and one before it. */
     const int32_t behind = shape.step == shape.out ? 2 : 1;
-    const int32_t down = g->out_h % shape.out, across = g->out_w % shape.out, mixed = form == CNN_WINOGRAD_4X4;
-    const int32_t small = down == 1 || down == 2 || across == 1 || across == 2, narrow_out = small ? 2 : 3;
+    /* What is left for the last tiles of a column and a row, in results of a tile of 4x4: backwards there are two for each
+     * of them. */
+    const int32_t every = cnn_max(1, shape.out / 4), mixed = form != CNN_WINOGRAD_2X2;
+    const int32_t down = (int32_t)cnn_ceil_div(g->out_h % shape.out, every),
+                  across = (int32_t)cnn_ceil_div(g->out_w % shape.out, every);
+    const int32_t small = down == 1 || down == 2 || across == 1 || across == 2, short_side = small ? 2 : 3;
     return (cnn_winograd_tiling){.out = shape.out,
                                  .in = shape.in,
                                  .step = shape.step,
                                  .images = g->images,
                                  .h = (int32_t)cnn_ceil_div(g->out_h, shape.out),
                                  .w = (int32_t)cnn_ceil_div(g->out_w, shape.out),
-                                 .low = mixed && down > 0 && down <= narrow_out,
-                                 .narrow = mixed && across > 0 && across <= narrow_out,
-                                 .narrow_out = narrow_out,
+                                 .strided = form >= CNN_WINOGRAD_STRIDED,
+                                 .low = mixed && down > 0 && down <= short_side,
+                                 .narrow = mixed && across > 0 && across <= short_side,
+                                 .short_side = short_side,
+                                 .narrow_out = short_side * every,
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
@@ -33,7 +39,7 @@ cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t f
                                 .tiles = cnn_min(narrow ? 1 : t->w - t->narrow - column, end - first),
                                 .kind = low ? (narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_LOW)
                                             : (narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE),
-                                .size = t->low || t->narrow ? t->narrow_out - 2 : 0,
+                                .size = t->low || t->narrow ? t->short_side - 2 : 0,
                                 .out_h = low ? t->narrow_out : t->out,
                                 .out_w = narrow ? t->narrow_out : t->out,
                                 .image = first / t->w / t->h,
@@ -53,7 +59,7 @@ static int64_t count(const cnn_winograd_tiling *t, int64_t end, int kind) {
 }
 
 cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t begin, int64_t end) {
-    cnn_winograd_order o = {.begin = begin, .end = end, .narrow_out = t->narrow_out};
+    cnn_winograd_order o = {.begin = begin, .end = end, .strided = t->strided, .short_side = t->short_side};
     for (int kind = 0; kind < CNN_WINOGRAD_KINDS; kind++) {
         o.before[kind] = count(t, begin, kind);
         o.edge[kind + 1] = o.edge[kind] + count(t, end, kind) - o.before[kind];
@@ -63,6 +69,35 @@ cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t b
 
 int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_order *o, const cnn_winograd_strip *s) {
     return o->edge[s->kind] + count(t, s->first, s->kind) - o->before[s->kind];
+}
+
+/* Is a row or column of elements in narrow tiles, and of those that are not transformed number k? */
+static int narrow_has(const cnn_winograd_order *o, int i, int k) {
+    return !o->strided ? cnn_winograd_narrow_has(o->short_side, i)
+        : cnn_winograd_strided_narrow_has(o->short_side, i) && (i != 5 || k < o->short_side);
+}
+
+/* The tiles that have a slot of an element. */
+static cnn_winograd_piece tiles_of(const cnn_winograd_order *o, int i, int j, int slot) {
+    const int low = narrow_has(o, i, j == 5 ? slot / 4 : slot), narrow = narrow_has(o, j, slot % 4);
+    const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE],
+                  end = o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS];
+    return (cnn_winograd_piece){first, end - first};
+}
+
+int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece) {
+    const int i = (int)e / 6, j = (int)e % 6;
+    const int64_t slots = cnn_winograd_slots(o->strided, (int)e), all = o->end - o->begin;
+    int64_t next = slot + 1;
+    *piece = tiles_of(o, i, j, (int)slot);
+    while (piece->rows == (next - slot) * all && next < slots) {       /* all tiles: the next slot's follow */
+        const cnn_winograd_piece more = tiles_of(o, i, j, (int)next);
+        if (more.rows < all) break;
+        piece->rows += all;
+        next++;
+    }
+    piece->first += slot * all;
+    return next - slot;
 }
 
 /* `rows` rows of pixels from (y, x) of an image of h x w pixels with `all` channels. */
@@ -84,7 +119,7 @@ cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_
                                         const cnn_winograd_images *images, int64_t channel, int64_t channels,
                                         const float *zeros) {
     cnn_winograd_source in = source(s, images->x + s->image * t->in_h * t->in_w * t->in_channels + channel,
-                                    t->in - (t->out - s->out_h), s->y / t->out * t->step - t->pad_top,
+                                    t->in - (t->out - s->out_h) * t->step / t->out, s->y / t->out * t->step - t->pad_top,
                                     s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w, t->in_channels, channels,
                                     zeros);
     in.norm = images->norm;

@@ -14,8 +14,10 @@ enum {
 typedef struct cnn_winograd_tiling {
     int32_t out, in, step;            /* of the form, see kernels/winograd.h */
     int32_t images, h, w;             /* rows and columns of tiles of an image */
+    int32_t strided;                  /* is it one of the forms with stride 2? */
     int32_t low, narrow;              /* is the last row of tiles low, the last column narrow? ... */
-    int32_t narrow_out;               /* ... how many results those have along the short side */
+    int32_t short_side;               /* ... the n of kernels/winograd.h ... */
+    int32_t narrow_out;               /* ... and how many results those have along it */
     int32_t in_h, in_w, in_channels;  /* of what tiles read, the first pad_top rows above the image */
     int32_t pad_top, pad_left;
     int32_t out_h, out_w, out_channels;
@@ -26,7 +28,7 @@ static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return 
 
 /* The share of a whole tile's products along an axis that a narrow one is spared. */
 static inline double cnn_winograd_spared(const cnn_winograd_tiling *t) {
-    return (t->out - t->narrow_out) / (t->out + 2.0);
+    return (4 - t->short_side) * (t->strided ? 2 / 9.0 : 1 / 6.0);
 }
 /* Of so many whole tiles a row and column of tiles of an image have the products. */
 static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) {
@@ -49,22 +51,18 @@ cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t f
 /* How tiles begin .. end - 1 lie in a block of them alone. */
 typedef struct cnn_winograd_order {
     int64_t begin, end;
-    int32_t narrow_out;
+    int32_t strided, short_side;
     int64_t edge[CNN_WINOGRAD_KINDS + 1];   /* those of kind k are number edge[k] .. edge[k + 1] - 1 in the block */
     int64_t before[CNN_WINOGRAD_KINDS];     /* tiles of that kind, of those before `begin` */
 } cnn_winograd_order;
 cnn_winograd_order cnn_winograd_order_of(const cnn_winograd_tiling *t, int64_t begin, int64_t end);
 /* The number in the block of a strip's first tile, the others follow. */
 int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_order *o, const cnn_winograd_strip *s);
-/* The tiles in the block that have element e. */
-typedef struct cnn_winograd_span { int64_t first, tiles; } cnn_winograd_span;
-static inline cnn_winograd_span cnn_winograd_span_of(const cnn_winograd_order *o, int64_t e) {
-    const int low = cnn_winograd_narrow_has(o->narrow_out, (int)e / 6),
-              narrow = cnn_winograd_narrow_has(o->narrow_out, (int)e % 6);
-    const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE];
-    return (cnn_winograd_span){
-        first, o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS] - first};
-}
+/* Of an element's products in the block some that are adjacent, those of a slot or of several. */
+typedef struct cnn_winograd_piece { int64_t first, rows; } cnn_winograd_piece;
+
+/* The piece from slot `slot` of element e on; the number of slots that it is. */
+int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece);
 
 /* What is convolved: a tensor, or what a normalisation makes of it. */
 typedef struct cnn_winograd_images { const float *x; cnn_normalising norm; } cnn_winograd_images;
