@@ -406,6 +406,35 @@ static void gradient(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const f
     }
 }
 
+/* `vectors`, a constant, of channels, whose constants stay in registers; n: channels of the last one. */
+VINLINE void gradient_of_vectors(int vectors, ptrdiff_t n, ptrdiff_t rows, const float *p, const float *q,
+                                 const float *s, const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x,
+                                 ptrdiff_t pitch) {
+    vf constants[3][EPILOGUE_VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        constants[0][v] = vload_upto(p + v * VL, n);
+        constants[1][v] = vload_upto(q + v * VL, n);
+        constants[2][v] = vload_upto(s + v * VL, n);
+    }
+    for (ptrdiff_t r = 0; r < rows; r++, grad_y += stride, x += stride, grad_x += pitch)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const vf part = vfma(constants[1][v], vload_upto(x + v * VL, n), constants[2][v]);
+            vstore_upto(grad_x + v * VL, vfma(constants[0][v], vload_upto(grad_y + v * VL, n), part), n);
+        }
+}
+
+static void gradient_columns(ptrdiff_t rows, ptrdiff_t columns, const float *p, const float *q, const float *s,
+                             const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x, ptrdiff_t pitch) {
+    ptrdiff_t c = 0;
+    for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
+        gradient_of_vectors(EPILOGUE_VECTORS, VL, rows, p + c, q + c, s + c, grad_y + c, x + c, stride, grad_x + c, pitch);
+    for (; c < columns; c += VL)
+        gradient_of_vectors(1, columns - c < VL ? columns - c : VL, rows, p + c, q + c, s + c, grad_y + c, x + c, stride,
+                            grad_x + c, pitch);
+}
+
 static void moving_average(ptrdiff_t n, double momentum, float *state, const float *sample) {
     for (ptrdiff_t i = 0; i < n; i++) state[i] = (float)(momentum * state[i] + (1 - momentum) * sample[i]);
 }
@@ -413,5 +442,5 @@ static void moving_average(ptrdiff_t n, double momentum, float *state, const flo
 extern const cnn_batchnorm_kernels KERNEL(cnn_batchnorm);
 const cnn_batchnorm_kernels KERNEL(cnn_batchnorm) = {
     moments,      moments_of_sums,    combine_moments,    constants, apply,          gradient_sums, gradient_epilogue,
-    combine_sums, gradient_constants, gradient,  moving_average,
+    combine_sums, gradient_constants, gradient,  gradient_columns,   moving_average,
 };

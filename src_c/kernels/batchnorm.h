@@ -93,6 +93,10 @@ typedef struct cnn_batchnorm_kernels {
                      cnn_relu_mask mask, const float *x, const float *scale, const float *shift, const float *p,
                      const float *q, const float *s, float *grad_x, float *grad_residual);
 
+    /* grad_x = p grad_y + q x + s of `columns` channels, of rows that are `stride` floats apart, in grad_x `pitch`. */
+    void (*gradient_columns)(ptrdiff_t rows, ptrdiff_t columns, const float *p, const float *q, const float *s,
+                             const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x, ptrdiff_t pitch);
+
     /* state = momentum * state + (1 - momentum) * sample */
     void (*moving_average)(ptrdiff_t n, double momentum, float *state, const float *sample);
 } cnn_batchnorm_kernels;

@@ -1,8 +1,5 @@
 #include "normalised_gradient.h"
 
-#include <math.h>
-#include <string.h>
-
 cnn_normalised_gradient cnn_normalised_gradient_of(const cnn_call *c, const cnn_tensor *grad_y, int out) {
     const cnn_tensor *of[4] = {NULL};
     for (int i = 0; i < 4 && out + i < c->n_in; i++) of[i] = c->in[out + i];
@@ -23,34 +20,11 @@ int cnn_normalised_gradient_check(const cnn_normalised_gradient *g, cnn_error *e
     return 0;
 }
 
-/* Rows that are taken together where pixels lie one after the other. */
-static int64_t fold_of(int64_t channels, int64_t pitch) {
-    return pitch == channels ? cnn_batchnorm_fold_rows(channels) : 1;
-}
-
-int64_t cnn_normalised_gradient_constants_floats(const cnn_normalised_gradient *g, int64_t pitch) {
-    if (!g->out) return 0;
-    const int64_t channels = cnn_last(g->grad_y);
-    return 3 * fold_of(channels, pitch) * channels;
-}
-
-void cnn_normalised_gradient_constants(const cnn_exec *e, const cnn_normalised_gradient *g, int64_t pitch, float *wide) {
-    if (!g->out) return;
-    const int64_t channels = cnn_last(g->grad_y), fold = fold_of(channels, pitch);
-    const float *constants[] = {cnn_data(e, g->p), cnn_data(e, g->q), cnn_data(e, g->s)};
-    for (int i = 0; i < 3; i++)
-        for (int64_t k = 0; k < fold; k++, wide += channels)
-            memcpy(wide, constants[i], (size_t)channels * sizeof *wide);
-}
-
-void cnn_normalised_gradient_load(const cnn_call *c, const cnn_exec *e, const cnn_normalised_gradient *g,
-                                  const float *wide, int64_t first, int64_t pixels, int64_t pitch, float *d) {
-    static const cnn_relu_mask no_mask = {.slope = 1, .max_value = INFINITY};
-    const int64_t channels = cnn_last(g->grad_y), fold = fold_of(channels, pitch), width = fold * channels;
-    const int64_t rows = pitch == channels ? pixels : 1;             /* in a call */
-    const float *grad_y = (const float *)cnn_data(e, g->grad_y) + first * channels;
-    const float *out = (const float *)cnn_data(e, g->out) + first * channels;
-    for (int64_t i = 0; i < pixels; i += rows)
-        c->kernels->batchnorm->gradient(rows, channels, fold, grad_y + i * channels, NULL, no_mask, out + i * channels,
-                                        NULL, NULL, wide, wide + width, wide + 2 * width, d + i * pitch, NULL);
+void cnn_normalised_gradient_load(const cnn_call *c, const cnn_exec *e, const cnn_normalised_gradient *g, int64_t first,
+                                  int64_t pixels, int64_t column, int64_t columns, float *d, int64_t pitch) {
+    const int64_t channels = cnn_last(g->grad_y), at = first * channels + column;
+    const float *grad_y = cnn_data(e, g->grad_y), *out = cnn_data(e, g->out), *p = cnn_data(e, g->p),
+                *q = cnn_data(e, g->q), *s = cnn_data(e, g->s);
+    c->kernels->batchnorm->gradient_columns(pixels, columns, p + column, q + column, s + column, grad_y + at, out + at,
+                                            channels, d, pitch);
 }

@@ -19,13 +19,8 @@ cnn_normalised_gradient cnn_normalised_gradient_of(const cnn_call *c, const cnn_
 
 int cnn_normalised_gradient_check(const cnn_normalised_gradient *g, cnn_error *error);
 
-/* Floats of p, q and s as wide rows (kernels/batchnorm.h), and of their making, where pixels are loaded so many floats
- * apart. */
-int64_t cnn_normalised_gradient_constants_floats(const cnn_normalised_gradient *g, int64_t pitch);
-void cnn_normalised_gradient_constants(const cnn_exec *e, const cnn_normalised_gradient *g, int64_t pitch, float *wide);
-
-/* d of pixels first .. first + pixels - 1; what is between them up to `pitch` is unspecified. */
-void cnn_normalised_gradient_load(const cnn_call *c, const cnn_exec *e, const cnn_normalised_gradient *g,
-                                  const float *wide, int64_t first, int64_t pixels, int64_t pitch, float *d);
+/* d of channels column .. column + columns - 1 of pixels first .. first + pixels - 1, to rows `pitch` floats apart. */
+void cnn_normalised_gradient_load(const cnn_call *c, const cnn_exec *e, const cnn_normalised_gradient *g, int64_t first,
+                                  int64_t pixels, int64_t column, int64_t columns, float *d, int64_t pitch);
 
 #endif

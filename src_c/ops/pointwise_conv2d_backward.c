@@ -9,8 +9,8 @@
  * The residual may also be of every other row and column alone, see sparse_residual.h.
  *
  * Pixels are cut, by shapes alone, into blocks and groups of blocks, the unit of parallel work. Of a block, what is
- * computed on load goes to a thread's workspace; then grad_w's sums of the group grow by it, and its part of grad_x is
- * computed. The groups' sums are added in order, like those of weight_gradient.h. */
+ * computed on load goes to a thread's workspace, d a panel at a time, while grad_w's sums of the group grow by it; then
+ * its part of grad_x is computed. The groups' sums are added in order, like those of weight_gradient.h. */
 #include "coming.h"
 #include "gradient_epilogue.h"
 #include "layout.h"
@@ -94,7 +94,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 typedef struct scratch {
     float *out, *in;                  /* d and t, pixel by pixel */
-    float *constants, *in_scale, *in_shift;     /* of d; of t, as wide rows (kernels/batchnorm.h) */
+    float *in_scale, *in_shift;       /* of t, as wide rows (kernels/batchnorm.h) */
     const float **rows_of_in, **rows_of_out;    /* where the pixels of t and d are */
     int32_t *number;                  /* 0, 1, ... */
     ptrdiff_t *at, *sparse_at;        /* where the pixels of grad_x are, from the first one on; of a sparse residual */
@@ -113,12 +113,10 @@ static int64_t fold_of(const backward_plan *p) {
 }
 
 static int64_t scratch_layout(scratch *s, char *memory, const cnn_call *c, const backward_plan *p) {
-    const cnn_normalised_gradient d = gradient_of(c);
     const int64_t n = p->block_pixels, floats = (int64_t)sizeof(float), pointers = (int64_t)sizeof(float *);
     cnn_layout all = {.memory = memory};
     s->out = cnn_take(&all, n * p->out_pitch * floats);
     s->in = cnn_take(&all, operand(c, IN_SCALE) ? n * p->in_pitch * floats : 0);
-    s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(&d, p->out_pitch) * floats);
     s->in_scale = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
     s->in_shift = cnn_take(&all, operand(c, IN_SCALE) ? fold_of(p) * p->in_channels * floats : 0);
     s->rows_of_in = cnn_take(&all, n * pointers);
@@ -155,6 +153,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     p->block_pixels = cnn_ceil_div(p->pixels, p->blocks);
     p->groups = cnn_max(1, cnn_min(cnn_min(GROUPS, p->blocks / GROUP_BLOCKS), PARTIAL_BYTES / cnn_bytes(w)));
     p->out_pitch = cnn_round_up(p->out_channels, vl);
+    p->out_pitch += cnn_pitch_pad(p->out_pitch);
     p->in_pitch = p->in_channels + cnn_pitch_pad(p->in_channels);
     p->streams = c->kernels->gemm->streams && cnn_bytes(in) >= STREAM_BYTES && p->in_channels % vl == 0;
     const cnn_panels panels = cnn_panels_of_product(c->kernels, p->in_channels);
@@ -209,11 +208,9 @@ static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan 
     return b;
 }
 
-/* d and t of the block: s->out with its pitch, and the rows of both. */
+/* t of the block, and the rows of d and t. */
 static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, scratch *s) {
     const float *in = (const float *)cnn_data(e, c->in[IN]) + b->first * p->in_channels;
-    const cnn_normalised_gradient d = gradient_of(c);
-    cnn_normalised_gradient_load(c, e, &d, s->constants, b->first, b->pixels, p->out_pitch, s->out);
     if (operand(c, IN_SCALE)) {
         const cnn_act act = {.kind = (int)cnn_int(c, IN_ACTIVATION), .alpha = cnn_float(c, IN_ALPHA),
                              .max_value = cnn_float(c, IN_MAX_VALUE)};
@@ -229,15 +226,17 @@ static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, c
     }
 }
 
-/* grad_w += or = t^T d */
-static void weight_gradient(const cnn_call *c, const backward_plan *p, const block *b, const scratch *s, int accumulate,
+/* d, and grad_w += or = t^T d */
+static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, const scratch *s, int accumulate,
                             float *grad_w) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->out_channels);
+    const cnn_normalised_gradient d = gradient_of(c);
     const int64_t tiles = cnn_ceil_div(p->in_channels, panels.rows);
     cnn_gemm_outer outer = {.pixels = b->pixels, .x = s->rows_of_in, .row = s->number, .grad_y_stride = p->out_pitch,
                             .stride = p->out_channels, .accumulate = accumulate};
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
+        cnn_normalised_gradient_load(c, e, &d, b->first, b->pixels, n.begin, n.columns, s->out + n.begin, p->out_pitch);
         outer.grad_y = s->out + n.begin;
         outer.last = n.last;
         for (int64_t tile = 0; tile < tiles; tile++) {
@@ -303,12 +302,10 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
     const cnn_weight_gradient_parts sums = cnn_weight_gradient_parts_of(e, p->groups, p->in_channels, p->out_channels,
                                                                         cnn_data(e, c->out[GRAD_W]), NULL);
-    const cnn_normalised_gradient d = gradient_of(c);
     cnn_exec slots = *e;
     slots.workspace += parts_bytes(p);
     scratch s;
     scratch_layout(&s, e->thread_workspace, c, p);
-    cnn_normalised_gradient_constants(e, &d, p->out_pitch, s.constants);
     for (int64_t k = 0; operand(c, IN_SCALE) && k < fold_of(p); k++) {
         memcpy(s.in_scale + k * p->in_channels, cnn_data(e, c->in[IN_SCALE]), (size_t)p->in_channels * sizeof(float));
         memcpy(s.in_shift + k * p->in_channels, cnn_data(e, c->in[IN_SHIFT]), (size_t)p->in_channels * sizeof(float));
@@ -324,7 +321,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         for (int64_t i = first; i < end; i++) {
             const block b = block_at(c, e, p, i, end);
             load(c, e, p, &b, &s);
-            weight_gradient(c, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
+            weight_gradient(c, e, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
             input_gradient(c, e, p, &b, &slots, i, &s);
         }
     }

@@ -45,7 +45,7 @@ typedef struct scratch {
     float *panel;                     /* [block_pixels][widest panel] grad_y of the block */
     /* x of the block, [pixel][channels + pitch_pad], or see tile_pitch; what is copied of windows */
     float *copy;
-    float *d, *constants;             /* see normalised_gradient.h: [pixel][out_channels] of the block */
+    float *d;                         /* see normalised_gradient.h: [pixel][out_channels] of the block */
 } scratch;
 
 static int64_t tiles_of_tap(const cnn_panels *panels, int64_t channels) { return cnn_ceil_div(channels, panels->rows); }
@@ -106,7 +106,6 @@ static int64_t scratch_layout(scratch *s, char *memory, const gradient_plan *p, 
         : p->source == CNN_WINDOWS ? cnn_windows_floats(&p->window, n, 0) : 0;
     s->copy = cnn_take(&all, copied * 4);
     s->d = cnn_take(&all, gradient->out ? n * p->g.out_channels * 4 : 0);
-    s->constants = cnn_take(&all, cnn_normalised_gradient_constants_floats(gradient, p->g.out_channels) * 4);
     return all.bytes;
 }
 
@@ -491,8 +490,8 @@ static void run_unit(const job *j, const unit *u) {
         if (b.end_of_next > b.end && j->ahead) cnn_pixel_lists_fill(b.next, j->h, j->w, x, b.end, b.end_of_next);
         coming next = coming_of(j, u, &b);
         if (j->out)
-            cnn_normalised_gradient_load(j->c, j->e, &j->o->gradient, j->s.constants, b.begin, b.end - b.begin,
-                                         j->g->out_channels, j->s.d);
+            cnn_normalised_gradient_load(j->c, j->e, &j->o->gradient, b.begin, b.end - b.begin, 0, j->g->out_channels,
+                                         j->s.d, j->g->out_channels);
         multiply(j, u, &b, &next);
     }
 }
@@ -500,7 +499,6 @@ static void run_unit(const job *j, const unit *u) {
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const job j = job_of(c, e, o);
     for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) cnn_pixel_lists_number(&j.s.block[i]);
-    cnn_normalised_gradient_constants(e, &o->gradient, j.g->out_channels, j.s.constants);
     const cut parts = cut_of(&j);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {

@@ -155,7 +155,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
  * reading of U. */
 static int64_t most_tiles(int64_t in, int64_t out, int strided) {
     if (cnn_max(in, out) <= 32) return strided ? 16 : 32;
-    if (strided) return in <= 128 ? 8 : in <= 256 ? 32 : 24;       /* with more than twice as many slots */
+    if (strided) return in <= 128 ? 10 : in <= 256 ? 32 : 24;      /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
