@@ -4,6 +4,7 @@
  * memory.
  * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
  * Parallel over images, rows of the output and, where these are few, blocks of channels. */
+#include "coming.h"
 #include "pool.h"
 
 enum { X, SCALE, SHIFT };
@@ -65,6 +66,13 @@ static double flops_max(const cnn_call *c) {
     return flops(c) + (operand(c, SCALE) ? 2 * (double)cnn_count(c->in[X]) : 0);
 }
 
+/* Brings the pixels of a row of windows, of an image at x, where they come from memory. */
+static void bring(const cnn_call *c, const cnn_pool *g, const cnn_pool_unit *u, const float *x) {
+    if (cnn_bytes(c->in[X]) < CNN_FROM_MEMORY_BYTES || u->c_end - u->c_begin < g->c) return;
+    const int64_t first = u->band * g->stride_h - g->pad_top, row = g->w * g->c;
+    cnn_bring(x + cnn_max(0, first) * row, x + cnn_min(g->h, first + g->pool_h) * row);
+}
+
 static void run_max(const cnn_call *c, const cnn_exec *e) {
     const cnn_pool_cut *cut = (const cnn_pool_cut *)c->plan;
     const cnn_pool *g = &cut->g;
@@ -77,9 +85,10 @@ static void run_max(const cnn_call *c, const cnn_exec *e) {
     cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
-        int64_t output = u.image * g->out_h * g->out_w * g->c;
-        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c, norm,
-                                  y + output, place ? place + output : NULL);
+        const int64_t output = u.image * g->out_h * g->out_w * g->c;
+        const float *image = x + u.image * g->h * g->w * g->c;
+        bring(c, g, &u, image);
+        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, image, norm, y + output, place ? place + output : NULL);
     }
 }
 
@@ -91,8 +100,9 @@ static void run_avg(const cnn_call *c, const cnn_exec *e) {
     cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         cnn_pool_unit u = cnn_pool_unit_at(cut, i);
-        c->kernels->pool->average_row(g, u.band, u.c_begin, u.c_end, x + u.image * g->h * g->w * g->c,
-                                      y + u.image * g->out_h * g->out_w * g->c);
+        const float *image = x + u.image * g->h * g->w * g->c;
+        bring(c, g, &u, image);
+        c->kernels->pool->average_row(g, u.band, u.c_begin, u.c_end, image, y + u.image * g->out_h * g->out_w * g->c);
     }
 }
 
