@@ -2,7 +2,7 @@
 #include "layout.h"
 
 enum {
-    CHUNK_PIXELS = 96,                /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
+    CHUNK_PIXELS = 144,               /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
     UNITS = 16,                       /* pieces of work wanted, for so many threads */
     /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
      * it has weights of its own and reads all pixels */
