@@ -46,21 +46,35 @@ static inline void cnn_bring(const float *from, const float *end) {
     for (; from < end; from += LINE) (void)*(const volatile float *)from;
 }
 
-/* Several tensors of which the next block reads equally many floats in a row, for kernels that ask for one row each
- * call. */
-typedef struct cnn_streams { const float *tensor[4]; int64_t count, floats; } cnn_streams;
+/* Several tensors of which the next block reads equally many floats in a row, for kernels that ask for a part of one of
+ * them each call. */
+typedef struct cnn_streams {
+    const float *tensor[4];
+    int64_t count, floats;
+    int64_t calls, part;              /* for each tensor; floats for a call */
+    int64_t now, done;                /* the tensor whose turn it is, and how many calls have asked for it */
+} cnn_streams;
 
 static inline void cnn_streams_add(cnn_streams *s, const float *tensor, int64_t begin) {
     if (tensor && s->floats) s->tensor[s->count++] = tensor + begin;
 }
 
-/* The part of call number i: where it begins, and its floats, 0 where there is none. */
-static inline const float *cnn_streams_part(const cnn_streams *s, int64_t i, int64_t calls, int64_t *floats) {
-    *floats = 0;
-    if (!s->count) return NULL;
-    const int64_t tensor = i * s->count / calls, first = cnn_ceil_div(tensor * calls, s->count);
-    *floats = cnn_ceil_div(s->floats, cnn_ceil_div((tensor + 1) * calls, s->count) - first);
-    return s->tensor[tensor] + (i - first) * *floats;
+/* Cuts all into parts for so many calls. */
+static inline void cnn_streams_cut(cnn_streams *s, int64_t calls) {
+    s->calls = cnn_max(1, calls / cnn_max(1, s->count));
+    s->part = cnn_ceil_div(s->floats, s->calls);
+}
+
+/* Where the parts of the next `calls` calls begin; NULL where there is nothing left. */
+static inline const float *cnn_streams_next(cnn_streams *s, int64_t calls) {
+    if (s->now == s->count) return NULL;
+    const float *at = s->tensor[s->now] + s->done * s->part;
+    s->done += calls;
+    if (s->done >= s->calls) {
+        s->now++;
+        s->done = 0;
+    }
+    return at;
 }
 
 #endif

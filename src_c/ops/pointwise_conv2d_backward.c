@@ -227,26 +227,29 @@ static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, c
 }
 
 /* d, and grad_w += or = t^T d */
-static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, const scratch *s, int accumulate,
-                            float *grad_w) {
+static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b,
+                            const scratch *s, int accumulate, float *grad_w) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->out_channels);
     const cnn_normalised_gradient d = gradient_of(c);
-    const int64_t tiles = cnn_ceil_div(p->in_channels, panels.rows);
+    const int64_t tiles = cnn_ceil_div(p->in_channels, panels.rows), rows = p->in_channels / tiles,
+                  larger = p->in_channels % tiles;
+    cnn_streams next = b->next_out;
+    cnn_streams_cut(&next, panels.count * tiles);
+    const int64_t step = cnn_ceil_div(next.part, b->pixels), lines = cnn_ceil_div(step, LINE);
     cnn_gemm_outer outer = {.pixels = b->pixels, .x = s->rows_of_in, .row = s->number, .grad_y_stride = p->out_pitch,
-                            .stride = p->out_channels, .accumulate = accumulate};
+                            .stride = p->out_channels, .accumulate = accumulate, .ahead_step = step};
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
         cnn_normalised_gradient_load(c, e, &d, b->first, b->pixels, n.begin, n.columns, s->out + n.begin, p->out_pitch);
         outer.grad_y = s->out + n.begin;
         outer.last = n.last;
+        outer.channel = 0;
         for (int64_t tile = 0; tile < tiles; tile++) {
-            int64_t floats;
-            outer.ahead = cnn_streams_part(&b->next_out, panel * tiles + tile, panels.count * tiles, &floats);
-            outer.ahead_step = cnn_ceil_div(floats, b->pixels);
-            outer.lines = cnn_ceil_div(outer.ahead_step, LINE);
-            outer.channel = p->in_channels * tile / tiles;
+            outer.ahead = cnn_streams_next(&next, 1);
+            outer.lines = outer.ahead ? lines : 0;
             outer.w = grad_w + outer.channel * p->out_channels + n.begin;
-            c->kernels->gemm->outer[n.vectors][p->in_channels * (tile + 1) / tiles - outer.channel](&outer);
+            c->kernels->gemm->outer[n.vectors][rows + (tile < larger)](&outer);
+            outer.channel += rows + (tile < larger);
         }
     }
 }
@@ -265,6 +268,9 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
     for (int64_t i = 0; p->sparse && i < b->pixels; i++)
         s->sparse_at[i] = cnn_sparse_residual_at(&p->some, b->first + i, p->in_channels, residual, s->zeros);
     const int gradient_wanted = cnn_gradient_epilogue_wanted(&gradient), sums = cnn_gradient_epilogue_sums(&gradient);
+    cnn_streams next = b->next_in;
+    cnn_streams_cut(&next, panels.count * tiles);
+    const int64_t step = cnn_ceil_div(next.part, 2 * p->out_channels);
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
         cnn_gradient_epilogue through;
@@ -275,7 +281,8 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
         }
         cnn_gemm_tile t = {.runs = 1, .channels = p->out_channels, .tap = &first_tap, .length = &one_tap,
                            .w = (const float *)e->packed + n.begin * p->out_channels,
-                           .added = residual ? residual + (p->sparse ? 0 : origin) + n.begin : NULL, .y = grad_x + origin + n.begin,
+                           .added = residual ? residual + (p->sparse ? 0 : origin) + n.begin : NULL,
+                           .y = grad_x + origin + n.begin, .near_step = step, .far_step = step,
                            .last = n.last, .low = -INFINITY, .high = INFINITY, .moments = sums ? &s->sums : NULL,
                            .gradient = gradient_wanted ? &through : NULL,
                            .stream = p->streams && (uintptr_t)grad_x % CNN_ALIGNMENT == 0};
@@ -283,10 +290,8 @@ static void input_gradient(const cnn_call *c, const cnn_exec *e, const backward_
             const int64_t begin = rows * tile + cnn_min(tile, larger);
             strip = cnn_min(CNN_GEMM_STRIP, (tile < larger ? larger : tiles) - tile);
             t.more = strip - 1;
-            int64_t floats;
-            t.near = cnn_streams_part(&b->next_in, panel * tiles + tile, panels.count * tiles, &floats);
-            t.far = t.near ? t.near + strip * floats / 2 : NULL;
-            t.near_step = t.far_step = cnn_ceil_div(floats, 2 * p->out_channels);
+            t.near = cnn_streams_next(&next, strip);
+            t.far = t.near ? t.near + strip * next.part / 2 : NULL;
             t.x = s->rows_of_out + begin;
             t.at = s->at + begin;
             t.added_at = added_at + begin;
