@@ -234,7 +234,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     else TILE(tile_of)(t, 0);
 }
 
-/* `fetch`, a constant: is there something to fetch ahead? `low`: as above. */
+/* `fetch`, a constant: lines fetched ahead for each pixel, 0 or 1, or 2 for any number, as a loop for the one costs two
+ * per cent. `low`: as above. */
 VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
     vf sum[ROWS][VECTORS];
     const float *const *x = t->x, *grad_y = t->grad_y;
@@ -254,7 +255,9 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
         const float *values = vkeep_address(x[p] + channel), *g = vkeep_address(grad_y + row[p] * grad_y_stride);
         vf column[VECTORS];
         if (fetch) {
-            for (ptrdiff_t line = 0; line < lines; line++) __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
+            __builtin_prefetch((const void *)ahead, 0, 2);
+            for (ptrdiff_t line = 1; fetch > 1 && line < lines; line++)
+                __builtin_prefetch((const void *)(ahead + line * 64), 0, 2);
             ahead += ahead_step;
         }
 #pragma GCC unroll 4
@@ -291,7 +294,8 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
 }
 
 static void TILE(outer)(const cnn_gemm_outer *t) {
-    if (in_low_half(t->last)) TILE(outer_of)(t, 1, 1);
-    else if (t->lines) TILE(outer_of)(t, 1, 0);
+    if (in_low_half(t->last)) TILE(outer_of)(t, 2, 1);
+    else if (t->lines > 1) TILE(outer_of)(t, 2, 0);
+    else if (t->lines == 1) TILE(outer_of)(t, 1, 0);
     else TILE(outer_of)(t, 0, 0);
 }
