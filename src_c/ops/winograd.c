@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum {
+    ELEMENTS = 36, /* of the largest forms */
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads; ... */
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
@@ -279,15 +280,15 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     }
 }
 
-/* Register tiles of an element's products, at most `most` rows each. */
-static int64_t register_tiles(const winograd_plan *p, const cnn_winograd_order *order, int64_t e, int64_t most) {
-    int64_t count = 0;
-    cnn_winograd_piece piece;
-    for (int64_t slot = 0; slot < cnn_winograd_slots(strided(p), (int)e);) {
-        slot += cnn_winograd_piece_at(order, e, slot, &piece);
-        count += cnn_ceil_div(piece.rows, most);
-    }
-    return count;
+/* Rows of products cut into register tiles of nearly equal height, the first `higher` of low + 1 rows. Mostly as many as
+ * the last ones, and with few channels a product takes no longer than some divisions. */
+typedef struct cut { int64_t most, rows, tiles, low, higher; } cut;
+static void cut_rows(cut *c, int64_t rows) {
+    if (c->rows == rows) return;
+    c->rows = rows;
+    c->tiles = cnn_ceil_div(rows, c->most);
+    c->low = rows / cnn_max(1, c->tiles);
+    c->higher = rows - c->tiles * c->low;
 }
 
 /* M[e] = V[e] U[e] for one panel; register tiles of nearly equal height. Meanwhile fetches what is needed next: U[e +
@@ -296,51 +297,60 @@ static int64_t register_tiles(const winograd_plan *p, const cnn_winograd_order *
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, const cnn_winograd_order *order,
                      int64_t channels, const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
                      const char *const to[AHEAD]) {
-    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
-                  most = c->kernels->gemm->rows[n->vectors], element = u_element(planes * vl, n->width);
+    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl), element = u_element(planes * vl, n->width);
     const int large = p->blocks <= FEW_BLOCKS || elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
     cnn_winograd_product product = {.planes = planes};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
+    cnn_winograd_piece piece;
+    cut rows = {.most = c->kernels->gemm->rows[n->vectors]};
+    int64_t steps[ELEMENTS];                              /* register tiles, times planes */
     for (int64_t e = 0; e < elements(p); e++) {
-        const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e),
-                      steps = register_tiles(p, order, e, most) * planes, i = e / share;
-        if (e % share == 0) {
-            int64_t all = 0;
-            for (int64_t next = e; next < e + share; next++) all += register_tiles(p, order, next, most) * planes;
-            *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[i], to[i], all);
+        steps[e] = 0;
+        for (int64_t slot = 0; slot < cnn_winograd_slots(strided(p), (int)e);) {
+            slot += cnn_winograd_piece_at(order, e, slot, &piece);
+            cut_rows(&rows, piece.rows);
+            steps[e] += rows.tiles * planes;
         }
-        if (!steps) continue;                             /* all tiles are narrow, without this element */
+    }
+    for (int64_t e = 0, next_share = 0, array = 0; e < elements(p); e++) {
+        const int64_t slots = cnn_winograd_slots(strided(p), (int)e), at = cnn_winograd_first_slot(strided(p), (int)e);
+        if (e == next_share && array < arrays) {
+            int64_t all = 0;
+            next_share += share;
+            for (int64_t next = e; next < next_share; next++) all += steps[next];
+            *(large ? &ahead_v : &ahead) = cnn_winograd_ahead_of(from[array], to[array], all);
+            array++;
+        }
+        if (!steps[e]) continue;                          /* all tiles are narrow, without this element */
         if (large) ahead = cnn_winograd_ahead_of((const char *)(u + (e + 1) * element),
-                                                 (const char *)(u + (e + 2) * element), steps);
+                                                 (const char *)(u + (e + 2) * element), steps[e]);
         product.v_plane = slots * s->v_block.plane;
         product.m_plane = slots * s->m_block.plane;
         const float *v = s->v + at * s->v_block.element;
         float *m = s->m + at * s->m_block.element;
         if (large_v) ahead_v = cnn_winograd_ahead_of((const char *)(v + slots * s->v_block.element),
-                                                     (const char *)(v + 2 * slots * s->v_block.element), steps);
+                                                     (const char *)(v + 2 * slots * s->v_block.element), steps[e]);
         product.u = u + e * element;
-        cnn_winograd_piece piece;
         for (int64_t slot = 0; slot < slots;) {
             slot += cnn_winograd_piece_at(order, e, slot, &piece);
-            const int64_t parts = cnn_max(1, cnn_ceil_div(piece.rows, most)), low = piece.rows / parts,
-                          higher = piece.rows - parts * low;
             if (!piece.rows) continue;
+            cut_rows(&rows, piece.rows);
             product.v = v + piece.first * vl;
             product.m = m + piece.first * vl;
-            if (higher) {
-                product.groups = higher;
-                product.ahead = cnn_winograd_advance(&ahead, higher * planes, &product.lines);
-                product.ahead_v = cnn_winograd_advance(&ahead_v, higher * planes, &product.lines_v);
-                c->kernels->winograd->product[n->vectors][low + 1](&product);
+            if (rows.higher) {
+                product.groups = rows.higher;
+                product.ahead = cnn_winograd_advance(&ahead, product.groups * planes, &product.lines);
+                product.ahead_v = cnn_winograd_advance(&ahead_v, product.groups * planes, &product.lines_v);
+                c->kernels->winograd->product[n->vectors][rows.low + 1](&product);
             }
-            product.v += higher * (low + 1) * vl;
-            product.m += higher * (low + 1) * vl;
-            product.groups = parts - higher;
+            product.v += rows.higher * (rows.low + 1) * vl;
+            product.m += rows.higher * (rows.low + 1) * vl;
+            product.groups = rows.tiles - rows.higher;
             product.ahead = cnn_winograd_advance(&ahead, product.groups * planes, &product.lines);
             product.ahead_v = cnn_winograd_advance(&ahead_v, product.groups * planes, &product.lines_v);
-            c->kernels->winograd->product[n->vectors][low](&product);
+            c->kernels->winograd->product[n->vectors][rows.low](&product);
         }
     }
 }

@@ -341,27 +341,25 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
             to[1] += cnn_winograd_result_bytes(tiling, next);
         }
         cnn_winograd_ahead ahead = {0};
+        cnn_winograd_outer outer = {.channels = channels};
+        cnn_winograd_piece piece;
         for (int64_t e = 0; e < ELEMENTS; e++) {
             const int half = e >= ELEMENTS / 2;
             if (e % (ELEMENTS / 2) == 0)
                 ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * steps);
-            ptrdiff_t lines;
-            const char *now = cnn_winograd_advance(&ahead, steps, &lines);
+            outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
             const int64_t slots = cnn_winograd_slots(strided(p), (int)e),
                           first = cnn_winograd_first_slot(strided(p), (int)e);
-            cnn_winograd_outer outer = {.ahead = now,
-                                        .lines = lines,
-                                        .channels = channels,
-                                        .v_plane = slots * b->v_block.plane,
-                                        .d_plane = slots * b->d_block.plane,
-                                        .sums = s->sums + e * s->element,
-                                        .accumulate = at > begin};
-            cnn_winograd_piece piece;
+            const float *v = b->v + first * b->v_block.element, *d = b->d + first * b->d_block.element;
+            outer.v_plane = slots * b->v_block.plane;
+            outer.d_plane = slots * b->d_block.plane;
+            outer.sums = s->sums + e * s->element;
+            outer.accumulate = at > begin;
             for (int64_t slot = 0; slot < slots;) {
                 slot += cnn_winograd_piece_at(&order, e, slot, &piece);
                 outer.tiles = piece.rows;
-                outer.v = b->v + first * b->v_block.element + piece.first * vl;
-                outer.d = b->d + first * b->d_block.element + piece.first * vl;
+                outer.v = v + piece.first * vl;
+                outer.d = d + piece.first * vl;
                 c->kernels->winograd->outer[n->vectors](&outer);
                 outer.lines = 0;
                 outer.accumulate = 1;

@@ -73,30 +73,23 @@ int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_orde
 
 /* Is a row or column of elements in narrow tiles, and of those that are not transformed number k? */
 static int narrow_has(const cnn_winograd_order *o, int i, int k) {
-    return !o->strided ? cnn_winograd_narrow_has(o->short_side, i)
-        : cnn_winograd_strided_narrow_has(o->short_side, i) && (i != 5 || k < o->short_side);
+    return cnn_winograd_strided_narrow_has(o->short_side, i) && (i != 5 || k < o->short_side);
 }
 
-/* The tiles that have a slot of an element. */
-static cnn_winograd_piece tiles_of(const cnn_winograd_order *o, int i, int j, int slot) {
-    const int low = narrow_has(o, i, j == 5 ? slot / 4 : slot), narrow = narrow_has(o, j, slot % 4);
-    const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE],
-                  end = o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS];
-    return (cnn_winograd_piece){first, end - first};
-}
-
-int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece) {
+int64_t cnn_winograd_strided_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece) {
     const int i = (int)e / 6, j = (int)e % 6;
-    const int64_t slots = cnn_winograd_slots(o->strided, (int)e), all = o->end - o->begin;
-    int64_t next = slot + 1;
-    *piece = tiles_of(o, i, j, (int)slot);
-    while (piece->rows == (next - slot) * all && next < slots) {       /* all tiles: the next slot's follow */
-        const cnn_winograd_piece more = tiles_of(o, i, j, (int)next);
-        if (more.rows < all) break;
-        piece->rows += all;
+    const int64_t slots = cnn_winograd_slots(1, (int)e), all = o->end - o->begin;
+    int64_t next = slot;
+    *piece = (cnn_winograd_piece){0};
+    do {                                           /* while a slot has all tiles, the next one's follow */
+        const int number = (int)next;
+        const cnn_winograd_piece more = cnn_winograd_tiles_with(o, narrow_has(o, i, j == 5 ? number / 4 : number),
+                                                                narrow_has(o, j, number % 4));
+        if (next > slot && more.rows < all) break;
+        if (next == slot) piece->first = slot * all + more.first;
+        piece->rows += more.rows;
         next++;
-    }
-    piece->first += slot * all;
+    } while (piece->rows == (next - slot) * all && next < slots);
     return next - slot;
 }
 

@@ -61,8 +61,30 @@ int64_t cnn_winograd_place(const cnn_winograd_tiling *t, const cnn_winograd_orde
 /* Of an element's products in the block some that are adjacent, those of a slot or of several. */
 typedef struct cnn_winograd_piece { int64_t first, rows; } cnn_winograd_piece;
 
-/* The piece from slot `slot` of element e on; the number of slots that it is. */
-int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece);
+/* All tiles but the low ones, unless `low`, and the narrow ones, unless `narrow`. */
+static inline cnn_winograd_piece cnn_winograd_tiles_with(const cnn_winograd_order *o, int low, int narrow) {
+    const int64_t first = o->edge[narrow ? CNN_WINOGRAD_NARROW : CNN_WINOGRAD_WHOLE],
+                  end = o->edge[!low ? CNN_WINOGRAD_LOW : !narrow ? CNN_WINOGRAD_SMALL : CNN_WINOGRAD_KINDS];
+    return (cnn_winograd_piece){first, end - first};
+}
+
+/* As below, with slots. */
+int64_t cnn_winograd_strided_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot, cnn_winograd_piece *piece);
+
+/* The piece from slot `slot` of element e on; the number of slots that it is. Called for every element of every block:
+ * where channels are few the products themselves take no longer than a few divisions. */
+static inline int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t e, int64_t slot,
+                                            cnn_winograd_piece *piece) {
+    const int64_t all = o->end - o->begin, slots = cnn_winograd_slots(o->strided, (int)e);
+    if (o->edge[CNN_WINOGRAD_LOW] - o->edge[CNN_WINOGRAD_WHOLE] == all) {
+        *piece = (cnn_winograd_piece){0, slots * all};
+        return slots;
+    }
+    if (o->strided) return cnn_winograd_strided_piece_at(o, e, slot, piece);
+    *piece = cnn_winograd_tiles_with(o, cnn_winograd_narrow_has(o->short_side, (int)e / 6),
+                                     cnn_winograd_narrow_has(o->short_side, (int)e % 6));
+    return 1;
+}
 
 /* What is convolved: a tensor, or what a normalisation makes of it. */
 typedef struct cnn_winograd_images { const float *x; cnn_normalising norm; } cnn_winograd_images;
