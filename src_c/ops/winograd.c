@@ -156,7 +156,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
  * reading of U. */
 static int64_t most_tiles(int64_t in, int64_t out, int strided) {
     if (cnn_max(in, out) <= 32) return strided ? 16 : 32;
-    if (strided) return in <= 128 ? 10 : in <= 256 ? 32 : 24;      /* with more than twice as many slots */
+    if (strided) return in <= 128 ? 10 : 24;                       /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
@@ -177,8 +177,9 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
     if (p->blocks > 1 && p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
-    /* In training, where every panel serves a few blocks only, U need not exist as a whole. */
-    p->own = c->trains && panels.count > 1 && p->ranges == panels.count;
+    /* In training, where every panel serves a few blocks only, U need not exist as a whole; with stride 2 one block, as V,
+     * larger beside U, would be made again for each panel. */
+    p->own = c->trains && panels.count > 1 && p->ranges == panels.count && (p->blocks == 1 || !strided(p));
     scratch s;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
