@@ -346,9 +346,10 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     coming c = {0};
     if (pixels == 0) return c;
     /* Where the next block is one piece of memory, of grad_y (and out) or of x, and the calls are so few that each would
-     * have to fetch much of it at once, more than some 24 lines, the kernels fetch it while they compute. */
+     * have to fetch much of it at once, the kernels fetch it while they compute: more than 24 lines, as many as a
+     * processor asks for at once, of a first layer's large tensors, twice as many of others. */
     const int64_t read = cnn_max(g->in_channels, (j->out ? 2 : 1) * g->out_channels);
-    const int few = j->panels.widest > 1 && u->calls * LINE < 4 * read;
+    const int few = j->panels.widest > 1 && u->calls * LINE < (j->p->source == CNN_WINDOWS ? 4 : 2) * read;
     const int y_streams = few && u->columns == g->out_channels && g->out_channels >= g->in_channels;
     const int x_streams = few && j->p->source != CNN_WINDOWS && cnn_conv2d_is_flat(g) && u->first_tile == 0
         && u->end_tile == j->tiles && !y_streams;
