@@ -74,7 +74,7 @@ static void FORM(output)(const cnn_winograd_result *r) {
         const ptrdiff_t n = r->channels - c;
         if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, 1, 0, 0, 1);
         else if (r->gradient) FORM(output_plane)(r, c, n < VL ? n : VL, 0, 0, 0, 1);
-#ifdef RARELY_OTHER                                 /* gradients, and now and then something else */
+#ifdef BACKWARDS                                    /* gradients, and now and then a transposed convolution */
         else FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, 0);
 #else
         else if (n < VL) FORM(output_plane)(r, c, n, 0, 1, r->moments != NULL, 0);

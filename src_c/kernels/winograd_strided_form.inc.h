@@ -10,9 +10,6 @@ static void SIZE(gradient_strided)(const cnn_winograd_source *s, float *sum) {
     strided_gradient_of(ROWS, COLUMNS, s, sum);
 }
 
-#if ROWS < 4 || COLUMNS < 4
-#define RARELY_OTHER                                               /* narrow tiles are few */
-#endif
 #define OUT_H ROWS
 #define OUT_W COLUMNS
 #define FORM(name) SIZE(name##_strided)
@@ -25,8 +22,7 @@ VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { strided_row(CO
 #undef OUT_H
 #undef OUT_W
 
-#undef RARELY_OTHER
-#define RARELY_OTHER                                               /* of a transposed convolution */
+#define BACKWARDS
 #define OUT_H (2 * ROWS)
 #define OUT_W (2 * COLUMNS)
 #define FORM(name) SIZE(name##_back_0)
@@ -45,7 +41,7 @@ VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { back_row(COLUM
 #undef FORM
 #undef OUT_H
 #undef OUT_W
-#undef RARELY_OTHER
+#undef BACKWARDS
 
 #undef HALF
 #undef SIZE
