@@ -105,3 +105,16 @@ def test_ties_give_the_gradient_to_the_first():
     y, grad_y = np.zeros((1, 1, 1, 19), np.float32), np.ones((1, 1, 1, 19), np.float32)
     for isa, (grad_x,) in on_every_path(Case("max_pool2d_backward", 0, [x, y, grad_y], {"pool_h": 2, "pool_w": 2})):
         assert grad_x[0, :, :, 0].tolist() == [[1, 0], [0, 0]] and grad_x.sum() == 19, isa
+
+
+@pytest.mark.parametrize("op, pool", [("max_pool2d", 3), ("avg_pool2d", 2)])
+def test_large_tensors_are_pooled_as_small_ones(op, pool):
+    """Those that come from memory are read in order first: each image has the same bits as alone."""
+    x = np.random.default_rng(4).standard_normal((3, 150, 160, 64)).astype(np.float32)
+    assert x.nbytes > 16 << 20 > x[0].nbytes
+    attributes = dict(pool_h=pool, pool_w=pool, stride_h=2, stride_w=2, pad_top=pool - 2, pad_left=pool - 2)
+    for isa in _core.available_isas():
+        for threads in (1, 2):
+            y = _core.run_op(op, [x], attributes, isa=isa, threads=threads)[0]
+            for image, pooled in zip(x, y):
+                assert np.array_equal(pooled, _core.run_op(op, [image[None]], attributes, isa=isa)[0][0]), isa

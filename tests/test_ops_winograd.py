@@ -281,6 +281,18 @@ def assert_within(result, expected, bound, what):
     )
 
 
+@pytest.mark.parametrize("size, narrow", [(28, True), (27, True), (30, True), (32, False), (24, False), (23, False)])
+@pytest.mark.parametrize("op", ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"])
+def test_strided_maps_have_narrow_tiles_where_up_to_three_results_are_left(op, size, narrow):
+    """Of 14 results two, of 15 three, of 16 and 12 none; backwards, in twos, of 28 and 27 pixels two, of 30 three."""
+    x, w, _, grad_y, attributes, _ = problem((8, size, size, 32, 32, (1, 1, 1, 1)), 2)
+    inputs = {"conv2d": [x, w], "conv2d_backward_weight": [x, grad_y]}.get(op, [grad_y, w])
+    if op == "conv2d_backward_input":
+        attributes.update(in_h=size, in_w=size)
+    chosen = kernel(op, inputs, attributes, "generic")
+    assert chosen.startswith("Winograd") and ("narrow edges" in chosen) == narrow, chosen
+
+
 @pytest.mark.parametrize("shape, name", EVERY)
 def test_forward(shape, name):
     x, w, bias, residual, attributes, pads = problem(shape, stride_of(name))

@@ -234,7 +234,7 @@ static memory channels_of(const float *v, const cnn_winograd_block *block, int64
     return (memory){(const char *)from, (const char *)(from + cnn_ceil_div(channels, vl) * plane)};
 }
 
-/* Products that are summed in one call, the last ones of a sum or not. */
+/* How many calls sum a piece's products, about KEPT_BLOCK_TILES each. */
 static int64_t calls_of(const cnn_winograd_piece *piece) {
     return cnn_max(1, (piece->rows + KEPT_BLOCK_TILES / 2) / KEPT_BLOCK_TILES);
 }
@@ -314,7 +314,7 @@ static void multiply_by_element(const cnn_call *c, const cnn_exec *e, const wino
     cnn_barrier(e);
 }
 
-/* The same, transforming blocks of the tiles begin .. end - 1 on the way. */
+/* The sums of a unit, of all elements, whose tiles are transformed on the way, a block at a time. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
                                    const scratch *s, int64_t part, const cnn_winograd_images *images,
                                    int64_t channel, int64_t channels, const float *grad_y, int64_t column,
