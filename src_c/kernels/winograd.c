@@ -421,8 +421,8 @@ const cnn_winograd_kernels KERNEL(cnn_winograd) = {
     .form = {[CNN_WINOGRAD_2X2] = {weights_2, ONLY(input_2), ONLY(output_2)},
              [CNN_WINOGRAD_4X4] = {weights_4, EVERY(input), EVERY(output)},
              [CNN_WINOGRAD_STRIDED] = {weights_strided, EVERY(input_strided), EVERY(output_strided)},
-             [CNN_WINOGRAD_BACK_0] = {weights_strided, EVERY(input_back_0), EVERY(output_back_0)},
-             [CNN_WINOGRAD_BACK_1] = {weights_strided, EVERY(input_back_1), EVERY(output_back_1)}},
+             [CNN_WINOGRAD_BACK_0] = {weights_strided, EVERY(input_back_0), EVERY(output_back)},
+             [CNN_WINOGRAD_BACK_1] = {weights_strided, EVERY(input_back_1), EVERY(output_back)}},
     .gradient = {EVERY(gradient), EVERY(gradient_strided)},
     .weight_gradient = {weight_gradient, weight_gradient_strided},
 #if VREGISTERS >= 32

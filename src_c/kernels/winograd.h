@@ -117,6 +117,7 @@ typedef struct cnn_winograd_result {
     float *y;                         /* the first tile's first pixel */
     ptrdiff_t row, step;              /* floats from one row of pixels to the next, from one pixel to the next */
     ptrdiff_t rows, columns;          /* rows of pixels that exist, from 1; columns */
+    int odd;                          /* backwards with stride 2: the odd rows and columns are those transformed */
     int clamp;                        /* clamp to low..high; NaN stays NaN */
     float low, high;
     const cnn_moment_sums *moments;   /* NULL, or added to */

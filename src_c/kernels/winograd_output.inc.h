@@ -1,6 +1,7 @@
 /* The results of one form, for all its tiles: bias, residual, activation, and what else is done with them while they
  * are in registers. Included once a form, with OUT_H and OUT_W, the rows and columns of a tile's results, HALF, how
- * many columns the rows' transform leaves, and FORM(output_columns), FORM(output_row). */
+ * many columns the rows' transform leaves, FORM(output_columns), and FORM(output_row); with BACKWARDS for the strided
+ * form backwards. */
 
 #ifndef CNN_WINOGRAD_ADDED
 #define CNN_WINOGRAD_ADDED
@@ -11,6 +12,15 @@ VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column,
     if (!r->added || (r->sparse && (i | j) & 1)) return -1;
     return r->sparse ? i / 2 * r->sparse_row + (column + j) / 2 * r->step + c : to;
 }
+#endif
+
+/* The row or column of a tile that is number i of `out` results; what to do with one that does not exist. */
+#ifdef BACKWARDS
+#define PLACE(i, out) back_place(r->odd, out, i)
+#define SKIP continue
+#else
+#define PLACE(i, out) (i)
+#define SKIP break
 #endif
 
 /* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
@@ -34,16 +44,18 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
         FORM(output_columns)(r, m, plane, half);
 #pragma GCC unroll 4
         for (int i = 0; i < OUT_H; i++) {
-            if (!whole && i >= rows) break;
+            const int down = PLACE(i, OUT_H);
+            if (!whole && down >= rows) SKIP;
             vf y[OUT_W], row_sum = vzero(), row_square = vzero();
             FORM(output_row)(half[i], y);
             if (moments && r->start && t == 0 && i == 0) shift = y[0] + start;
 #pragma GCC unroll 4
             for (int j = 0; j < OUT_W; j++) {
-                if (!whole && j >= columns) break;
-                const ptrdiff_t to = at + i * r->row + j * r->step;
+                const int across = PLACE(j, OUT_W);
+                if (!whole && across >= columns) SKIP;
+                const ptrdiff_t to = at + down * r->row + across * r->step;
                 y[j] += start;
-                const ptrdiff_t added = winograd_added(r, t * OUT_W, i, j, c, to);
+                const ptrdiff_t added = winograd_added(r, t * OUT_W, down, across, c, to);
                 if (added >= 0) y[j] += vload_upto(r->added + added, n);
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
                 if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
@@ -67,7 +79,15 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
     vstore_upto(r->moments->square + c, square, n);
 }
 
-/* Every combination that matters has its own code. */
+#ifdef CNN_ISA_GENERIC                              /* the baseline is to be small */
+static void FORM(output)(const cnn_winograd_result *r) {
+    for (ptrdiff_t c = 0; c < r->channels; c += VL) {
+        const ptrdiff_t n = r->channels - c;
+        FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, r->gradient != NULL);
+    }
+}
+#else
+/* Every combination that matters has its own code, with the same bits. */
 static void FORM(output)(const cnn_winograd_result *r) {
     const int whole = r->rows == OUT_H && r->columns >= OUT_W * r->tiles;
     for (ptrdiff_t c = 0; c < r->channels; c += VL) {
@@ -85,3 +105,7 @@ static void FORM(output)(const cnn_winograd_result *r) {
 #endif
     }
 }
+#endif
+
+#undef PLACE
+#undef SKIP

@@ -262,9 +262,9 @@ VINLINE void strided_row(int columns, const vf half[9], vf *y) {
     for (int j = 0; j < columns; j++) y[j] += half[5 + j];
 }
 
-/* Backwards: what is transformed are the rows and columns number `pad`, `pad` + 2, ..., the others are not. */
-VINLINE void back_columns(int rows, int columns, int pad, const cnn_winograd_result *r, const float *m,
-                          ptrdiff_t plane, vf half[][9]) {
+/* Backwards: results that are transformed, then those that are not. */
+VINLINE void back_columns(int rows, int columns, const cnn_winograd_result *r, const float *m, ptrdiff_t plane,
+                          vf half[][9]) {
     const strided_slots s = {(float *)m, r->element, r->slot, plane};
     vf out[4], plain[4];
 #pragma GCC unroll 9
@@ -273,21 +273,20 @@ VINLINE void back_columns(int rows, int columns, int pad, const cnn_winograd_res
         strided_output_column(rows, &s, j, out, plain);
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) {
-            half[2 * i + pad][j] = out[i];
-            half[2 * i + 1 - pad][j] = plain[i];
+            half[i][j] = out[i];
+            half[rows + i][j] = plain[i];
         }
     }
 }
 
-VINLINE void back_row(int columns, int pad, const vf half[9], vf *y) {
-    vf out[4];
-    strided_output(columns, half, out);
+VINLINE void back_row(int columns, const vf half[9], vf *y) {
+    strided_output(columns, half, y);
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; j++) {
-        y[2 * j + pad] = out[j];
-        y[2 * j + 1 - pad] = half[5 + j];
-    }
+    for (int j = 0; j < columns; j++) y[columns + j] = half[5 + j];
 }
+
+/* The row (column) of a tile of gradients that is number i of these `out`. */
+VINLINE int back_place(int odd, int out, int i) { return i < out / 2 ? 2 * i + odd : 2 * (i - out / 2) + 1 - odd; }
 
 /* ---- the weight gradient ---- */
 

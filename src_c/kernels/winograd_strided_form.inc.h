@@ -25,18 +25,11 @@ VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { strided_row(CO
 #define BACKWARDS
 #define OUT_H (2 * ROWS)
 #define OUT_W (2 * COLUMNS)
-#define FORM(name) SIZE(name##_back_0)
+#define FORM(name) SIZE(name##_back)
 VINLINE void FORM(output_columns)(const cnn_winograd_result *r, const float *m, ptrdiff_t plane, vf half[OUT_H][HALF]) {
-    back_columns(ROWS, COLUMNS, 0, r, m, plane, half);
+    back_columns(ROWS, COLUMNS, r, m, plane, half);
 }
-VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { back_row(COLUMNS, 0, half, y); }
-#include "winograd_output.inc.h"
-#undef FORM
-#define FORM(name) SIZE(name##_back_1)
-VINLINE void FORM(output_columns)(const cnn_winograd_result *r, const float *m, ptrdiff_t plane, vf half[OUT_H][HALF]) {
-    back_columns(ROWS, COLUMNS, 1, r, m, plane, half);
-}
-VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { back_row(COLUMNS, 1, half, y); }
+VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { back_row(COLUMNS, half, y); }
 #include "winograd_output.inc.h"
 #undef FORM
 #undef OUT_H

@@ -368,6 +368,7 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
     result.element = s->m_block.element;
     result.plane = s->m_block.plane;
     result.slot = (order->end - order->begin) * c->kernels->vector;
+    result.odd = p->form == CNN_WINOGRAD_BACK_1;
     result.sparse = p->sparse;
     result.sparse_row = cnn_ceil_div(g->out_w, 2) * g->out_channels;
     result.step = g->out_channels;
