@@ -208,8 +208,7 @@ class Reference:
 
 def gradients(model):
     """{variable: its gradient in the last training step}."""
-    store = model._store()
-    return {v: store.view(model._gradients, v, store.layout[v][1]).copy() for v in model.trainable_variables}
+    return {variable: model._trained.gradient(variable) for variable in model.trainable_variables}
 
 
 def operations(model, training=True):

@@ -200,8 +200,8 @@ def test_order_and_memory_do_not_change_a_bit(seed, switch):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
-    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
-    monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 0)
+    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES", "KEPT_SHARE"):
+        monkeypatch.setattr(recompute, name, 0)
     again, kept = _train_step(seed), _train_step(seed, recompute=False)
     assert again[0] == kept[0]
     for a, b in zip(again[1] + again[2], kept[1] + kept[2]):
@@ -212,15 +212,17 @@ def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch
     monkeypatch.setattr(recompute, "SMALLEST_BYTES", 1 << 20)
     monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 1 << 20)
 
-    def arena(**switches):
+    def arena(kept_share, **switches):
+        monkeypatch.setattr(recompute, "KEPT_SHARE", kept_share)
         with passes(**switches):
             model = cc.models.ResNet20()
             model.compile("sgd", "sparse_categorical_crossentropy")
             operations = model._program_for(128, True).operations
             return model.memory(128, training=True)["arena"], sum(o["op"] == "batchnorm" for o in operations)
 
-    (less, passes_again), (more, passes_kept) = arena(), arena(recompute=False)
+    (less, passes_again), (some, passes_some), (more, passes_kept) = arena(0), arena(0.6), arena(0, recompute=False)
     assert less < 0.8 * more and passes_again > passes_kept
+    assert less < some < more and passes_again > passes_some > passes_kept
 
 
 @pytest.mark.parametrize("name", ["ResNet20", "ResNet50"])
@@ -231,6 +233,7 @@ def test_results_with_residuals_are_computed_again_in_a_chain(name, monkeypatch)
     def step(residuals):
         monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
         monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 0 if residuals else 1 << 40)
+        monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
         cc.utils.set_random_seed(1)
         model = getattr(cc.models, name)(input_shape=shape, classes=10)
         model.compile(cc.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
@@ -303,6 +306,59 @@ def test_memory_is_reused():
     used = model._program_for(8, False).arena_bytes(1)
     with passes(reuse_memory=False):
         assert model._program_for(8, False).arena_bytes(1) > 1.5 * used
+
+
+CLIPPED = {
+    "no clipping": cc.optimizers.SGD,
+    "clipnorm": lambda *args, **kwargs: cc.optimizers.SGD(*args, clipnorm=0.1, **kwargs),
+    "global_clipnorm": lambda *args, **kwargs: cc.optimizers.SGD(*args, global_clipnorm=0.1, **kwargs),
+    "Adam, decay, clipvalue": lambda rate, momentum: cc.optimizers.Adam(rate, weight_decay=0.1, clipvalue=0.01),
+}
+
+
+@pytest.mark.parametrize("optimizer", CLIPPED)
+def test_large_gradients_lie_in_the_arena(optimizer, monkeypatch):
+    """The same bits as side by side; but the sum of squares for global_clipnorm is cut into other parts, of which each
+    element's rounding is at most that of a float."""
+    results = {}
+    x, y = np.random.default_rng(3).normal(size=(6, 9, 9, 3)).astype(np.float32), np.arange(6) % 4
+    for large in (0, 500, 1 << 60):  # all; the convolutions' kernels; none
+        monkeypatch.setattr(programs, "LARGE_GRADIENT_BYTES", large)
+        cc.utils.set_random_seed(2)
+        inputs = cc.Input((9, 9, 3))
+        h = cc.layers.Conv2D(16, 3, padding="same", use_bias=False)(inputs)
+        h = cc.layers.ReLU()(cc.layers.BatchNormalization()(h))
+        h = cc.layers.Add()([h, cc.layers.Conv2D(16, 3, padding="same")(h)])
+        outputs = cc.layers.Dense(4, activation="softmax")(cc.layers.GlobalAveragePooling2D()(h))
+        model = cc.Model(inputs, outputs)
+        model.compile(CLIPPED[optimizer](0.1, momentum=0.9), "sparse_categorical_crossentropy")
+        one_step(model, x, y)
+        results[large] = one_step(model, x, y)
+        updates = sum(name in ("sgd", "adam") for name, _ in operations(model))
+        # Of seven variables: one update each; two kernels, and what lies between and after them; one for all.
+        assert optimizer == "clipnorm" or updates == {0: 7, 500: 4, 1 << 60: 1}[large]
+        told = model.memory(6, training=True)["gradients"]
+        assert told <= 64 if large == 0 else told >= 4 * 16 * 3 * 9 if large > 500 else 64 < told < 4 * 16 * 3 * 9
+    for other in (results[0], results[500]):
+        for a, b in zip(other, results[1 << 60], strict=True):
+            if optimizer == "global_clipnorm":
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+            else:
+                assert a.tobytes() == b.tobytes()
+
+
+def test_gradients_take_the_place_of_activations(monkeypatch):
+    """At the end of the forward pass there are none yet, and where they are the activations are gone."""
+
+    def memory(large):
+        monkeypatch.setattr(programs, "LARGE_GRADIENT_BYTES", large)
+        model = cc.models.ResNet20()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        told = model.memory(8, training=True)
+        return told["gradients"], told["arena"] + told["gradients"]
+
+    (some, less), (all_of_them, more) = memory(1 << 14), memory(1 << 60)
+    assert some < all_of_them / 2 and less < more - all_of_them / 4
 
 
 def test_memory_tells_what_running_takes():

@@ -141,6 +141,7 @@ def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(r
     x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
     for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
         monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
     results = {}
     for fused in (True, False):
         monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
@@ -169,6 +170,7 @@ def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monke
     x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
     for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
         monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
+    monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
     monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
     results = {}
     for fused in (True, False):

@@ -2,6 +2,7 @@
 
 import functools
 from _thread import RLock  # what threading offers, without half a millisecond of importing it
+from math import prod
 
 import numpy as np
 
@@ -33,18 +34,18 @@ class Arena:
 
     def __init__(self):
         self.lock = RLock()
-        self._memory = None
+        self.memory = None
 
     def address(self, nbytes):
         """The address of at least `nbytes` bytes; the memory grows when a larger program comes."""
-        if self._memory is None or self._memory.nbytes < nbytes:
-            self._memory = None  # let go of the old one first
-            self._memory = _core.Memory(max(nbytes, _core.ALIGNMENT))
-        return self._memory.address
+        if self.memory is None or self.memory.nbytes < nbytes:
+            self.memory = None  # let go of the old one first
+            self.memory = _core.Memory(max(nbytes, _core.ALIGNMENT))
+        return self.memory.address
 
     @property
     def nbytes(self):
-        return self._memory.nbytes if self._memory else 0
+        return self.memory.nbytes if self.memory else 0
 
 
 class Executable:
@@ -99,6 +100,7 @@ class Executable:
         for value in graph.results:
             if value.storage is None:
                 program.keep(numbers[value])
+        self._numbers = numbers
         self.tensor_names = {identity: value.name for value, identity in numbers.items() if value.name}
         program.plan(reuse_memory=reuse_memory)
         self.operations = program.operations()
@@ -112,6 +114,10 @@ class Executable:
         """Let a storage be the memory of a contiguous array, until it is bound again."""
         self._bases[storage_number(storage)] = _core.address(array)
         self._bound[storage] = array  # keeps it alive
+
+    def bound_bytes(self, storage):
+        """Bytes of the array that a storage is, 0 where there is none."""
+        return self._bound[storage].nbytes if storage in self._bound else 0
 
     def bind_arrays(self, inputs, outputs):
         """Let the storages "input0", ... and "output0", ... be these contiguous arrays, until others are bound."""
@@ -128,6 +134,15 @@ class Executable:
             threads = threads or _core.get_threads()
             self._bases[_core.ARENA] = self._arena.address(self._program.arena_bytes(threads))
             self._program.run(self._bases, threads, sections, seed, step, seconds)
+
+    def array(self, value):
+        """A copy of a result of the graph, or of what lies in a bound storage, after a run."""
+        with self._arena.lock:
+            if value.storage is not None:
+                memory, offset = self._bound[value.storage], value.offset
+            else:
+                memory, offset = self._arena.memory, self.tensor(self._numbers[value])[3]
+            return np.frombuffer(memory, value.dtype, prod(value.shape), offset).reshape(value.shape).copy()
 
     @property
     def updates(self):

@@ -87,14 +87,18 @@ def _finish(graph, arena, samples):
     return Executable(graph, arena, samples, reuse_memory=PASSES["reuse_memory"])
 
 
-def _place(graph, value, storage, offset=0, name="", layer=None):
-    """Let a value be computed into a storage; where it already has a place, or is a view, it is copied there. Returns
-    the placed Value.
-    """
-    if value.storage is not None or value.producer is None or value.producer.name == "reshape":
-        value = graph.add(
+def _of_its_own(graph, value, layer=None):
+    """A value that may be given a place: a copy of one that has a place, is to be there after the run, or is a view."""
+    if graph.keeps(value) or value.producer is None or value.producer.name == "reshape":
+        return graph.add(
             "affine", [value], layer=layer or (value.producer.layer if value.producer else None), scale=1.0
         )
+    return value
+
+
+def _place(graph, value, storage, offset=0, name="", layer=None):
+    """Let a value, or where need be a copy of it, be computed into a storage. Returns the placed Value."""
+    value = _of_its_own(graph, value, layer)
     value.storage, value.offset, value.name = storage, offset, name
     return value
 
@@ -177,6 +181,30 @@ def inference_program(model, store, arena, n, dtypes):
     return _bind_weights(_finish(b.graph, arena, n), store)
 
 
+# Gradients of so many bytes and more lie in the arena, where what the forward pass has left has been read by the time
+# that they are made; smaller ones side by side, so that an optimizer goes over all of them at once.
+LARGE_GRADIENT_BYTES = 1 << 20
+
+
+def _place_gradients(graph, store, gradients):
+    """Give {variable: Value} their places, in the storage "gradients" in the order of the store, or for large ones as
+    results of the graph. Returns the variables that have large ones, in the order of graph.results, and the bytes of
+    the storage."""
+    large, at = [], 0
+    for variable in sorted(gradients, key=lambda variable: store.layout[variable][1]):
+        value, layer = gradients[variable], variable.layer.name
+        if value.bytes < LARGE_GRADIENT_BYTES:
+            value = _place(graph, value, "gradients", at, layer=layer)
+            at += -(-value.bytes // _core.ALIGNMENT) * _core.ALIGNMENT
+        else:
+            value = _of_its_own(graph, value, layer)
+            graph.results.append(value)
+            large.append(variable)
+        value.name = f"gradient of {variable.path}"
+        gradients[variable] = value
+    return large, at
+
+
 class LossProgram:
     """An executable with losses and metrics: for training where there is an optimizer, else for evaluation.
 
@@ -257,30 +285,19 @@ class LossProgram:
         self.executable = _bind_weights(_finish(graph, arena, n), store)
         self.results.bind(self.executable)
         if optimizer is not None:
-            self.executable.bind(
-                "gradients",
-                _core.aligned_zeros(store.parameters.size) if model._gradients is None else model._gradients,
-            )
+            self.executable.bind("gradients", _core.aligned_zeros(max(self._gradient_bytes // 4, 16)))
             for i, slot in enumerate(optimizer.slots):
                 self.executable.bind(f"slot{i}", optimizer.state[slot])
             self.hyper = np.zeros(4, np.float32)
             self.executable.bind("hyper", self.hyper)
 
-    @staticmethod
-    def _train(b, store, optimizer, total, trainable):
+    def _train(self, b, store, optimizer, total, trainable):
         graph = b.graph
         wanted = {b.weight(variable): variable for variable in trainable}
-        gradients = differentiate.differentiate(graph, total, wanted)
-        for value, variable in wanted.items():
-            if value in gradients:
-                _place(
-                    graph,
-                    gradients[value],
-                    "gradients",
-                    store.layout[variable][1],
-                    name=f"gradient of {variable.path}",
-                    layer=variable.layer.name,
-                )
+        found = differentiate.differentiate(graph, total, wanted)
+        gradients = {variable: found[value] for value, variable in wanted.items() if value in found}
+        kept = len(graph.results)
+        large, self._gradient_bytes = _place_gradients(graph, store, gradients)
         if PASSES["fuse"]:
             fuse_backward(graph)
             normalise_on_load.normalise_on_load(graph)
@@ -291,4 +308,13 @@ class LossProgram:
             recompute.recompute(graph)
         if PASSES["fuse"]:
             normalise_on_load.normalise_and_write(graph)
-        optimizer.lower(graph, store, [variable for value, variable in wanted.items() if value in gradients])
+        gradients.update(zip(large, graph.results[kept:], strict=True))  # a pass may have replaced a result
+        optimizer.lower(graph, store, gradients)
+        self._gradients = gradients
+
+    def gradient(self, variable):
+        """A copy of a variable's gradient in the last step, as long as no other program of the model has run; zeros
+        where the loss does not depend on it."""
+        if variable not in self._gradients:
+            return np.zeros(variable.shape, np.float32)
+        return self.executable.array(self._gradients[variable]).reshape(variable.shape)

@@ -212,7 +212,7 @@ def memory(model, executable, training, threads):
     result = {
         "parameters": store.parameters.nbytes,
         "state": store.state.nbytes,
-        "gradients": store.parameters.nbytes if training else 0,
+        "gradients": executable.bound_bytes("gradients"),
         "optimizer": store.parameters.nbytes * len(model.optimizer.slots) if training else 0,
         "arena": executable.arena_bytes(threads),
         "packed_weights": executable.prepared_bytes,

@@ -124,44 +124,40 @@ class Optimizer(Configurable):
 
     # -- lowering --
 
-    def lower(self, graph, store, variables):
-        """Append the update of these variables: one operation for each contiguous range that is treated alike."""
+    def lower(self, graph, store, gradients):
+        """Append the update of variables from their gradients, {variable: Value}: one operation for each contiguous
+        range of those in the storage "gradients" that is treated alike, and for each of the others.
+        """
         groups = {}
-        for variable in variables:
+        for variable in gradients:
             groups.setdefault(self.weight_decay if self.weight_decay and self._decays(variable) else 0.0, []).append(
                 variable
             )
         hyper = Value("float32", (4,), storage="hyper", name="hyper")
-        value = lambda storage, offset, count: Value("float32", (count,), storage=storage, offset=offset, name=storage)
-        updates = []  # (offset, count, decay, scale)
+        updates = []  # [gradient, offset of the parameters, decay]
+        for decay, members in groups.items():
+            alone = [v for v in members if self.clipnorm is not None or gradients[v].storage != "gradients"]
+            updates += [[gradients[v], store.layout[v][1], decay] for v in alone]
+            together = {store.layout[v][1]: gradients[v] for v in members if v not in alone}
+            for offset, count in store.ranges(v for v in members if v not in alone):
+                first = together[offset]
+                gradient = Value("float32", (count,), storage="gradients", offset=first.offset, name="gradients")
+                updates.append([gradient, offset, decay])
+        squares = lambda gradient: graph.add("sum_of_squares", [gradient], section=UPDATE)
+        clip_scale = lambda squares, clip: graph.add("clip_scale", squares, section=UPDATE, clip=clip)
+        scales = [None] * len(updates)
         if self.clipnorm is not None:
-            for decay, members in groups.items():
-                for variable in members:
-                    offset, count = store.layout[variable][1], variable.data.size
-                    squares = graph.add("sum_of_squares", [value("gradients", offset, count)], section=UPDATE)
-                    updates.append(
-                        (offset, count, decay, graph.add("clip_scale", [squares], section=UPDATE, clip=self.clipnorm))
-                    )
-        else:
-            ranges = [
-                (offset, count, decay) for decay, members in groups.items() for offset, count in store.ranges(members)
-            ]
-            scale = None
-            if self.global_clipnorm is not None:
-                squares = [
-                    graph.add("sum_of_squares", [value("gradients", offset, count)], section=UPDATE)
-                    for offset, count, _ in ranges
-                ]
-                scale = graph.add("clip_scale", squares, section=UPDATE, clip=self.global_clipnorm)
-            updates = [(*r, scale) for r in ranges]
-        for offset, count, decay, scale in updates:
-            state = [value(f"slot{i}", offset, count) for i in range(len(self.slots))]
+            scales = [clip_scale([squares(gradient)], self.clipnorm) for gradient, _, _ in updates]
+        elif self.global_clipnorm is not None:
+            scales = [clip_scale([squares(gradient) for gradient, _, _ in updates], self.global_clipnorm)] * len(updates)
+        for (gradient, offset, decay), scale in zip(updates, scales, strict=True):
+            like = lambda storage: Value("float32", gradient.shape, storage=storage, offset=offset, name=storage)
             self._lower(
                 graph,
-                value("parameters", offset, count),
-                value("gradients", offset, count),
+                like("parameters"),
+                gradient,
                 hyper,
-                state,
+                [like(f"slot{i}") for i in range(len(self.slots))],
                 scale,
                 weight_decay=decay,
                 clip_value=self.clipvalue or 0.0,

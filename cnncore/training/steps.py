@@ -24,8 +24,7 @@ class Steps:
         self._lock = RLock()
         self._programs = ProgramCache()
         self._known_store, self._changes = None, 0
-        # The gradients of the last step, in the layout of the store's parameters, and that store.
-        self._gradients = self._gradients_store = None
+        self._trained = None  # the program of the last training step
         self._step_seed = self._shuffle_generator = None
         self._predict_count = 0
         self.optimizer, self.compiled_losses = None, []
@@ -39,7 +38,7 @@ class Steps:
 
     def _forget_programs(self):
         self._programs.clear()
-        self._gradients = self._gradients_store = None
+        self._trained = None
 
     def _store(self):
         """The store of all weights, looked for again only where it may be another one."""
@@ -82,8 +81,6 @@ class Steps:
         )
         if train:
             optimizer.build(store)
-            if self._gradients_store is not store:
-                self._gradients, self._gradients_store = _core.aligned_zeros(store.parameters.size), store
         arena = self._programs.arena
         make = lambda: LossProgram(self, store, arena, n, dtypes, targets, weighted, predictions, optimizer)
         return self._programs.get(key, make), store
@@ -142,7 +139,7 @@ class Steps:
             self._update_means(program, batch, predictions)
 
     def _run_training(self, program, store, threads):
-        executable = program.executable
+        executable, self._trained = program.executable, program
         program.hyper[:] = self.optimizer.hyper()
         updates = executable.updates
         try:
