@@ -13,6 +13,9 @@ from .ir import Operation, Value
 # what comes in by the shortcut has to be there as well: the large ones are those of a network's first stages.
 SMALLEST_BYTES = 12 << 20
 SMALLEST_RESIDUAL_BYTES = 24 << 20
+# So large a part of those with a residual is kept all the same, the smallest first: training then takes less memory than
+# peers need, not the least that it could.
+KEPT_SHARE = 0.65
 
 
 def _residual(norm):
@@ -23,26 +26,45 @@ def _backward_readers(readers, y):
     return [reader for reader in readers.get(y, ()) if "backward" in reader.name]
 
 
+def _may_be_computed_again(graph, readers, norm):
+    """Is a normalisation's result large, and read by the backward pass as well as before it?"""
+    y, residual = norm.outputs[0], _residual(norm)
+    backward = _backward_readers(readers, y)
+    if graph.keeps(y) or not backward or len(backward) == len(readers[y]):
+        return False
+    if residual is None:
+        return y.bytes >= SMALLEST_BYTES and len(backward) == 1 and backward[0].name.endswith("_backward_weight")
+    return y.bytes >= SMALLEST_RESIDUAL_BYTES
+
+
+def _kept(candidates):
+    """Of these normalisations those that memory is spent on."""
+    candidates = [norm for norm in candidates if _residual(norm) is not None]
+    left = KEPT_SHARE * sum(norm.outputs[0].bytes for norm in candidates)
+    kept = set()
+    for norm in sorted(candidates, key=lambda norm: norm.outputs[0].bytes):
+        left -= norm.outputs[0].bytes
+        if left < 0:
+            break
+        kept.add(norm)
+    return kept
+
+
 def _choose(graph, readers):
-    """The normalisations that are computed again, in order: those of large results that gradients are made of, and
-    those that give the residual of one of them and would not be there any more."""
+    """The normalisations that are computed again, in order: those of large results that gradients are made of, but for
+    those that are kept, and those that give the residual of one of them and would not be there any more."""
+    candidates = [
+        norm
+        for norm in graph.operations
+        if norm.name == "batchnorm" and _may_be_computed_again(graph, readers, norm)
+    ]
+    kept = _kept(candidates)
     chosen = {}
-    for norm in graph.operations:
-        if norm.name != "batchnorm":
+    for norm in candidates:
+        residual = _residual(norm)
+        if norm in kept:
             continue
-        y, residual = norm.outputs[0], _residual(norm)
-        backward = _backward_readers(readers, y)
-        if (
-            graph.keeps(y)
-            or y.bytes < (SMALLEST_BYTES if residual is None else SMALLEST_RESIDUAL_BYTES)
-            or not backward
-            or len(backward) == len(readers[y])
-        ):
-            continue
-        if residual is None:
-            if len(backward) > 1 or not backward[0].name.endswith("_backward_weight"):
-                continue
-        elif residual.producer not in chosen and not _backward_readers(readers, residual):
+        if residual is not None and residual.producer not in chosen and not _backward_readers(readers, residual):
             before = residual.producer
             if before is None or before.name != "batchnorm" or _residual(before) is not None:
                 continue
