@@ -74,6 +74,7 @@ cdef extern from "cnncore.h" nogil:
     void *cnn_alloc(size_t)
     void cnn_free(void *)
     int64_t cnn_allocations()
+    void cnn_trim()
     int cnn_has_openmp()
     int cnn_get_threads()
     int cnn_set_threads(int)
@@ -294,6 +295,12 @@ def address(array):
 def allocations():
     """How many times the library has taken memory since it was loaded."""
     return cnn_allocations()
+
+
+def trim():
+    """Give the system back memory that was freed and kept, where there is a way to."""
+    with nogil:
+        cnn_trim()
 
 
 # ---- programs ----

@@ -9,6 +9,7 @@ import numpy as np
 from . import _core
 
 _ZERO = bytes(4)
+LARGE_BYTES = 16 << 20  # of weights: that much memory is not to be held twice
 _floats_left = contextvars.ContextVar(
     "floats_left", default=None
 )  # [how many floats new variables may still have], or None: any number
@@ -144,6 +145,8 @@ class Store:
             if variable.store is not None:
                 variable.store.retired = True
             variable.data, variable.store, variable.offset = view, self, offset
+        if copy and self.parameters.nbytes > LARGE_BYTES:
+            _core.trim()  # arrays of all sizes were freed, and so much is worth some milliseconds
 
     @staticmethod
     def view(buffer, variable, offset):

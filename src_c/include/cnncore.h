@@ -205,6 +205,9 @@ void *cnn_alloc(size_t bytes);                 /* zeroed, aligned to CNN_ALIGNME
 void cnn_free(void *memory);
 /* How many times the library has taken memory since it was loaded: flat in the steady state. */
 int64_t cnn_allocations(void);
+/* Gives the system back what the process has freed and its C library kept, where there is a way to: glibc alone. For a
+ * caller that has just let go of much memory in pieces. */
+void cnn_trim(void);
 
 int cnn_has_openmp(void);
 /* CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity and container quota allow. */

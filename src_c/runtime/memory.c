@@ -7,6 +7,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 static _Atomic int64_t allocations;
 
@@ -32,6 +35,12 @@ void *cnn_alloc(size_t bytes) {
 
 void cnn_free(void *memory) {
     if (memory) free(((void **)memory)[-1]);
+}
+
+void cnn_trim(void) {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 int cnn_grow(void **array, int64_t *capacity, int64_t wanted, size_t element_bytes) {
