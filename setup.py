@@ -34,7 +34,7 @@ COMMON = [
 # baseline.
 ISAS = {
     "x86_64": {
-        "generic": [],
+        "generic": ["-O2"],  # small; what is fast comes from the others
         "avx2": ["-mavx2", "-mfma"],
         "avx512": [
             "-mavx512f",
@@ -131,6 +131,8 @@ class BuildKernels(build_ext):
         extension.define_macros += TARGET_MACROS.get(machine, [])
         extension.extra_compile_args += openmp
         extension.extra_link_args += openmp
+        if sys.platform == "linux" and not os.environ.get("CNNCORE_CFLAGS"):
+            extension.extra_link_args.append("-Wl,-s")  # without names that only a debugger reads
         super().build_extension(extension)
 
 

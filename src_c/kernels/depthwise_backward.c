@@ -100,8 +100,11 @@ VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cn
 
 VINLINE void rows_of(int rows, int stride, int kind, const cnn_depthwise_backward *b, const relu_constants *act) {
     ptrdiff_t c = 0;
-    for (; c + VL <= b->channels; c += VL) channel_strip(rows, stride, kind, VL, b, c, act);
-    if (c < b->channels) channel_strip(rows, stride, kind, b->channels - c, b, c, act);
+    for (; !VLEAN && c + VL <= b->channels; c += VL) channel_strip(rows, stride, kind, VL, b, c, act);
+    for (; c < b->channels; c += VL) {
+        const ptrdiff_t left = b->channels - c;
+        channel_strip(rows, stride, kind, left < VL ? left : VL, b, c, act);
+    }
 }
 
 VINLINE void rows_of_kind(int rows, int stride, const cnn_depthwise_backward *b) {

@@ -100,8 +100,11 @@ VINLINE void channel_strip(int outputs, int taps, int stride, int kind, ptrdiff_
 VINLINE void rows_of(int outputs, int taps, int stride, int kind, const cnn_depthwise_normalised *d,
                      const relu_constants *act) {
     ptrdiff_t c = 0;
-    for (; c + VL <= d->channels; c += VL) channel_strip(outputs, taps, stride, kind, VL, d, c, act);
-    if (c < d->channels) channel_strip(outputs, taps, stride, kind, d->channels - c, d, c, act);
+    for (; !VLEAN && c + VL <= d->channels; c += VL) channel_strip(outputs, taps, stride, kind, VL, d, c, act);
+    for (; c < d->channels; c += VL) {
+        const ptrdiff_t left = d->channels - c;
+        channel_strip(outputs, taps, stride, kind, left < VL ? left : VL, d, c, act);
+    }
 }
 
 VINLINE void rows_of_kind(int outputs, int taps, int stride, const cnn_depthwise_normalised *d) {

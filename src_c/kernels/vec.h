@@ -37,6 +37,13 @@
 #define CNN_PASTE(name, suffix) CNN_PASTE_(name, suffix)
 #define KERNEL(name) CNN_PASTE(name, CNN_ISA_SUFFIX)
 
+/* The baseline, which hardly a processor needs, is to be small: of what others have in several variants, one. */
+#if defined(CNN_ISA_GENERIC)
+#define VLEAN 1
+#else
+#define VLEAN 0
+#endif
+
 #define VINLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(VL * 4)));

@@ -12,7 +12,7 @@ static void FORM(input)(const cnn_winograd_source *s) {
     const int normalised = s->norm.scale != NULL;
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
-        const int as_it_lies = !normalised && n == VL;
+        const int as_it_lies = !VLEAN && !normalised && n == VL;
         float *v = s->v + c / VL * s->plane;
         for (ptrdiff_t t = 0; t < s->tiles; t++, v += VL) {
             const ptrdiff_t first = s->first + OUT_W * t, left = s->columns - first;

@@ -79,20 +79,13 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
     vstore_upto(r->moments->square + c, square, n);
 }
 
-#ifdef CNN_ISA_GENERIC                              /* the baseline is to be small */
-static void FORM(output)(const cnn_winograd_result *r) {
-    for (ptrdiff_t c = 0; c < r->channels; c += VL) {
-        const ptrdiff_t n = r->channels - c;
-        FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, r->gradient != NULL);
-    }
-}
-#else
 /* Every combination that matters has its own code, with the same bits. */
 static void FORM(output)(const cnn_winograd_result *r) {
     const int whole = r->rows == OUT_H && r->columns >= OUT_W * r->tiles;
     for (ptrdiff_t c = 0; c < r->channels; c += VL) {
         const ptrdiff_t n = r->channels - c;
-        if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, 1, 0, 0, 1);
+        if (VLEAN) FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, r->gradient != NULL);
+        else if (r->gradient && whole && n >= VL) FORM(output_plane)(r, c, VL, 1, 0, 0, 1);
         else if (r->gradient) FORM(output_plane)(r, c, n < VL ? n : VL, 0, 0, 0, 1);
 #ifdef BACKWARDS                                    /* gradients, and now and then a transposed convolution */
         else FORM(output_plane)(r, c, n < VL ? n : VL, 0, 1, r->moments != NULL, 0);
@@ -105,7 +98,6 @@ static void FORM(output)(const cnn_winograd_result *r) {
 #endif
     }
 }
-#endif
 
 #undef PLACE
 #undef SKIP

@@ -173,7 +173,7 @@ VINLINE void strided_input_of(int rows, int columns, int every, int odd, const c
     _Alignas(64) float copy[MOST * PITCH * VL];
     for (ptrdiff_t c = 0; c < s->channels; c += VL) {
         const ptrdiff_t n = s->channels - c < VL ? s->channels - c : VL;
-        const int as_it_lies = !normalised && n == VL;
+        const int as_it_lies = !VLEAN && !normalised && n == VL;
         for (ptrdiff_t t = 0; t < s->tiles; t++) {
             const ptrdiff_t first = s->first + columns * every * t, left = s->columns - first;
             const strided_slots to = {s->v + t * VL, s->element, s->slot, c / VL * s->plane};
