@@ -49,7 +49,9 @@ def test_transforms_write_a_tile_to_the_stack_once(isa, disassembly, tmp_path):
     transformed along one side they may be stored and loaded once, no more: in a loop that holds several variants of a
     transform (edges, moments) that is one vector for two operations, three for five where there are three results
     along a side, and fewer operations, two for three with stride 2. The products keep all in registers."""
-    loops = disassembly.hot_loops(disassembly.object_of(isa, SOURCES / "kernels" / "winograd.c", tmp_path))
+    loops = []
+    for source in ("winograd", "winograd_2x2", "winograd_4x4", "winograd_strided"):
+        loops += disassembly.hot_loops(disassembly.object_of(isa, SOURCES / "kernels" / f"{source}.c", tmp_path))
     sizes = ("4x4", "4x3", "4x2", "3x4", "3x3", "2x4", "2x2")
     forms = {f"{name}_{form}" for name in ("input", "output") for form in ("2", *sizes)}
     strided = ("input_strided", "input_back_0", "input_back_1", "output_strided", "output_back")

@@ -171,20 +171,18 @@ typedef struct cnn_winograd_form {
     cnn_winograd_inputs_by_kind input;
     /* clamp(A' m A + bias + added). */
     cnn_winograd_outputs_by_kind output;
-} cnn_winograd_form;
-
-typedef struct cnn_winograd_kernels {
-    cnn_winograd_form form[CNN_WINOGRAD_FORMS];
-    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G of F(4x4, 3x3), and,
-     * [1], of that with stride 2: element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
-     * source are read; if `sum`, sum[n] += the sum of the pixels of column n. */
-    cnn_winograd_gradients_by_kind gradient[2];
+    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G, of the forms 4X4 and
+     * STRIDED alone. Element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the source are
+     * read; if `sum`, sum[n] += the sum of the pixels of column n. */
+    cnn_winograd_gradients_by_kind gradient;
     /* w[(3 i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
      * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
      * cnn_gemm_kernels' stream_end. */
-    void (*weight_gradient[2])(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap,
-                               int stream);
+    void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream);
+} cnn_winograd_form;
 
+typedef struct cnn_winograd_kernels {
+    const cnn_winograd_form *form[CNN_WINOGRAD_FORMS];
     const cnn_winograd_product_function *product[5];      /* [vectors][rows], as the tiles of gemm.h */
     cnn_winograd_outer_function outer[5];                 /* [vectors] */
     int outer_channels[5];                                /* input channels of a tile of registers beside so many */

@@ -3,17 +3,6 @@
  * many columns the rows' transform leaves, FORM(output_columns), and FORM(output_row); with BACKWARDS for the strided
  * form backwards. */
 
-#ifndef CNN_WINOGRAD_ADDED
-#define CNN_WINOGRAD_ADDED
-/* Where what is added to result (i, j) of a tile lies, from r->added on; negative: nowhere. column: the tile's first; to:
- * where the result lies, from r->y on. */
-VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column, int i, int j, ptrdiff_t c,
-                                 ptrdiff_t to) {
-    if (!r->added || (r->sparse && (i | j) & 1)) return -1;
-    return r->sparse ? i / 2 * r->sparse_row + (column + j) / 2 * r->step + c : to;
-}
-#endif
-
 /* The row or column of a tile that is number i of `out` results; what to do with one that does not exist. */
 #ifdef BACKWARDS
 #define PLACE(i, out) back_place(r->odd, out, i)

@@ -1,5 +1,5 @@
 /* The transforms of a tile with stride 2, forward and backwards: ROWS x COLUMNS results, or the gradients of twice as
- * many pixels along each axis. Included by winograd_strided.inc.h once a size. */
+ * many pixels along each axis. Included by winograd_strided.c once a size. */
 #define SIZE(stem) TILE_NAME(stem, ROWS, COLUMNS)                  /* input_strided_4x4 */
 #define HALF 9                                                     /* columns that the rows' transform leaves */
 

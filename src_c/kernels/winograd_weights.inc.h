@@ -1,5 +1,5 @@
-/* The kernel's transform of a form with stride 1, to SIDE x SIDE elements. Included by winograd.c once a form, with
- * SIDE and FORM(transform_weights). */
+/* The kernel's transform of a form with stride 1, to SIDE x SIDE elements. Included once a form, with SIDE and
+ * FORM(transform_weights). */
 static void FORM(weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride) {
     for (ptrdiff_t n = 0; n < width; n += VL) {
         vf half[SIDE][3], column[3], out[SIDE];

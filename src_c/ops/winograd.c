@@ -92,7 +92,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
 static int64_t elements(const winograd_plan *p) { return cnn_winograd_shape_of(p->form).elements; }
 static int strided(const winograd_plan *p) { return p->form >= CNN_WINOGRAD_STRIDED; }
 static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) {
-    return &c->kernels->winograd->form[p->form];
+    return c->kernels->winograd->form[p->form];
 }
 
 /* Channels of a bundle. */

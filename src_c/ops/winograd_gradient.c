@@ -41,6 +41,9 @@ static int64_t in_of(const winograd_gradient *p) { return p->g.in_channels / p->
 static int64_t out_of(const winograd_gradient *p) { return p->g.out_channels / p->bundles; }
 
 static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
+static const cnn_winograd_form *form(const cnn_call *c, const winograd_gradient *p) {
+    return c->kernels->winograd->form[p->form];
+}
 
 static cnn_winograd_order part_at(const winograd_gradient *p, const cnn_winograd_tiling *tiling, int64_t part) {
     const int64_t tiles = cnn_winograd_tiles(tiling);
@@ -178,7 +181,7 @@ static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, channel, channels, zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           v + cnn_winograd_place(tiling, order, &strip) * vl);
-        c->kernels->winograd->form[p->form].input[strip.size][strip.kind](&in);
+        form(c, p)->input[strip.size][strip.kind](&in);
         t += strip.tiles;
     }
 }
@@ -195,7 +198,7 @@ static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, cons
         cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           d + cnn_winograd_place(tiling, order, &strip) * vl);
-        c->kernels->winograd->gradient[strided(p)][strip.size][strip.kind](&in, bias);
+        form(c, p)->gradient[strip.size][strip.kind](&in, bias);
         t += strip.tiles;
     }
 }
@@ -378,10 +381,8 @@ static void weight_gradients(const cnn_call *c, const winograd_gradient *p, cons
         const int64_t group = (first + row) / in, begin = cnn_max(n->begin, group * out),
                       end = cnn_min(n->begin + n->columns, (group + 1) * out);
         if (begin >= end) continue;
-        c->kernels->winograd->weight_gradient[strided(p)](end - begin, s->sums + row * n->width + begin - n->begin,
-                                                          s->element,
-                                                          to + (first + row) % in * p->g.out_channels + begin, tap,
-                                                          stream);
+        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element,
+                                    to + (first + row) % in * p->g.out_channels + begin, tap, stream);
     }
 }
 

@@ -1,5 +1,6 @@
-/* The transforms of a 3x3 convolution with stride 2; the contract and the matrices are in winograd.h. Included by
- * winograd.c. */
+/* The transforms of a 3x3 convolution with stride 2, forward and backwards. The contract and the matrices are in
+ * winograd.h. */
+#include "winograd_transform.h"
 
 /* The points +-P and +-Q, and what follows from them. */
 #define P 0.375f
@@ -382,7 +383,11 @@ static void weight_gradient_strided(ptrdiff_t columns, const float *u, ptrdiff_t
 #undef COLUMNS
 #undef ROWS
 
-#undef P
-#undef Q
-#undef P2
-#undef Q2
+extern const cnn_winograd_form KERNEL(cnn_winograd_strided), KERNEL(cnn_winograd_back_0), KERNEL(cnn_winograd_back_1);
+const cnn_winograd_form KERNEL(cnn_winograd_strided) = {
+    .weights = weights_strided, .input = EVERY(input_strided), .output = EVERY(output_strided),
+    .gradient = EVERY(gradient_strided), .weight_gradient = weight_gradient_strided};
+const cnn_winograd_form KERNEL(cnn_winograd_back_0) = {
+    .weights = weights_strided, .input = EVERY(input_back_0), .output = EVERY(output_back)};
+const cnn_winograd_form KERNEL(cnn_winograd_back_1) = {
+    .weights = weights_strided, .input = EVERY(input_back_1), .output = EVERY(output_back)};
