@@ -158,9 +158,12 @@ class Steps:
             if self._step_seed is None:
                 self._step_seed = random.next_seed()
             self._predict_count += 1  # layers called with training=True draw anew each time
-            for begin in range(0, n, executable.samples):
-                part = slice(begin, begin + executable.samples)
-                executable.bind_arrays([array[part] for array in arrays], [output[part] for output in outputs])
+            parts = [slice(begin, begin + executable.samples) for begin in range(0, n, executable.samples)]
+            for part in parts:
+                if len(parts) == 1:
+                    executable.bind_arrays(arrays, outputs)
+                else:
+                    executable.bind_arrays([array[part] for array in arrays], [output[part] for output in outputs])
                 self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
         return outputs
 
