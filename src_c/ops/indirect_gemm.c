@@ -11,6 +11,7 @@ enum {
     STREAM_BYTES = 16 << 20,          /* from this size on, beyond the caches, results are written past them */
     KEPT_WEIGHTS = 256 << 10,         /* bytes that stay in L2 beside everything else */
     LINE = 16,                        /* floats in a cache line */
+    SMALLEST_L1_BYTES = 32 << 10,
     TILES_AHEAD = 3,                  /* pixels are asked for so early: memory takes longer than a small tile */
     SMALL_MAP = 256,                  /* pixels of a map up to which a tile is the same pixel of several images */
     LEAST_RUN = 8,                    /* values of a window's row that pay for a run of the sum */
@@ -296,6 +297,11 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
         && channels <= p->block && g->out_channels % panels.vl == 0 && (uintptr_t)y % 64 == 0 && residual != y;
     int64_t filled = -1, end = 0;                 /* the chunk that the table is of, and the pixel after it */
     cnn_table t = {.pixels = 0};
+
+    /* Of a single pixel other threads have just written a part: all its lines are asked for at once, not one after the
+     * other as the sums come to them. */
+    if (p->max_pixels == 1 && p->source == CNN_IN_PLACE && cnn_bytes(o->x) <= SMALLEST_L1_BYTES)
+        for (int64_t i = 0; i < cnn_count(o->x); i += LINE) __builtin_prefetch((const float *)cnn_data(e, o->x) + i);
 
     cnn_work work = cnn_share_work(e, cut.ranges * cut.chunks);       /* parallel over ranges of panels and chunks */
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
