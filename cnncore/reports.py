@@ -41,5 +41,6 @@ class Reports:
 
     def memory(self, batch_size=32, training=False, threads=None):
         """Bytes that running will take, by purpose, before anything runs: a dict with "parameters", "state",
-        "gradients", "optimizer", "arena", "packed_weights" and "total"."""
+        "gradients", "optimizer", "arena", "packed_weights" and "total". The gradients of a weight of a mebibyte or more
+        are part of the arena, where they follow activations that are done with."""
         return report.memory(self, self._program_for(batch_size, training), training, threads)

@@ -208,7 +208,8 @@ class Reference:
 
 def gradients(model):
     """{variable: its gradient in the last training step}."""
-    return {variable: model._trained.gradient(variable) for variable in model.trainable_variables}
+    program = model._programs.latest()
+    return {variable: program.gradient(variable) for variable in model.trainable_variables}
 
 
 def operations(model, training=True):

@@ -47,8 +47,8 @@ class ProgramCache:
     """The executables of a model, the most recently used ones: at most LIMIT, for as many combinations of purpose,
     batch size and input type.
 
-    Their arena is shared; what each keeps of its own is the program and its packed weights
-    (`Executable.prepared_bytes`).
+    Their arena is shared; what each keeps of its own is the program, its packed weights
+    (`Executable.prepared_bytes`), and the smaller gradients where it trains.
     """
 
     LIMIT = 8
@@ -70,6 +70,10 @@ class ProgramCache:
 
     def clear(self):
         self._entries.clear()
+
+    def latest(self):
+        """The entry that was used last."""
+        return next(reversed(self._entries.values()))
 
     def __len__(self):
         return len(self._entries)

@@ -13,8 +13,8 @@ from .ir import Operation, Value
 # what comes in by the shortcut has to be there as well: the large ones are those of a network's first stages.
 SMALLEST_BYTES = 12 << 20
 SMALLEST_RESIDUAL_BYTES = 24 << 20
-# So large a part of those with a residual is kept all the same, the smallest first: training then takes less memory than
-# peers need, not the least that it could.
+# So large a part of those with a residual is kept all the same, the smallest first: training then takes less memory
+# than peers need, not the least that it could.
 KEPT_SHARE = 0.65
 
 
@@ -54,9 +54,7 @@ def _choose(graph, readers):
     """The normalisations that are computed again, in order: those of large results that gradients are made of, but for
     those that are kept, and those that give the residual of one of them and would not be there any more."""
     candidates = [
-        norm
-        for norm in graph.operations
-        if norm.name == "batchnorm" and _may_be_computed_again(graph, readers, norm)
+        norm for norm in graph.operations if norm.name == "batchnorm" and _may_be_computed_again(graph, readers, norm)
     ]
     kept = _kept(candidates)
     chosen = {}

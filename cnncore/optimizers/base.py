@@ -134,34 +134,39 @@ class Optimizer(Configurable):
                 variable
             )
         hyper = Value("float32", (4,), storage="hyper", name="hyper")
-        updates = []  # [gradient, offset of the parameters, decay]
+        updates = []  # (gradient, offset of the parameters, decay)
         for decay, members in groups.items():
             alone = [v for v in members if self.clipnorm is not None or gradients[v].storage != "gradients"]
-            updates += [[gradients[v], store.layout[v][1], decay] for v in alone]
-            together = {store.layout[v][1]: gradients[v] for v in members if v not in alone}
-            for offset, count in store.ranges(v for v in members if v not in alone):
-                first = together[offset]
-                gradient = Value("float32", (count,), storage="gradients", offset=first.offset, name="gradients")
-                updates.append([gradient, offset, decay])
-        squares = lambda gradient: graph.add("sum_of_squares", [gradient], section=UPDATE)
-        clip_scale = lambda squares, clip: graph.add("clip_scale", squares, section=UPDATE, clip=clip)
-        scales = [None] * len(updates)
-        if self.clipnorm is not None:
-            scales = [clip_scale([squares(gradient)], self.clipnorm) for gradient, _, _ in updates]
-        elif self.global_clipnorm is not None:
-            scales = [clip_scale([squares(gradient) for gradient, _, _ in updates], self.global_clipnorm)] * len(updates)
-        for (gradient, offset, decay), scale in zip(updates, scales, strict=True):
-            like = lambda storage: Value("float32", gradient.shape, storage=storage, offset=offset, name=storage)
+            updates += [(gradients[v], store.layout[v][1], decay) for v in alone]
+            together = [v for v in members if v not in alone]
+            first = {store.layout[v][1]: gradients[v].offset for v in together}
+            for offset, count in store.ranges(together):  # contiguous in both, as their order is the same
+                gradient = Value("float32", (count,), storage="gradients", offset=first[offset], name="gradients")
+                updates.append((gradient, offset, decay))
+        for (gradient, offset, decay), scale in zip(updates, self._scales(graph, updates), strict=True):
+            parameters, *state = (
+                Value("float32", gradient.shape, storage=storage, offset=offset, name=storage)
+                for storage in ("parameters", *(f"slot{i}" for i in range(len(self.slots))))
+            )
             self._lower(
                 graph,
-                like("parameters"),
+                parameters,
                 gradient,
                 hyper,
-                [like(f"slot{i}") for i in range(len(self.slots))],
+                state,
                 scale,
                 weight_decay=decay,
                 clip_value=self.clipvalue or 0.0,
             )
+
+    def _scales(self, graph, updates):
+        """What clipping by norms multiplies each gradient by; None where there is none."""
+        if self.clipnorm is None and self.global_clipnorm is None:
+            return [None] * len(updates)
+        squares = [graph.add("sum_of_squares", [gradient], section=UPDATE) for gradient, _, _ in updates]
+        if self.clipnorm is not None:
+            return [graph.add("clip_scale", [each], section=UPDATE, clip=self.clipnorm) for each in squares]
+        return [graph.add("clip_scale", squares, section=UPDATE, clip=self.global_clipnorm)] * len(updates)
 
     def _lower(self, graph, parameter, gradient, hyper, state, scale, **attributes):
         raise NotImplementedError(f"{type(self).__name__} must override _lower()")

@@ -24,7 +24,6 @@ class Steps:
         self._lock = RLock()
         self._programs = ProgramCache()
         self._known_store, self._changes = None, 0
-        self._trained = None  # the program of the last training step
         self._step_seed = self._shuffle_generator = None
         self._predict_count = 0
         self.optimizer, self.compiled_losses = None, []
@@ -38,7 +37,6 @@ class Steps:
 
     def _forget_programs(self):
         self._programs.clear()
-        self._trained = None
 
     def _store(self):
         """The store of all weights, looked for again only where it may be another one."""
@@ -139,7 +137,7 @@ class Steps:
             self._update_means(program, batch, predictions)
 
     def _run_training(self, program, store, threads):
-        executable, self._trained = program.executable, program
+        executable = program.executable
         program.hyper[:] = self.optimizer.hyper()
         updates = executable.updates
         try:
