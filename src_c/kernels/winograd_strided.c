@@ -242,10 +242,11 @@ VINLINE void strided_output_column(int rows, const strided_slots *s, int j, vf o
 /* Does a tile of so many columns of results have column j, of 0 to 8 as above? */
 VINLINE int strided_has_column(int columns, int j) { return j < 5 ? strided_has(columns, j) : j - 5 < columns; }
 
-/* Forward: what is transformed and what is not add up. half[i]: 0 to 4 go through the columns' transform, 5 to 8 are
- * added to its results. */
-VINLINE void strided_columns(int rows, int columns, const cnn_winograd_result *r, const float *m, ptrdiff_t plane,
-                             vf half[][9]) {
+/* half[i]: columns 0 to 4 go through the columns' transform, 5 to 8 are columns of results. Forward what is transformed
+ * down the rows and what is not add up; backwards, `apart`, they are rows of their own, first those that are
+ * transformed. */
+VINLINE void strided_columns(int rows, int columns, int apart, const cnn_winograd_result *r, const float *m,
+                             ptrdiff_t plane, vf half[][9]) {
     const strided_slots s = {(float *)m, r->element, r->slot, plane};
     vf out[4], plain[4];
 #pragma GCC unroll 9
@@ -253,7 +254,10 @@ VINLINE void strided_columns(int rows, int columns, const cnn_winograd_result *r
         if (!strided_has_column(columns, j)) continue;
         strided_output_column(rows, &s, j, out, plain);
 #pragma GCC unroll 4
-        for (int i = 0; i < rows; i++) half[i][j] = out[i] + plain[i];
+        for (int i = 0; i < rows; i++) {
+            half[i][j] = apart ? out[i] : out[i] + plain[i];
+            if (apart) half[rows + i][j] = plain[i];
+        }
     }
 }
 
@@ -263,23 +267,7 @@ VINLINE void strided_row(int columns, const vf half[9], vf *y) {
     for (int j = 0; j < columns; j++) y[j] += half[5 + j];
 }
 
-/* Backwards: results that are transformed, then those that are not. */
-VINLINE void back_columns(int rows, int columns, const cnn_winograd_result *r, const float *m, ptrdiff_t plane,
-                          vf half[][9]) {
-    const strided_slots s = {(float *)m, r->element, r->slot, plane};
-    vf out[4], plain[4];
-#pragma GCC unroll 9
-    for (int j = 0; j < 9; j++) {
-        if (!strided_has_column(columns, j)) continue;
-        strided_output_column(rows, &s, j, out, plain);
-#pragma GCC unroll 4
-        for (int i = 0; i < rows; i++) {
-            half[i][j] = out[i];
-            half[rows + i][j] = plain[i];
-        }
-    }
-}
-
+/* The same of the columns: first those that are transformed. */
 VINLINE void back_row(int columns, const vf half[9], vf *y) {
     strided_output(columns, half, y);
 #pragma GCC unroll 4

@@ -14,7 +14,7 @@ static void SIZE(gradient_strided)(const cnn_winograd_source *s, float *sum) {
 #define OUT_W COLUMNS
 #define FORM(name) SIZE(name##_strided)
 VINLINE void FORM(output_columns)(const cnn_winograd_result *r, const float *m, ptrdiff_t plane, vf half[OUT_H][HALF]) {
-    strided_columns(ROWS, COLUMNS, r, m, plane, half);
+    strided_columns(ROWS, COLUMNS, 0, r, m, plane, half);
 }
 VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { strided_row(COLUMNS, half, y); }
 #include "winograd_output.inc.h"
@@ -27,7 +27,7 @@ VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { strided_row(CO
 #define OUT_W (2 * COLUMNS)
 #define FORM(name) SIZE(name##_back)
 VINLINE void FORM(output_columns)(const cnn_winograd_result *r, const float *m, ptrdiff_t plane, vf half[OUT_H][HALF]) {
-    back_columns(ROWS, COLUMNS, r, m, plane, half);
+    strided_columns(ROWS, COLUMNS, 1, r, m, plane, half);
 }
 VINLINE void FORM(output_row)(const vf half[HALF], vf y[OUT_W]) { back_row(COLUMNS, half, y); }
 #include "winograd_output.inc.h"
