@@ -97,3 +97,17 @@ def kernel(op, inputs, attributes, isa):
     program.op(operation, _core.COMPUTE, numbers[: len(inputs)], values, numbers[len(inputs) :])
     program.plan(_core.isa_number(isa))
     return program.operations()[0]["kernel"]
+
+
+def on_winograd_paths(op, inputs, attributes, outputs=None, name=""):
+    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs,
+    the form `name` where it is given.
+    """
+    for isa in _core.available_isas():
+        first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
+        for threads in (2, 3):
+            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads, outputs=outputs)):
+                assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
+        chosen = kernel(op, inputs, attributes, isa)
+        assert chosen.startswith(f"Winograd {name}"), f"{op} {isa} {inputs[0].shape}: {chosen}"
+        yield isa, first

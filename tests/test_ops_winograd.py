@@ -1,16 +1,6 @@
-"""Winograd's convolution, in all forms, against the reference, within the error bound of its algorithm; the same bits
-for any number of threads.
-
-Bound. With the transforms' matrices A', B', G and M = sum over channels of (G g G') o (B' d B), rounding errors are at
-most, element by element, gamma * |A'| [ sum over channels of (|G||g||G'|) o (|B'||d||B|) ] |A|, gamma = n * 2^-24,
-where n counts the roundings on the way of a product to the result: the sum over channels, two passes of at most 5
-operations in each of the three transforms, with stride 2 one more for what is not transformed, bias and residual
-(Higham 2002, section 3.5). The matrices are those of each tile: with tiles of 4x4 the last row and column of an image
-may be of narrow ones, of two or of three results.
+"""Winograd's convolution, in all forms but the folded one (test_ops_winograd_folded.py), against the reference, within
+the error bound of its algorithm (winograd_bounds.py); the same bits for any number of threads.
 """
-
-import itertools
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,145 +8,8 @@ import pytest
 import bounds
 import reference
 from cnncore import _core
-from harness import kernel
-
-EPS = 2.0**-24
-
-
-class Form(NamedTuple):
-    """A form in one dimension: A' (out x slots), G (slots x 3), B' (slots x in); tiles read pixels `step` apart."""
-
-    a: np.ndarray
-    g: np.ndarray
-    b: np.ndarray
-    step: int
-
-    @property
-    def absolute(self):
-        return np.abs(self.a), np.abs(self.g), np.abs(self.b)
-
-
-def toom_cook(points, out, taps):
-    """A', G and B' of F(out, taps) from the definition with polynomials."""
-    size = out + taps - 1
-    a, g, b = np.zeros((out, size)), np.zeros((size, taps)), np.zeros((size, size))
-    for k, p in enumerate(points):
-        others = [q for q in points if q != p]
-        a[:, k] = [p**i for i in range(out)]
-        g[k] = np.array([p**i for i in range(taps)]) / np.prod([p - q for q in others])
-        b[k, : size - 1] = np.polynomial.polynomial.polyfromroots(others)
-    a[out - 1, size - 1] = g[size - 1, taps - 1] = 1
-    b[size - 1] = np.polynomial.polynomial.polyfromroots(points)
-    return a, g, b
-
-
-def some_of(points, out, taps):
-    """F(out, taps) with the G of all points, of which it has the first rows and the last; the factors that are missing
-    are in B'.
-    """
-    count = out + taps - 2
-    a, g, b = toom_cook(points[:count], out, taps)
-    factor = np.array([np.prod([p - q for q in points[count:]]) for p in points[:count]] + [1])[:, None]
-    return a, g / factor, b * factor
-
-
-POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
-STRIDED_POINTS = (3 / 8, -3 / 8, 9 / 8, -9 / 8)
-
-
-def strided(n=4, backwards=False, pad=0):
-    """With stride 2: slots 0 to n are F(n, 2) of the taps 0 and 2, the others products with tap 1. Backwards, with
-    the kernel turned around, 2 n results from n + 1 pixels; `pad` before the image tells which of them tap 1 gives.
-    """
-    a_n, g_n, b_n = some_of(STRIDED_POINTS, n, 2)
-    slots = 2 * n + 1
-    g = np.zeros((slots, 3))
-    g[: n + 1, ::2], g[n + 1 :, 1] = g_n, 1
-    if not backwards:
-        a, b = np.hstack([a_n, np.eye(n)]), np.zeros((slots, slots))
-        b[: n + 1, ::2], b[n + 1 :, 1::2] = b_n, np.eye(n)
-        return Form(a, g, b, 8)
-    a, b = np.zeros((2 * n, slots)), np.zeros((slots, n + 1))
-    a[pad::2, : n + 1], a[1 - pad :: 2, n + 1 :] = a_n, np.eye(n)
-    b[: n + 1], b[n + 1 :, 1 - pad : n + 1 - pad] = b_n, np.eye(n)
-    return Form(a, g, b, 4)
-
-
-FORMS = {
-    "4x4": Form(*toom_cook(POINTS, 4, 3), 4),
-    "2x2": Form(*toom_cook((0, 1, -1), 2, 3), 2),
-    "4x4 strided": strided(),
-}
-BACK = {pad: strided(4, True, pad) for pad in (0, 1)}
-# The narrow tiles beside those of a form.
-NARROW = [
-    (FORMS["4x4"], {n: Form(*some_of(POINTS, n, 3), 4) for n in (2, 3)}),
-    (FORMS["4x4 strided"], {n: strided(n) for n in (2, 3)}),
-    *((BACK[pad], {n: strided(n, True, pad) for n in (2, 3)}) for pad in (0, 1)),
-]
-
-
-def axis(out, form, last):
-    """(first result, first pixel, form) of the tiles along an axis of `out` results; pixels without padding. last: of
-    what is left, where that is enough.
-    """
-    size = len(form.a)
-    left = form if out % size > len(last.a) else last
-    starts = range(-(-out // size))
-    return [(i * size, i * form.step, form if (i + 1) * size <= out else left) for i in starts]
-
-
-def tiles(out_h, out_w, form):
-    """Those of an image: (form along columns, along rows, first result, first pixel). Narrow ones are all of one size,
-    the smaller one where an axis needs no more.
-    """
-    last = form
-    for whole, narrow in NARROW:
-        if form is whole:
-            every = len(form.a) // 4  # results for one of a tile of 4x4
-            last = narrow[2 if {-(-out % len(form.a) // every) for out in (out_h, out_w)} & {1, 2} else 3]
-    for (i, row, down), (j, column, across) in itertools.product(axis(out_h, form, last), axis(out_w, form, last)):
-        yield down, across, (i, j), (row, column)
-
-
-def window(x, first, size):
-    """Pixels of a zero-padded image, size[0] x size[1] of them, from `first` on."""
-    result = np.zeros((len(x), *size, x.shape[3]))
-    (top, left), (bottom, right) = np.maximum(first, 0), np.maximum(np.add(first, size), 0)
-    inside = x[:, top:bottom, left:right]
-    i, j = np.subtract((top, left), first)
-    result[:, i : i + inside.shape[1], j : j + inside.shape[2]] = inside
-    return result
-
-
-def both(left, t, right):
-    """left t right' on the two middle axes of (..., i, j, c)."""
-    return np.einsum("pi,...ijc,qj->...pqc", left, t, right)
-
-
-def forward_bound(x, w, pads, out_h, out_w, form):
-    y = np.zeros((len(x), out_h, out_w, w.shape[3]))
-    for down, across, (i, j), first in tiles(out_h, out_w, form):
-        (a, g, b), (a2, g2, b2) = down.absolute, across.absolute
-        v = both(b, np.abs(window(x, np.subtract(first, pads), (b.shape[1], b2.shape[1]))), b2)
-        u = np.einsum("pi,ijco,qj->pqco", g, np.abs(w), g2)
-        to = y[:, i : i + len(a), j : j + len(a2)]
-        to[...] = both(a, np.einsum("npqc,pqco->npqo", v, u), a2)[:, : to.shape[1], : to.shape[2]]
-    return (w.shape[2] + 36) * EPS * y
-
-
-def weight_bound(x, grad_y, pads, form):
-    out_h, out_w = grad_y.shape[1:3]
-    bound, count = 0, 0
-    for down, across, at, first in tiles(out_h, out_w, form):
-        (a, g, b), (a2, g2, b2) = down.absolute, across.absolute
-        v = both(b, np.abs(window(x, np.subtract(first, pads), (b.shape[1], b2.shape[1]))), b2)
-        d = both(a.T, np.abs(window(grad_y, at, (len(a), len(a2)))), a2.T)
-        bound = bound + np.einsum("pi,pqco,qj->ijco", g, np.einsum("npqc,npqo->pqco", v, d), g2)
-        count += len(x)
-    most_slots = 1 if form.step == 4 else 16
-    return (count * most_slots + 36) * EPS * bound
-
+from harness import kernel, on_winograd_paths
+from winograd_bounds import BACK, EPS, FORMS, NARROW, assert_within, forward_bound, weight_bound
 
 PAIRS = [(form, form) for form in FORMS.values()]
 for whole, narrow in NARROW[:2]:
@@ -168,10 +21,15 @@ for whole, narrow in NARROW[:2]:
 def test_the_matrices_make_a_convolution(down, across):
     generator = np.random.default_rng(0)
     out, size = (len(down.a), len(across.a)), (down.b.shape[1], across.b.shape[1])
-    d, w, stride = generator.standard_normal(size), generator.standard_normal((3, 3)), (size[0] - 3) // (out[0] - 1)
+    taps = down.g.shape[1]
+    d, w, stride = (
+        generator.standard_normal(size),
+        generator.standard_normal((taps, taps)),
+        (size[0] - taps) // (out[0] - 1),
+    )
     y = down.a @ ((down.g @ w @ across.g.T) * (down.b @ d @ across.b.T)) @ across.a.T
     at = [[stride * i for i in range(n)] for n in out]
-    expected = [[np.sum(d[i : i + 3, j : j + 3] * w) for j in at[1]] for i in at[0]]
+    expected = [[np.sum(d[i : i + taps, j : j + taps] * w) for j in at[1]] for i in at[0]]
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -260,27 +118,6 @@ def stride_of(name):
     return 2 if name.endswith("strided") else 1
 
 
-def on_all_paths(op, inputs, attributes, outputs=None, name=""):
-    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs,
-    the form `name` where it is given.
-    """
-    for isa in _core.available_isas():
-        first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
-        for threads in (2, 3):
-            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads, outputs=outputs)):
-                assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
-        chosen = kernel(op, inputs, attributes, isa)
-        assert chosen.startswith(f"Winograd {name}"), f"{op} {isa} {inputs[0].shape}: {chosen}"
-        yield isa, first
-
-
-def assert_within(result, expected, bound, what):
-    excess = np.abs(result - expected) - bound
-    assert excess.max() <= 0, (
-        f"{what}: error exceeds its bound by {excess.max():.3g} at {np.unravel_index(excess.argmax(), excess.shape)}"
-    )
-
-
 @pytest.mark.parametrize("size, narrow", [(28, True), (27, True), (30, True), (32, False), (24, False), (23, False)])
 @pytest.mark.parametrize("op", ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"])
 def test_strided_maps_have_narrow_tiles_where_up_to_three_results_are_left(op, size, narrow):
@@ -299,7 +136,7 @@ def test_forward(shape, name):
     expected = [np.asarray(y) for y in reference.run("conv2d", [x, w, bias], attributes)]
     bound = forward_bound(x, w, pads, *expected[0].shape[1:3], FORMS[name])
     bound += 4 * EPS * (np.abs(bias) + np.abs(expected[0]))
-    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, name=name):
+    for isa, (y, mean, var) in on_winograd_paths("conv2d", [x, w, bias], attributes, name=name):
         assert_within(y, expected[0], bound, f"conv2d {shape} {isa}")
         roundings = (y[..., 0].size + 2) * EPS  # the moments are those of y
         axes = (0, 1, 2)
@@ -331,7 +168,9 @@ def test_backward_input(shape, name):
     for residual in residuals:
         expected = np.asarray(reference.run("conv2d_backward_input", [grad_y, w, residual], attributes)[0])
         bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], form) + 4 * EPS * (np.abs(x) + np.abs(expected))
-        for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, residual], attributes, (True,), name):
+        for isa, (grad_x,) in on_winograd_paths(
+            "conv2d_backward_input", [grad_y, w, residual], attributes, (True,), name
+        ):
             assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {residual.shape} {isa}")
 
 
@@ -367,7 +206,7 @@ def test_groups_forward(shape):
     expected = np.asarray(reference.run("conv2d", [x, w, bias], attributes)[0])
     bound = forward_bound(x, dense, (1, 1), *expected.shape[1:3], FORMS[form])
     bound += 4 * EPS * (np.abs(bias) + np.abs(expected))
-    for isa, (y, mean, var) in on_all_paths("conv2d", [x, w, bias], attributes, name=form):
+    for isa, (y, mean, var) in on_winograd_paths("conv2d", [x, w, bias], attributes, name=form):
         assert_within(y, expected, bound, f"conv2d {shape} {isa}")
         roundings, axes = (y[..., 0].size + 2) * EPS, (0, 1, 2)
         assert_within(mean, y.mean(axis=axes, dtype=np.float64), roundings * np.abs(y).mean(axis=axes), f"mean {isa}")
@@ -375,7 +214,7 @@ def test_groups_forward(shape):
         assert ("groups at once" in kernel("conv2d", [x, w, bias], attributes, isa)) == (at_once > 1)
     for act in ({"activation": 1}, {"activation": 1, "alpha": 0.25}):
         result = np.maximum(expected + residual, act.get("alpha", 0) * (expected + residual))
-        for isa, (y,) in on_all_paths("conv2d", [x, w, bias, residual], {**attributes, **act}, (True,)):
+        for isa, (y,) in on_winograd_paths("conv2d", [x, w, bias, residual], {**attributes, **act}, (True,)):
             assert_within(y, result, bound + 4 * EPS * np.abs(residual), f"conv2d {shape} {act} {isa}")
 
 
@@ -390,7 +229,7 @@ def test_groups_backward_input(shape):
     bound = forward_bound(grad_y, turned, pads, *x.shape[1:3], backwards) + 4 * EPS * (np.abs(x) + np.abs(expected))
     mean, relu = x.mean(axis=(0, 1, 2)), {"activation": 1}
     name = form if stride_of(form) == 1 else "8x8 strided"
-    for isa, (grad_x,) in on_all_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), name):
+    for isa, (grad_x,) in on_winograd_paths("conv2d_backward_input", [grad_y, w, x], attributes, (True,), name):
         assert_within(grad_x, expected, bound, f"conv2d_backward_input {shape} {isa}")
         inputs = [grad_y, w, x, x, x, mean]
         g, sum_g, _ = _core.run_op("conv2d_backward_input", inputs, {**attributes, **relu}, isa=isa)
@@ -408,7 +247,7 @@ def test_groups_backward_weight(shape):
     blocks = [dense[:, :, g * ci : (g + 1) * ci, g * co : (g + 1) * co] for g in range(groups)]
     bound = np.concatenate(blocks, axis=3) + 4 * EPS * np.abs(expected[0])
     limit = grad_y[..., 0].size * EPS * np.abs(grad_y).sum(axis=(0, 1, 2))
-    for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
+    for isa, (grad_w, grad_bias) in on_winograd_paths("conv2d_backward_weight", [x, grad_y], attributes):
         assert_within(grad_w, expected[0], bound, f"conv2d_backward_weight {shape} {isa}")
         assert_within(grad_bias, expected[1], limit, f"bias {shape} {isa}")
 
@@ -433,9 +272,9 @@ def test_channels_that_are_read_decide(channels, filters):
             assert kernel(op, inputs, attributes, "generic").startswith("direct")
         return
     bound = forward_bound(x, w, pads, *expected.shape[1:3], FORMS["4x4"]) + 4 * EPS * np.abs(expected)
-    for isa, (y,) in on_all_paths("conv2d", [x, w], attributes, (True,), "4x4"):
+    for isa, (y,) in on_winograd_paths("conv2d", [x, w], attributes, (True,), "4x4"):
         assert_within(y, expected, bound, f"conv2d {isa}")
-    for isa, (result,) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes, (True,), "4x4"):
+    for isa, (result,) in on_winograd_paths("conv2d_backward_weight", [x, grad_y], attributes, (True,), "4x4"):
         assert_within(result, grad_w, weight_bound(x, grad_y, pads, FORMS["4x4"]), f"conv2d_backward_weight {isa}")
     gradient = {**attributes, "in_h": x.shape[1], "in_w": x.shape[2]}
     assert kernel("conv2d_backward_input", [grad_y, w], gradient, "generic").startswith("direct")
@@ -453,7 +292,9 @@ def test_transposed(shape, act):
     turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
     bound = forward_bound(y, turned, (1 - top, 1 - left), *x.shape[1:3], BACK[top])
     bound += 4 * EPS * (np.abs(bias) + np.abs(linear))
-    for isa, (result,) in on_all_paths("conv2d_transpose", [y, w, bias], {**attributes, **act}, (True,), "8x8 strided"):
+    for isa, (result,) in on_winograd_paths(
+        "conv2d_transpose", [y, w, bias], {**attributes, **act}, (True,), "8x8 strided"
+    ):
         assert_within(result, expected, bound, f"conv2d_transpose {shape} {act} {isa}")
 
 
@@ -470,8 +311,8 @@ def test_epilogue_of_the_gradient(shape, name):
         "x": [grad_y, w, None, None, x, mean, scale, shift],
     }
     for source, y in (("y", x), ("x", x * scale + shift)):
-        plain = {isa: g for isa, (g,) in on_all_paths("conv2d_backward_input", [grad_y, w], attributes, (True,))}
-        for isa, (g, sum_g, sum_gx) in on_all_paths("conv2d_backward_input", inputs[source], relu6):
+        plain = {isa: g for isa, (g,) in on_winograd_paths("conv2d_backward_input", [grad_y, w], attributes, (True,))}
+        for isa, (g, sum_g, sum_gx) in on_winograd_paths("conv2d_backward_input", inputs[source], relu6):
             what = f"{source} {shape} {isa}"
             assert np.array_equal(g, np.where((y > 0) & (y < 1), plain[isa], 0)), what
             products = g.astype(np.float64) * (x.astype(np.float64) - mean)
@@ -492,7 +333,7 @@ def test_backward_weight(shape, name):
     count = grad_y[..., 0].size
     by_element = "element by element" in kernel("conv2d_backward_weight", [x, grad_y], attributes, "generic")
     assert by_element == ((shape, name) in MANY)
-    for isa, (grad_w, grad_bias) in on_all_paths("conv2d_backward_weight", [x, grad_y], attributes):
+    for isa, (grad_w, grad_bias) in on_winograd_paths("conv2d_backward_weight", [x, grad_y], attributes):
         assert_within(
             grad_w, expected[0], weight_bound(x, grad_y, pads, FORMS[name]), f"conv2d_backward_weight {shape} {isa}"
         )
@@ -522,11 +363,11 @@ def test_of_normalised_pixels(shape, name):
     geometry = {key: value for key, value in attributes.items() if key not in act}
     carried = reference.run("conv2d", [error, np.abs(w)], geometry)[0]
     bound = forward_bound(magnitude, w, pads, *y.shape[1:3], FORMS[name]) + carried
-    for isa, (result, *_) in on_all_paths(*forward, attributes, name=name):
+    for isa, (result, *_) in on_winograd_paths(*forward, attributes, name=name):
         assert_within(result, y, bound, f"batchnorm_conv2d {shape} {isa}")
     carried = reference.run("conv2d_backward_weight", [error, np.abs(grad_y)], geometry)[0]
     bound = weight_bound(magnitude, grad_y, pads, FORMS[name]) + carried
-    for isa, (result,) in on_all_paths(*backward, attributes):
+    for isa, (result,) in on_winograd_paths(*backward, attributes):
         assert_within(result, grad_w, bound, f"batchnorm_conv2d_backward_weight {shape} {isa}")
     x[0, 0, 0, :2], x[-1, -1, -1, -2:] = np.nan, (np.inf, -np.inf)
     for isa in _core.available_isas():

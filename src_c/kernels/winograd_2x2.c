@@ -24,7 +24,7 @@ VINLINE void transform_output_2(const vf m[4], vf y[2]) {
     y[1] = m[1] - m[2] - m[3];
 }
 
-/* As input_tile_4: v[4 i + j] = element (i, j). */
+/* As input_tile of winograd_six_points.inc.h: v[4 i + j] = element (i, j). */
 VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, int to, float *v, ptrdiff_t element) {
     vf half[4][4], out[4];
 #pragma GCC unroll 4
@@ -45,17 +45,21 @@ VINLINE void input_tile_2(const float *const row[4], ptrdiff_t step, int from, i
 }
 
 #define SIDE 4
+#define TAPS 3
 #define OUT_H 2
 #define OUT_W 2
 #define FORM(name) name##_2
+#define TRANSFORM_WEIGHTS transform_weights_2
 #define INPUT_TILE input_tile_2
 #define TRANSFORM_OUTPUT(out, m, y) transform_output_2(m, y)
 #include "winograd_weights.inc.h"
 #include "winograd_form.inc.h"
 #undef SIDE
+#undef TAPS
 #undef OUT_H
 #undef OUT_W
 #undef FORM
+#undef TRANSFORM_WEIGHTS
 #undef INPUT_TILE
 #undef TRANSFORM_OUTPUT
 

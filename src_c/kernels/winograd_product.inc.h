@@ -11,13 +11,16 @@ static void TILE(product)(const cnn_winograd_product *p) {
 #pragma GCC unroll 4
             for (int k = 0; k < VECTORS; k++) sum[r][k] = vzero();
         const float *u = p->u, *v = p->v + group * (ROWS * VL);
-        for (ptrdiff_t plane = 0; plane < p->planes; plane++, v += p->v_plane, u += VL * VECTORS * VL) {
-            for (ptrdiff_t line = 0; line < p->lines; line++, ahead += CNN_WINOGRAD_LINE)
-                __builtin_prefetch(ahead, 0, 2);
-            for (ptrdiff_t line = 0; line < p->lines_v; line++, ahead_v += CNN_WINOGRAD_LINE)
-                __builtin_prefetch(ahead_v, 0, 2);
+        for (ptrdiff_t step = 0; step < p->steps; step++, v += CNN_WINOGRAD_STEP, u += CNN_WINOGRAD_STEP * VECTORS * VL) {
+            if (step % (VL / CNN_WINOGRAD_STEP) == 0) {
+                if (step > 0) v += p->v_plane - VL;
+                for (ptrdiff_t line = 0; line < p->lines; line++, ahead += CNN_WINOGRAD_LINE)
+                    __builtin_prefetch(ahead, 0, 2);
+                for (ptrdiff_t line = 0; line < p->lines_v; line++, ahead_v += CNN_WINOGRAD_LINE)
+                    __builtin_prefetch(ahead_v, 0, 2);
+            }
 #pragma GCC unroll 4
-            for (int c = 0; c < VL; c++) {
+            for (int c = 0; c < CNN_WINOGRAD_STEP; c++) {
                 vf column[VECTORS];
 #pragma GCC unroll 4
                 for (int k = 0; k < VECTORS; k++) column[k] = *(const vf *)(u + (c * VECTORS + k) * VL);

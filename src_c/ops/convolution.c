@@ -3,9 +3,15 @@
 
 static int winograd(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_WINOGRAD; }
 
+/* Does Winograd's algorithm take x, and what grad_y is computed from (NULL: nothing)? First layers may have images of
+ * bytes, and such a gradient: the folded form alone is for those. */
+static int takes(const cnn_conv2d_geometry *g, const cnn_tensor *x, const cnn_tensor *out) {
+    return (x->dtype == CNN_F32 && !out) || cnn_winograd_form_for(g) == CNN_WINOGRAD_FOLDED;
+}
+
 int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                          const cnn_indirect_gemm_operands *t, cnn_error *error) {
-    if (!c->exact && t->x->dtype == CNN_F32 && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD)
+    if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD && takes(g, t->x, NULL))
         return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }
@@ -26,7 +32,7 @@ double cnn_convolution_flops(const cnn_call *c) {
 
 int cnn_convolution_weight_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                                 const cnn_weight_gradient_operands *o, cnn_error *error) {
-    if (!c->exact && o->x->dtype == CNN_F32 && !o->gradient.out && cnn_winograd_gradient_suits(g))
+    if (!c->exact && cnn_winograd_gradient_suits(g) && takes(g, o->x, o->gradient.out))
         return cnn_winograd_gradient_plan(c, choice, g, o, error);
     return cnn_weight_gradient_plan(c, choice, g, o, error);
 }
@@ -42,5 +48,5 @@ double cnn_convolution_weight_flops(const cnn_call *c) {
 
 int cnn_convolution_normalises(const cnn_conv2d_geometry *g) {
     const cnn_conv2d_geometry flat = cnn_conv2d_flattened(*g);
-    return cnn_conv2d_is_flat(&flat) || (g->groups == 1 && cnn_winograd_gradient_suits(g));
+    return cnn_conv2d_is_flat(&flat) || (g->groups == 1 && cnn_winograd_form_for(g) != CNN_WINOGRAD_FOLDED && cnn_winograd_gradient_suits(g));
 }

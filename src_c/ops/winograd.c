@@ -19,6 +19,7 @@ enum {
     LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
     LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
+    LEAST_FOLDED_OUTPUTS = 16,
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -68,7 +69,16 @@ static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= channels && waste <= most_waste;
 }
 
+/* Is it the first layer of a network for large images? Its pixels are folded (kernels/winograd.h). */
+static int is_folded(const cnn_conv2d_geometry *g) {
+    const int32_t h = g->kernel_h + g->pad_top % 2, w = g->kernel_w + g->pad_left % 2;
+    return !g->transposed && g->groups == 1 && g->stride_h == 2 && g->stride_w == 2 && g->dilation_h == 1
+        && g->dilation_w == 1 && h > 6 && h <= 8 && w > 6 && w <= 8 && (g->in_channels == 3 || g->in_channels == 4)
+        && g->out_channels >= LEAST_FOLDED_OUTPUTS;
+}
+
 int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
+    if (is_folded(g)) return pays(g, CNN_WINOGRAD_FOLDED, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_FOLDED : CNN_NO_WINOGRAD;
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
         || g->pad_top > 2 || g->pad_left > 2)
         return CNN_NO_WINOGRAD;
@@ -95,8 +105,9 @@ static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) 
     return c->kernels->winograd->form[p->form];
 }
 
-/* Channels of a bundle. */
-static int64_t in_of(const winograd_plan *p) { return p->g.in_channels / p->bundles; }
+/* Channels of a bundle; read: in a block, those of four pixels where they are folded. */
+static int64_t read_of(const winograd_plan *p) { return p->g.in_channels / p->bundles; }
+static int64_t in_of(const winograd_plan *p) { return p->form == CNN_WINOGRAD_FOLDED ? 4 * read_of(p) : read_of(p); }
 static int64_t out_of(const winograd_plan *p) { return p->g.out_channels / p->bundles; }
 static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
@@ -126,6 +137,7 @@ typedef struct scratch {
     cnn_winograd_block v_block, m_block;
     cnn_moment_sums moments;     /* [output channels of a bundle] */
     float *u;                         /* one panel, where p->own */
+    float *rescaled;                  /* see cnn_winograd_images */
 } scratch;
 
 /* A row of pixels that a row of tiles reads above or below the image. */
@@ -135,7 +147,8 @@ static int64_t zeros_bytes(const winograd_plan *p) {
 }
 
 /* Where one panel is all output channels the product overwrites V, tile by tile. */
-static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_plan *p) {
+static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_plan *p, int bytes) {
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
     const cnn_panels panels = panels_of(c, p);
     const int64_t in = in_of(p), out = out_of(p);
     const int in_place = panels.count == 1;
@@ -149,14 +162,17 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->moments.sum = cnn_take(&l, out * 4);
     s->moments.square = cnn_take(&l, out * 4);
     s->u = cnn_take(&l, p->own ? panel_bytes(&panels, p) : 0);
+    s->rescaled = cnn_take(&l, bytes ? cnn_winograd_rescaled_floats(&tiling) * 4 : 0);
     return l.bytes;
 }
 
 /* Tiles of a block at most: V, M and an element of U stay in L2, and the more channels, the more tiles are to share the
  * reading of U. */
-static int64_t most_tiles(int64_t in, int64_t out, int strided) {
-    if (cnn_max(in, out) <= 32) return strided ? 16 : 32;
-    if (strided) return in <= 128 ? 10 : 24;                       /* with more than twice as many slots */
+static int64_t most_tiles(const winograd_plan *p) {
+    const int64_t in = in_of(p), out = out_of(p);
+    if (p->form == CNN_WINOGRAD_FOLDED) return 36;
+    if (cnn_max(in, out) <= 32) return strided(p) ? 16 : 32;
+    if (strided(p)) return in <= 128 ? 10 : 24;                       /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
@@ -170,7 +186,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     p->bundles = g->groups / p->bundled;
     const cnn_panels panels = panels_of(c, p);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(in_of(p), out_of(p), strided(p));
+    const int64_t tiles = cnn_winograd_tiles(&tiling), most = most_tiles(p);
     const int64_t units = cnn_ceil_div(tiles <= most ? FEW_UNITS : UNITS, p->bundles);
     p->ranges = p->bundles > 1 ? 1 : (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
@@ -181,14 +197,14 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
      * larger beside U, would be made again for each panel. */
     p->own = c->trains && panels.count > 1 && p->ranges == panels.count && (p->blocks == 1 || !strided(p));
     scratch s;
-    choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
+    choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, t->x->dtype == CNN_U8);
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
     if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
-             strided(p) ? " strided" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+             strided(p) ? " strided" : p->form == CNN_WINOGRAD_FOLDED ? " folded" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
              panels.widest * panels.vl, p->block, bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
@@ -210,6 +226,25 @@ static void gather_bundle(const winograd_plan *p, const float *w, int64_t bundle
         }
 }
 
+/* The same of rows begin .. end - 1 of what is folded: row (2 dy + dx) channels + k has the taps that channel k of pixels
+ * of even (dy = 0) or odd rows and even (dx = 0) or odd columns meets. */
+static void pack_folded(const cnn_call *c, const winograd_plan *p, const float *w, const cnn_panel *n, int64_t all,
+                        int64_t begin, int64_t end, float *u) {
+    const cnn_conv2d_geometry *g = &p->g;
+    _Alignas(64) float taps[CNN_FOLDED_TAPS * CNN_FOLDED_TAPS * CNN_GEMM_VECTORS * 16];
+    for (int64_t r = begin; r < end; r++) {
+        const int64_t pixel = r / g->in_channels, channel = r % g->in_channels;
+        memset(taps, 0, sizeof taps);
+        for (int32_t k = 0; pixel < 4 && k < CNN_FOLDED_TAPS * CNN_FOLDED_TAPS; k++) {
+            const int64_t tap = cnn_folded_tap(g, pixel, k);
+            if (tap >= 0)
+                memcpy(taps + k * n->width, w + (tap * g->in_channels + channel) * g->out_channels + n->begin,
+                       (size_t)n->columns * sizeof *w);
+        }
+        form(c, p)->weights(n->width, taps, n->width, 0, u + r * n->width, u_element(all, n->width));
+    }
+}
+
 static int64_t transposed_rows(const cnn_call *c) { return cnn_max(TRANSPOSED_ROWS, c->kernels->vector); }
 
 /* U of one panel of a bundle, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
@@ -217,6 +252,10 @@ static int64_t transposed_rows(const cnn_call *c) { return cnn_max(TRANSPOSED_RO
 static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n,
                        int64_t all, int64_t begin, int64_t end, float *u) {
     const int64_t step = transposed_rows(c), channels = in_of(p);
+    if (p->form == CNN_WINOGRAD_FOLDED) {
+        pack_folded(c, p, w, n, all, begin * step, cnn_min(end * step, all), u);
+        return;
+    }
     const int64_t tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     const float *own = w + (p->g.transposed ? bundle * channels : bundle * out_of(p));    /* of a group that is alone */
     _Alignas(64) float gathered[9 * MOST_TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
@@ -263,8 +302,10 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
     }
 }
 
-cnn_winograd_images cnn_winograd_images_of(const cnn_exec *e, const cnn_tensor *x, const cnn_normalised *norm) {
-    return (cnn_winograd_images){cnn_data(e, x), {cnn_data(e, norm->scale), cnn_data(e, norm->shift), norm->act}};
+cnn_winograd_images cnn_winograd_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x,
+                                           const cnn_normalised *norm, cnn_rescaling by, float *rescaled) {
+    return (cnn_winograd_images){cnn_conv2d_images_of(c, e, x, by),
+                                 {cnn_data(e, norm->scale), cnn_data(e, norm->shift), norm->act}, rescaled};
 }
 
 /* V of a block's tiles, a bundle's channels. */
@@ -273,7 +314,7 @@ static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd
     const int64_t vl = c->kernels->vector;
     for (int64_t t = order->begin; t < order->end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, bundle * in_of(p), in_of(p), s->zeros);
+        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, bundle * read_of(p), read_of(p), s->zeros);
         cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
                           s->v + cnn_winograd_place(tiling, order, &strip) * vl);
         form(c, p)->input[strip.size][strip.kind](&in);
@@ -302,7 +343,7 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
     const int large = p->blocks <= FEW_BLOCKS || elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
-    cnn_winograd_product product = {.planes = planes};
+    cnn_winograd_product product = {.steps = cnn_ceil_div(channels, CNN_WINOGRAD_STEP)};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     cnn_winograd_piece piece;
     cut rows = {.most = c->kernels->gemm->rows[n->vectors]};
@@ -418,7 +459,6 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = panels_of(c, p);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
     const float *bias = cnn_data(e, o->bias), *residual = cnn_data(e, o->residual), *w = cnn_data(e, o->w);
     float *y = cnn_data(e, o->y);
     const cnn_epilogue epilogue = cnn_epilogue_of(p->act);
@@ -431,8 +471,9 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     if (o->gradient.y) results[like_y++] = cnn_data(e, o->gradient.y);
     const int64_t tiles = cnn_winograd_tiles(&tiling), rows = u_rows(&panels, p);
     scratch s;
-    scratch_layout(c, &s, e->thread_workspace, p);
+    scratch_layout(c, &s, e->thread_workspace, p, o->x->dtype == CNN_U8);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
+    const cnn_winograd_images images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, s.rescaled);
 
     int64_t filled = -1, packed = -1;
     /* parallel over blocks of tiles, bundles, ranges of panels: there are several of one of these two alone */
@@ -465,8 +506,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 to[i] = results[i] + cnn_winograd_result_bytes(&tiling, last);
             }
             if (bundle == p->bundles - 1 && panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
-                from[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, last);
-                to[like_y] = (char *)images.x + cnn_winograd_input_bytes(&tiling, next);
+                from[like_y] = (char *)images.x.x + cnn_winograd_input_bytes(&tiling, &images, last);
+                to[like_y] = (char *)images.x.x + cnn_winograd_input_bytes(&tiling, &images, next);
             }
             multiply(c, p, &s, &order, in, &n, u, like_y + 1, from, to);
             const cnn_moment_sums sums = {s.moments.shift + n.begin, s.moments.sum + n.begin,

@@ -1,7 +1,8 @@
 /* Convolution by Winograd's algorithm, forward and backward to the input: for 3x3 kernels with stride 1 by F(4x4, 3x3),
  * four times fewer multiply-adds, with narrow tiles where rows or columns are left over, or by F(2x2, 3x3), 2.25
  * times fewer, where the map is too small for that; with stride 2 by F(4x4, 2x2) of the pixels that meet four taps of
- * the kernel and its relatives of the others, 1.8 times fewer.
+ * the kernel and its relatives of the others, 1.8 times fewer; and, forward, for the first layer of networks for large
+ * images by F(3x3, 4x4) of folded pixels, three times fewer.
  *
  * The output is cut into tiles, tiles into blocks. For a block: transform the input pixels of each tile into elements,
  * 36 for F(4x4, 3x3), V[36][tile][channel]; for each panel of output channels 36 matrix products M[e] = V[e] U[e]
@@ -35,6 +36,8 @@ void cnn_winograd_pack(const cnn_call *c, const cnn_exec *e, const cnn_tensor *w
 double cnn_winograd_flops(const cnn_call *c);
 void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *t);
 
-cnn_winograd_images cnn_winograd_images_of(const cnn_exec *e, const cnn_tensor *x, const cnn_normalised *norm);
+/* rescaled: see cnn_winograd_images. */
+cnn_winograd_images cnn_winograd_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x,
+                                           const cnn_normalised *norm, cnn_rescaling by, float *rescaled);
 
 #endif

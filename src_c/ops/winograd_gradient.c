@@ -8,7 +8,7 @@
 enum {
     ELEMENTS = 36,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
-    BLOCK_TILES = 16, /* tiles of a block, so that their transforms stay in L2 beside the sums */
+    BLOCK_TILES = 16, FOLDED_BLOCK_TILES = 24, /* of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 48, /* about so many where only one element is needed at a time, which is to stay in L1 */
     /* with fewer channels writing and reading all transforms takes longer than computing them again */
     KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
@@ -17,6 +17,7 @@ enum {
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     PART_TILES = 64, /* at least so many tiles in a part, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
+    AHEAD = 3, /* most arrays fetched ahead */
 };
 
 typedef struct winograd_gradient {
@@ -33,11 +34,15 @@ typedef struct winograd_gradient {
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
 static int64_t weights_of(const winograd_gradient *p) {
-    return 9 * (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    return (int64_t)p->g.kernel_h * p->g.kernel_w * p->g.in_channels * p->g.out_channels / p->g.groups;
 }
 
-/* Channels of a bundle. */
-static int64_t in_of(const winograd_gradient *p) { return p->g.in_channels / p->bundles; }
+static int folded(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_FOLDED; }
+
+/* Channels of a bundle; in a block, of what is folded, those of four pixels. */
+static int64_t in_of(const winograd_gradient *p) {
+    return (folded(p) ? 4 : 1) * (int64_t)p->g.in_channels / p->bundles;
+}
 static int64_t out_of(const winograd_gradient *p) { return p->g.out_channels / p->bundles; }
 
 static int strided(const winograd_gradient *p) { return p->form == CNN_WINOGRAD_STRIDED; }
@@ -70,6 +75,8 @@ typedef struct scratch {
     float *sums;
     int64_t element;
     float *zeros;                     /* what lies outside */
+    float *d;                         /* see normalised_gradient.h: the pixels of a block's tiles, of a panel */
+    float *rescaled;                  /* see cnn_winograd_images */
 } scratch;
 
 /* Memory of all threads. */
@@ -88,7 +95,9 @@ static int64_t zeros_bytes(const winograd_gradient *p) {
     return ((t.w - 1) * t.step + t.in) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) * (int64_t)sizeof(float);
 }
 
-static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p) {
+static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p,
+                              const cnn_weight_gradient_operands *o) {
+    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
     const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
                   channels = cnn_ceil_div(cnn_ceil_div(in_of(p), vl), p->ranges) * vl;
@@ -100,20 +109,23 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->block.d = cnn_take(&l, p->kept ? 0 : s->block.d_block.bytes);
     s->sums = cnn_take(&l, p->by_element ? 0 : ELEMENTS * s->element * 4);
     s->zeros = cnn_take(&l, zeros_bytes(p));
+    s->d = cnn_take(&l, o->gradient.out ? (int64_t)p->block * tiling.out * tiling.out * width * 4 : 0);
+    s->rescaled = cnn_take(&l, o->x->dtype == CNN_U8 ? cnn_winograd_rescaled_floats(&tiling) * 4 : 0);
     return l.bytes;
 }
 
-static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p, int bias) {
+static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const winograd_gradient *p,
+                             const cnn_weight_gradient_operands *o) {
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
     scratch layout;
-    scratch_layout(c, &layout, NULL, p);
+    scratch_layout(c, &layout, NULL, p, o);
     const int64_t tiles = cnn_ceil_div(cnn_winograd_tiles(&tiling), p->parts);
     s->kept.v_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.in_channels);
     s->kept.d_block = cnn_winograd_block_of(c->kernels, p->form, tiles, p->g.out_channels);
     s->slot = cnn_round_up(weights_of(p), CNN_ALIGNMENT / 4);
     cnn_layout l = {.memory = memory};
     s->partial = cnn_take(&l, (p->parts - 1) * s->slot * 4);
-    s->bias = cnn_take(&l, bias ? (int64_t)p->parts * p->blocks * p->g.out_channels * 4 : 0);
+    s->bias = cnn_take(&l, o->grad_bias ? (int64_t)p->parts * p->blocks * p->g.out_channels * 4 : 0);
     s->kept.v = cnn_take(&l, p->kept ? p->parts * s->kept.v_block.bytes : 0);
     s->kept.d = cnn_take(&l, p->kept ? p->parts * s->kept.d_block.bytes : 0);
     s->unit = ELEMENTS * layout.element;
@@ -123,7 +135,7 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
 
 int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
     const int form = cnn_winograd_form_for(g);
-    return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED;
+    return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED || form == CNN_WINOGRAD_FOLDED;
 }
 
 int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
@@ -142,13 +154,13 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     p->parts = (int32_t)cnn_max(
         1, cnn_min(tiles / PART_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
     const int64_t part = cnn_ceil_div(tiles, p->parts);
-    p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
+    p->blocks = (int32_t)cnn_ceil_div(part, folded(p) ? FOLDED_BLOCK_TILES : BLOCK_TILES);
     p->block = (int32_t)cnn_ceil_div(part, p->blocks);
     const int64_t v_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes,
                   d_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
-    p->kept = p->bundles == 1 && 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
+    p->kept = p->bundles == 1 && !folded(p) && 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         v_bytes + d_bytes <= KEPT_BYTES;
     /* What a unit at a time reads again and again, or sums of all units that are written and read again. */
     const int64_t again = (panels.count - 1) * v_bytes + (p->ranges - 1) * d_bytes,
@@ -156,10 +168,10 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     p->by_element = p->kept && p->parts == 1 && v_bytes + d_bytes > CACHED_BYTES && again > sums;
     scratch s;
     shared all_threads;
-    choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p);
-    choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "Winograd 4x4%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
-             strided(p) ? " strided" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
+    choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
+    choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
+             tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
              panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
@@ -186,16 +198,40 @@ static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn
     }
 }
 
+/* grad_y: as it is, or what it stands for is computed (normalised_gradient.h; `out` NULL: it is not). */
+typedef struct gradient {
+    const cnn_exec *e;
+    const float *y;
+    const cnn_normalised_gradient *computed;
+} gradient;
+
+/* Computes the pixels of a strip, and lets their source read those. */
+static void compute(const cnn_call *c, const gradient *g, const cnn_winograd_tiling *tiling,
+                    const cnn_winograd_strip *strip, int64_t column, const scratch *s, cnn_winograd_source *source) {
+    const int64_t columns = source->channels,
+                  width = cnn_min(strip->tiles * strip->out_w, tiling->out_w - strip->x);
+    for (int64_t i = 0; i < strip->out_h; i++) {
+        float *to = i < source->bottom ? s->d + i * width * columns : s->zeros;
+        if (i < source->bottom)
+            cnn_normalised_gradient_load(c, g->e, g->computed,
+                                         ((strip->image * tiling->out_h + strip->y + i) * tiling->out_w + strip->x),
+                                         width, column, columns, to, columns);
+        source->row[i] = to - strip->x * columns;
+    }
+    source->step = columns;
+}
+
 /* The same of grad_y. bias: NULL, or set to the sums of the columns. */
 static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                             const cnn_winograd_order *order, int64_t first, int64_t end, const float *grad_y,
-                             int64_t column, int64_t columns, const float *zeros, const cnn_winograd_block *block,
+                             const cnn_winograd_order *order, int64_t first, int64_t end, const gradient *g,
+                             int64_t column, int64_t columns, const scratch *s, const cnn_winograd_block *block,
                              float *d, float *bias) {
     const int64_t vl = c->kernels->vector;
     if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
-        cnn_winograd_source in = cnn_winograd_results(tiling, &strip, grad_y, column, columns, zeros);
+        cnn_winograd_source in = cnn_winograd_results(tiling, &strip, g->y, column, columns, s->zeros);
+        if (g->computed->out) compute(c, g, tiling, &strip, column, s, &in);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
                           d + cnn_winograd_place(tiling, order, &strip) * vl);
         form(c, p)->gradient[strip.size][strip.kind](&in, bias);
@@ -211,16 +247,16 @@ static float *bias_of(const winograd_gradient *p, const shared *all, int64_t par
 /* All tiles, each once. Parallel over parts, blocks. */
 static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
                           const cnn_winograd_tiling *tiling, const shared *all, const cnn_winograd_images *images,
-                          const float *grad_y, const float *zeros) {
+                          const gradient *g, const scratch *s) {
     const transforms *t = &all->kept;
     cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t part = unit / p->blocks, block = unit % p->blocks;
         const cnn_winograd_order order = part_at(p, tiling, part);
         const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
-        transform_x(c, p, tiling, &order, first, end, images, 0, p->g.in_channels, zeros, &t->v_block,
+        transform_x(c, p, tiling, &order, first, end, images, 0, p->g.in_channels, s->zeros, &t->v_block,
                     t->v + part * t->v_block.bytes / 4);
-        transform_grad_y(c, p, tiling, &order, first, end, grad_y, 0, p->g.out_channels, zeros, &t->d_block,
+        transform_grad_y(c, p, tiling, &order, first, end, g, 0, p->g.out_channels, s, &t->d_block,
                          t->d + part * t->d_block.bytes / 4, bias_of(p, all, part, block));
     }
     cnn_barrier(e);
@@ -320,7 +356,7 @@ static void multiply_by_element(const cnn_call *c, const cnn_exec *e, const wino
 /* The sums of a unit, of all elements, whose tiles are transformed on the way, a block at a time. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
                                    const scratch *s, int64_t part, const cnn_winograd_images *images,
-                                   int64_t channel, int64_t channels, const float *grad_y, int64_t column,
+                                   int64_t channel, int64_t channels, const gradient *g, int64_t column,
                                    const cnn_panel *n, const shared *bias) {
     const transforms *b = &s->block;
     const int64_t vl = c->kernels->vector;
@@ -330,26 +366,29 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
         const int64_t tiles = cnn_min(p->block, end - at);
         float *sum = bias ? bias_of(p, bias, part, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
-        transform_x(c, p, tiling, &order, at, at + tiles, images, channel, channels, s->zeros, &b->v_block, b->v);
-        transform_grad_y(c, p, tiling, &order, at, at + tiles, grad_y, column, n->columns, s->zeros, &b->d_block, b->d,
+        transform_x(c, p, tiling, &order, at, at + tiles, images, channel, folded(p) ? p->g.in_channels : channels,
+                    s->zeros, &b->v_block, b->v);
+        transform_grad_y(c, p, tiling, &order, at, at + tiles, g, column, n->columns, s, &b->d_block, b->d,
                          sum ? sum + column : NULL);
-        /* Meanwhile the pixels of the next block are fetched: of x, then of grad_y. */
+        /* Meanwhile the pixels of the next block are fetched: of x, of grad_y, of what that is computed from. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
                       steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
-        const char *from[2] = {(const char *)images->x, (const char *)grad_y}, *to[2] = {from[0], from[1]};
+        const char *from[AHEAD] = {images->x.x, (const char *)g->y, cnn_data(g->e, g->computed->out)},
+                   *to[AHEAD] = {from[0], from[1], from[2]};
+        const int64_t arrays = g->computed->out ? AHEAD : AHEAD - 1, share = ELEMENTS / arrays;
         if (next > at + tiles) {
-            from[0] += cnn_winograd_input_bytes(tiling, at + tiles);
-            to[0] += cnn_winograd_input_bytes(tiling, next);
-            from[1] += cnn_winograd_result_bytes(tiling, at + tiles);
-            to[1] += cnn_winograd_result_bytes(tiling, next);
+            from[0] += cnn_winograd_input_bytes(tiling, images, at + tiles);
+            to[0] += cnn_winograd_input_bytes(tiling, images, next);
+            for (int64_t i = 1; i < arrays; i++) {
+                from[i] += cnn_winograd_result_bytes(tiling, at + tiles);
+                to[i] += cnn_winograd_result_bytes(tiling, next);
+            }
         }
         cnn_winograd_ahead ahead = {0};
         cnn_winograd_outer outer = {.channels = channels};
         cnn_winograd_piece piece;
         for (int64_t e = 0; e < ELEMENTS; e++) {
-            const int half = e >= ELEMENTS / 2;
-            if (e % (ELEMENTS / 2) == 0)
-                ahead = cnn_winograd_ahead_of(from[half], to[half], ELEMENTS / 2 * steps);
+            if (e % share == 0) ahead = cnn_winograd_ahead_of(from[e / share], to[e / share], share * steps);
             outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
             const int64_t slots = cnn_winograd_slots(strided(p), (int)e),
                           first = cnn_winograd_first_slot(strided(p), (int)e);
@@ -371,12 +410,33 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
     }
 }
 
+/* The same of what is folded, whose rows are those of pack_folded() in winograd.c; all channels of a panel. */
+static void folded_weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t channels,
+                                    const cnn_panel *n, float *to) {
+    enum { TAPS = CNN_FOLDED_TAPS * CNN_FOLDED_TAPS };
+    float taps[TAPS * CNN_GEMM_VECTORS * 16];
+    for (int64_t row = 0; row < channels; row++) {
+        const int64_t pixel = row / p->g.in_channels, channel = row % p->g.in_channels;
+        form(c, p)->weight_gradient(n->columns, s->sums + row * n->width, s->element, taps, n->width, 0);
+        for (int64_t k = 0; k < TAPS; k++) {
+            const int64_t tap = cnn_folded_tap(&p->g, pixel, k);
+            if (tap >= 0)
+                memcpy(to + (tap * p->g.in_channels + channel) * p->g.out_channels + n->begin, taps + k * n->width,
+                       (size_t)n->columns * sizeof *to);
+        }
+    }
+}
+
 /* The gradients of a unit's weights, from its sums: of input channels `first` and on of a bundle and a panel's outputs,
  * where they are of the same group. to: those of the bundle's first output. */
 static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t first,
                              int64_t channels, const cnn_panel *n, float *to, int stream) {
     const int64_t in = in_of(p) / p->bundled, out = out_of(p) / p->bundled,        /* of a group */
                   tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
+    if (folded(p)) {
+        folded_weight_gradients(c, p, s, channels, n, to);
+        return;
+    }
     for (int64_t row = 0; row < channels; row++) {
         const int64_t group = (first + row) / in, begin = cnn_max(n->begin, group * out),
                       end = cnn_min(n->begin + n->columns, (group + 1) * out);
@@ -390,16 +450,16 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     const winograd_gradient *p = (const winograd_gradient *)c->plan;
     const cnn_conv2d_geometry *g = &p->g;
     const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
-    const cnn_winograd_images images = cnn_winograd_images_of(e, o->x, &o->norm);
-    const float *grad_y = cnn_data(e, o->grad_y);
+    const gradient grad_y = {e, cnn_data(e, o->grad_y), &o->gradient};
     float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
     scratch s;
     shared all;
-    scratch_layout(c, &s, e->thread_workspace, p);
-    shared_layout(c, &all, e->workspace, p, grad_bias != NULL);
+    scratch_layout(c, &s, e->thread_workspace, p, o);
+    shared_layout(c, &all, e->workspace, p, o);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
-    if (p->kept) transform_all(c, e, p, &tiling, &all, &images, grad_y, s.zeros);
+    const cnn_winograd_images images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, s.rescaled);
+    if (p->kept) transform_all(c, e, p, &tiling, &all, &images, &grad_y, &s);
     if (p->by_element) {
         const cnn_winograd_order order = part_at(p, &tiling, 0);
         multiply_by_element(c, e, p, &all, &s, &panels, &order);
@@ -426,7 +486,7 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             const cnn_winograd_order order = part_at(p, &tiling, part);
             multiply_kept(c, p, &t, &s, &order, first, channels, &n);
         } else {
-            transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, grad_y,
+            transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, &grad_y,
                                    base + n.begin, &n, range ? NULL : &all);
         }
         weight_gradients(c, p, &s, first, channels, &n,

@@ -7,10 +7,12 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
     const int32_t behind = shape.step == shape.out ? 2 : 1;
     /* What is left for the last tiles of a column and a row, in results of a tile of 4x4: backwards there are two for each
      * of them. */
-    const int32_t every = cnn_max(1, shape.out / 4), mixed = form != CNN_WINOGRAD_2X2;
+    const int32_t every = cnn_max(1, shape.out / 4), mixed = form != CNN_WINOGRAD_2X2 && form != CNN_WINOGRAD_FOLDED;
     const int32_t down = (int32_t)cnn_ceil_div(g->out_h % shape.out, every),
                   across = (int32_t)cnn_ceil_div(g->out_w % shape.out, every);
     const int32_t small = down == 1 || down == 2 || across == 1 || across == 2, short_side = small ? 2 : 3;
+    /* What is folded begins with an even row and column. */
+    const int32_t even = form == CNN_WINOGRAD_FOLDED;
     return (cnn_winograd_tiling){.out = shape.out,
                                  .in = shape.in,
                                  .step = shape.step,
@@ -25,8 +27,8 @@ cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int for
                                  .in_h = g->in_h,
                                  .in_w = g->in_w,
                                  .in_channels = g->in_channels,
-                                 .pad_top = g->transposed ? behind - g->pad_top : g->pad_top,
-                                 .pad_left = g->transposed ? behind - g->pad_left : g->pad_left,
+                                 .pad_top = g->transposed ? behind - g->pad_top : g->pad_top + (even & g->pad_top),
+                                 .pad_left = g->transposed ? behind - g->pad_left : g->pad_left + (even & g->pad_left),
                                  .out_h = g->out_h,
                                  .out_w = g->out_w,
                                  .out_channels = g->out_channels};
@@ -108,13 +110,31 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
     return source;
 }
 
+/* The rows that are inside the image, as floats. */
+static void rescale(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const cnn_winograd_images *images, int64_t y,
+                    cnn_winograd_source *in) {
+    const int64_t begin = cnn_max(0, in->first),
+                  end = cnn_min(t->in_w, in->first + (s->tiles - 1) * t->step + t->in),
+                  count = cnn_max(0, end - begin) * t->in_channels;
+    float *to = images->rescaled;
+    for (int64_t i = in->top; i < in->bottom; i++, to += count) {
+        const int64_t from = ((s->image * t->in_h + y + i) * t->in_w + begin) * t->in_channels;
+        images->x.rescale(count, (const uint8_t *)images->x.x + from, images->x.by.scale, images->x.by.offset, to);
+        in->row[i] = to - begin * t->in_channels;
+    }
+}
+
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s,
                                         const cnn_winograd_images *images, int64_t channel, int64_t channels,
                                         const float *zeros) {
-    cnn_winograd_source in = source(s, images->x + s->image * t->in_h * t->in_w * t->in_channels + channel,
-                                    t->in - (t->out - s->out_h) * t->step / t->out, s->y / t->out * t->step - t->pad_top,
-                                    s->x / t->out * t->step - t->pad_left, t->in_h, t->in_w, t->in_channels, channels,
-                                    zeros);
+    const int64_t y = s->y / t->out * t->step - t->pad_top, x = s->x / t->out * t->step - t->pad_left;
+    cnn_winograd_source in = source(s, (const float *)images->x.x + s->image * t->in_h * t->in_w * t->in_channels + channel,
+                                    t->in - (t->out - s->out_h) * t->step / t->out, y, x, t->in_h, t->in_w,
+                                    t->in_channels, channels, zeros);
+    if (images->x.rescale) {
+        rescale(t, s, images, y, &in);
+        return in;
+    }
     in.norm = images->norm;
     if (in.norm.scale) {
         in.norm.scale += channel;
@@ -129,10 +149,10 @@ cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn
                   t->out_w, t->out_channels, channels, zeros);
 }
 
-int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end) {
+int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, const cnn_winograd_images *images, int64_t end) {
     const cnn_winograd_strip last = cnn_winograd_strip_at(t, end - 1, end);
     const int64_t rows = cnn_min(t->in_h, last.y / t->out * t->step - t->pad_top + t->in);
-    return (last.image * t->in_h + rows) * t->in_w * t->in_channels * (int64_t)sizeof(float);
+    return (last.image * t->in_h + rows) * t->in_w * t->in_channels * (images->x.rescale ? 1 : (int64_t)sizeof(float));
 }
 
 int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end) {

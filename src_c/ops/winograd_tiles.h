@@ -4,7 +4,7 @@
 #ifndef CNN_OPS_WINOGRAD_TILES_H
 #define CNN_OPS_WINOGRAD_TILES_H
 
-#include "conv2d_geometry.h"
+#include "conv2d_source.h"
 
 enum {
     CNN_WINOGRAD_PAD = 16, /* floats added to strides between elements: powers of two would fall into the same sets of
@@ -36,6 +36,15 @@ static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) {
 }
 static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) {
     return t->w - t->narrow * cnn_winograd_spared(t);
+}
+
+/* Where pixels are folded: which of the kernel's taps, row by row, tap k of the 4x4 is for pixel 2 dy + dx; negative: none.
+ */
+enum { CNN_FOLDED_TAPS = 4 };
+static inline int64_t cnn_folded_tap(const cnn_conv2d_geometry *g, int64_t pixel, int64_t k) {
+    const int64_t i = 2 * (k / CNN_FOLDED_TAPS) + pixel / 2 - g->pad_top % 2,
+                  j = 2 * (k % CNN_FOLDED_TAPS) + pixel % 2 - g->pad_left % 2;
+    return i >= 0 && i < g->kernel_h && j >= 0 && j < g->kernel_w ? i * g->kernel_w + j : -1;
 }
 
 /* Neighbours in a row of tiles, of one kind: `tiles` from tile number `first` on, not beyond tile number `end`. */
@@ -86,8 +95,17 @@ static inline int64_t cnn_winograd_piece_at(const cnn_winograd_order *o, int64_t
     return 1;
 }
 
-/* What is convolved: a tensor, or what a normalisation makes of it. */
-typedef struct cnn_winograd_images { const float *x; cnn_normalising norm; } cnn_winograd_images;
+/* What is convolved: a tensor, or what a normalisation makes of it; or bytes, where pixels are folded. */
+typedef struct cnn_winograd_images {
+    cnn_conv2d_images x;
+    cnn_normalising norm;
+    float *rescaled;                  /* bytes: memory for the pixels that a strip reads */
+} cnn_winograd_images;
+
+/* Floats of that. */
+static inline int64_t cnn_winograd_rescaled_floats(const cnn_winograd_tiling *t) {
+    return t->in * ((t->w - 1) * (int64_t)t->step + t->in) * t->in_channels;
+}
 
 /* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
  * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */
@@ -99,7 +117,7 @@ cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn
 
 /* How many bytes of images have been used when tile number `end - 1` is done, in whole rows: what lies between two such
  * positions can be fetched ahead. */
-int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, int64_t end);
+int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, const cnn_winograd_images *images, int64_t end);
 int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end);
 
 /* Memory that will be needed soon, fetched into L2 a few lines at a time while products keep the processor busy. */
