@@ -63,11 +63,7 @@
 #include <stddef.h>
 #include "batchnorm.h"
 
-enum {
-    CNN_WINOGRAD_IN = 12,              /* of the largest form */
-    CNN_WINOGRAD_LINE = 64,            /* bytes */
-    CNN_WINOGRAD_STEP = 4,             /* input channels that a product takes at once */
-};
+enum { CNN_WINOGRAD_IN = 12 /* of the largest form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
 
 /* The forms, named by their results; the last two are the strided one backwards, for a padding of 0 and of 1 before the image. */
 typedef enum cnn_winograd_form_number {
@@ -139,11 +135,11 @@ typedef struct cnn_winograd_result {
 
 /* M[e] = V[e] U[e] of `groups` x ROWS adjacent tiles and a panel of VECTORS vectors of output channels. */
 typedef struct cnn_winograd_product {
-    ptrdiff_t groups, steps;          /* steps: of so many input channels, of one plane after the other */
+    ptrdiff_t groups, channels;       /* channels: input channels */
     const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
     float *m;                         /* may be v where the panel is all output channels */
     ptrdiff_t v_plane, m_plane;
-    /* What is needed soon: for each group and plane `lines` lines from here on are fetched ahead into L2; the same of
+    /* What is needed soon: for each group and vector of channels `lines` lines from here on are fetched ahead into L2; the same of
      * V. */
     const char *ahead, *ahead_v;
     ptrdiff_t lines, lines_v;

@@ -343,7 +343,7 @@ static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s
     const int large = p->blocks <= FEW_BLOCKS || elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
-    cnn_winograd_product product = {.steps = cnn_ceil_div(channels, CNN_WINOGRAD_STEP)};
+    cnn_winograd_product product = {.channels = channels};
     cnn_winograd_ahead ahead = {0}, ahead_v = {0};
     cnn_winograd_piece piece;
     cut rows = {.most = c->kernels->gemm->rows[n->vectors]};
