@@ -1,6 +1,6 @@
-/* Leaves of Winograd's convolution, of 3x3 kernels and of first layers. With stride 1 in two forms: F(4x4, 3x3), a tile of 4x4 results from
- * 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4 pixels with 16 products in place
- * of 36, for small maps, where larger tiles would be few or hang over the edges.
+/* Leaves of Winograd's convolution, of 3x3 kernels and of first layers. Of 3x3 kernels with stride 1 in two forms: F(4x4,
+ * 3x3), a tile of 4x4 results from 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4
+ * pixels with 16 products in place of 36, for small maps, where larger tiles would be few or hang over the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
@@ -65,10 +65,10 @@
 
 enum { CNN_WINOGRAD_IN = 12 /* of the largest form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
 
-/* The forms, named by their results; the last two are the strided one backwards, for a padding of 0 and of 1 before the image. */
+/* The forms; the last two are the strided one backwards, for a padding of 0 and of 1 before the image. */
 typedef enum cnn_winograd_form_number {
-    CNN_WINOGRAD_2X2, CNN_WINOGRAD_4X4, CNN_WINOGRAD_FOLDED, CNN_WINOGRAD_STRIDED, CNN_WINOGRAD_BACK_0, CNN_WINOGRAD_BACK_1,
-    CNN_WINOGRAD_FORMS
+    CNN_WINOGRAD_2X2, CNN_WINOGRAD_4X4, CNN_WINOGRAD_FOLDED, CNN_WINOGRAD_STRIDED, CNN_WINOGRAD_BACK_0,
+    CNN_WINOGRAD_BACK_1, CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
 /* Kinds of tiles: all are whole but the narrow ones of tiles of 4x4, which have 4 rows of n results (NARROW), n rows of
@@ -81,7 +81,8 @@ typedef enum cnn_winograd_kind {
 typedef struct cnn_winograd_shape { int out, in, step, elements, slots; } cnn_winograd_shape;
 static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
     static const cnn_winograd_shape shapes[CNN_WINOGRAD_FORMS] = {
-        {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {3, 12, 6, 36, 36}, {4, 9, 8, 36, 81}, {8, 5, 4, 36, 81}, {8, 5, 4, 36, 81}};
+        {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {3, 12, 6, 36, 36}, {4, 9, 8, 36, 81}, {8, 5, 4, 36, 81},
+        {8, 5, 4, 36, 81}};
     return shapes[form];
 }
 
@@ -139,8 +140,8 @@ typedef struct cnn_winograd_product {
     const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
     float *m;                         /* may be v where the panel is all output channels */
     ptrdiff_t v_plane, m_plane;
-    /* What is needed soon: for each group and vector of channels `lines` lines from here on are fetched ahead into L2; the same of
-     * V. */
+    /* What is needed soon: for each group and vector of channels `lines` lines from here on are fetched ahead into L2; the
+     * same of V. */
     const char *ahead, *ahead_v;
     ptrdiff_t lines, lines_v;
 } cnn_winograd_product;

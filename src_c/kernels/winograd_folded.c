@@ -9,8 +9,9 @@ enum {
     COLUMNS = OUT * COPIED_TILES + TAPS - 1,
 };
 
-/* `columns` folded pixels of each row, from column `first` of the image on, four pixels of `channels` channels each, those
- * outside the image zeros. Rows of the copy are COLUMNS pixels of LANES floats; lanes beyond a pixel's stay as they are. */
+/* `columns` folded pixels of each row, from column `first` of the image on, which is even: four pixels of `channels`
+ * channels each, those outside the image zeros. Rows of the copy are COLUMNS pixels of LANES floats; lanes beyond a
+ * pixel's stay as they are. */
 VINLINE void fold(int channels, const cnn_winograd_source *s, ptrdiff_t columns, ptrdiff_t first, float *copy) {
     const ptrdiff_t pair = 2 * channels, left = first < 0 ? -first : 0, right = s->columns - first;
     /* Pairs of pixels that are inside as a whole. */
@@ -32,8 +33,8 @@ VINLINE void fold(int channels, const cnn_winograd_source *s, ptrdiff_t columns,
     }
 }
 
-/* The transforms of `tiles` tiles from number `first` on, from the copy. By itself, that neither takes registers from the
- * other. */
+/* The transforms of `tiles` tiles from number `first` on, from the copy. By itself, that neither this nor the copying
+ * takes registers from the other. */
 static __attribute__((noinline)) void input_folded_3x3(const cnn_winograd_source *s, ptrdiff_t first, ptrdiff_t tiles,
                                                    const float *copy) {
     for (ptrdiff_t c = 0; c < 4 * s->channels; c += VL)
@@ -62,7 +63,8 @@ static void folded_input(const cnn_winograd_source *s) {
 #include "winograd_weights.inc.h"
 
 /* A' m of one tile. */
-VINLINE void output_columns_folded_3x3(const cnn_winograd_result *r, const float *m, ptrdiff_t plane, vf half[OUT][SIDE]) {
+VINLINE void output_columns_folded_3x3(const cnn_winograd_result *r, const float *m, ptrdiff_t plane,
+                                       vf half[OUT][SIDE]) {
 #pragma GCC unroll 6
     for (int j = 0; j < SIDE; j++) {
         vf column[SIDE], out[OUT];

@@ -189,7 +189,8 @@ VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff
         if (!has(SIDE, rows + TAPS - 1, i)) continue;
         transform_gradient(columns, half[i], out);
 #pragma GCC unroll 6
-        for (int j = 0; j < SIDE; j++) if (has(SIDE, columns + TAPS - 1, j)) vstore(v + (SIDE * i + j) * element, out[j]);
+        for (int j = 0; j < SIDE; j++)
+            if (has(SIDE, columns + TAPS - 1, j)) vstore(v + (SIDE * i + j) * element, out[j]);
     }
     return total;
 }

@@ -48,5 +48,6 @@ double cnn_convolution_weight_flops(const cnn_call *c) {
 
 int cnn_convolution_normalises(const cnn_conv2d_geometry *g) {
     const cnn_conv2d_geometry flat = cnn_conv2d_flattened(*g);
-    return cnn_conv2d_is_flat(&flat) || (g->groups == 1 && cnn_winograd_form_for(g) != CNN_WINOGRAD_FOLDED && cnn_winograd_gradient_suits(g));
+    return cnn_conv2d_is_flat(&flat)
+        || (g->groups == 1 && cnn_winograd_form_for(g) != CNN_WINOGRAD_FOLDED && cnn_winograd_gradient_suits(g));
 }

@@ -19,7 +19,7 @@ enum {
     LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
     LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
-    LEAST_FOLDED_OUTPUTS = 16,
+    LEAST_FOLDED_OUTPUTS = 16, FOLDED_BLOCK_TILES = 36,   /* 36 elements of 64 channels of so many take 330 KB */
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -73,12 +73,13 @@ static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile
 static int is_folded(const cnn_conv2d_geometry *g) {
     const int32_t h = g->kernel_h + g->pad_top % 2, w = g->kernel_w + g->pad_left % 2;
     return !g->transposed && g->groups == 1 && g->stride_h == 2 && g->stride_w == 2 && g->dilation_h == 1
-        && g->dilation_w == 1 && h > 6 && h <= 8 && w > 6 && w <= 8 && (g->in_channels == 3 || g->in_channels == 4)
-        && g->out_channels >= LEAST_FOLDED_OUTPUTS;
+        && g->dilation_w == 1 && (h == 7 || h == 8) && (w == 7 || w == 8)
+        && (g->in_channels == 3 || g->in_channels == 4) && g->out_channels >= LEAST_FOLDED_OUTPUTS;
 }
 
 int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
-    if (is_folded(g)) return pays(g, CNN_WINOGRAD_FOLDED, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_FOLDED : CNN_NO_WINOGRAD;
+    if (is_folded(g))
+        return pays(g, CNN_WINOGRAD_FOLDED, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_FOLDED : CNN_NO_WINOGRAD;
     if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
         || g->pad_top > 2 || g->pad_left > 2)
         return CNN_NO_WINOGRAD;
@@ -170,7 +171,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
  * reading of U. */
 static int64_t most_tiles(const winograd_plan *p) {
     const int64_t in = in_of(p), out = out_of(p);
-    if (p->form == CNN_WINOGRAD_FOLDED) return 36;
+    if (p->form == CNN_WINOGRAD_FOLDED) return FOLDED_BLOCK_TILES;
     if (cnn_max(in, out) <= 32) return strided(p) ? 16 : 32;
     if (strided(p)) return in <= 128 ? 10 : 24;                       /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
@@ -204,8 +205,9 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
-             strided(p) ? " strided" : p->form == CNN_WINOGRAD_FOLDED ? " folded" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->block, bundled, t->norm.scale ? ", normalised" : "");
+             strided(p) ? " strided" : p->form == CNN_WINOGRAD_FOLDED ? " folded" : "",
+             tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->block,
+             bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
 }

@@ -160,7 +160,8 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
                   d_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
-    p->kept = p->bundles == 1 && !folded(p) && 2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
+    p->kept = p->bundles == 1 && !folded(p) &&
+        2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         v_bytes + d_bytes <= KEPT_BYTES;
     /* What a unit at a time reads again and again, or sums of all units that are written and read again. */
     const int64_t again = (panels.count - 1) * v_bytes + (p->ranges - 1) * d_bytes,
@@ -171,8 +172,9 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
-             tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows,
-             panels.widest * panels.vl, p->parts, panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
+             tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "",
+             tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
+             panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;

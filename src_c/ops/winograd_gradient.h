@@ -1,6 +1,6 @@
 /* The gradient in the weights of a 3x3 convolution with stride 1, by Winograd's F(4x4, 3x3) seen backwards, or with
- * stride 2 by its relative (kernels/winograd.h), where a sum is over all slots of the element, or of folded pixels by F(3x3,
- * 4x4), whose grad_y may be computed where it is read (normalised_gradient.h):
+ * stride 2 by its relative (kernels/winograd.h), where a sum is over all slots of the element, or of folded pixels by
+ * F(3x3, 4x4), whose grad_y may be computed where it is read (normalised_gradient.h):
  *
  *     grad_w[..][c][o] = G' [ sum over tiles of (B' x B)[c] o (A grad_y A')[o] ] G
  *

@@ -111,8 +111,8 @@ static cnn_winograd_source source(const cnn_winograd_strip *s, const float *imag
 }
 
 /* The rows that are inside the image, as floats. */
-static void rescale(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const cnn_winograd_images *images, int64_t y,
-                    cnn_winograd_source *in) {
+static void rescale(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const cnn_winograd_images *images,
+                    int64_t y, cnn_winograd_source *in) {
     const int64_t begin = cnn_max(0, in->first),
                   end = cnn_min(t->in_w, in->first + (s->tiles - 1) * t->step + t->in),
                   count = cnn_max(0, end - begin) * t->in_channels;
@@ -128,8 +128,8 @@ cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_
                                         const cnn_winograd_images *images, int64_t channel, int64_t channels,
                                         const float *zeros) {
     const int64_t y = s->y / t->out * t->step - t->pad_top, x = s->x / t->out * t->step - t->pad_left;
-    cnn_winograd_source in = source(s, (const float *)images->x.x + s->image * t->in_h * t->in_w * t->in_channels + channel,
-                                    t->in - (t->out - s->out_h) * t->step / t->out, y, x, t->in_h, t->in_w,
+    const float *image = (const float *)images->x.x + s->image * t->in_h * t->in_w * t->in_channels + channel;
+    cnn_winograd_source in = source(s, image, t->in - (t->out - s->out_h) * t->step / t->out, y, x, t->in_h, t->in_w,
                                     t->in_channels, channels, zeros);
     if (images->x.rescale) {
         rescale(t, s, images, y, &in);

@@ -38,8 +38,8 @@ static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) {
     return t->w - t->narrow * cnn_winograd_spared(t);
 }
 
-/* Where pixels are folded: which of the kernel's taps, row by row, tap k of the 4x4 is for pixel 2 dy + dx; negative: none.
- */
+/* Where pixels are folded: which of the kernel's taps, row by row, tap k of the 4x4 is for pixel 2 dy + dx; negative:
+ * none. */
 enum { CNN_FOLDED_TAPS = 4 };
 static inline int64_t cnn_folded_tap(const cnn_conv2d_geometry *g, int64_t pixel, int64_t k) {
     const int64_t i = 2 * (k / CNN_FOLDED_TAPS) + pixel / 2 - g->pad_top % 2,
