@@ -131,8 +131,8 @@ VINLINE void transform_gradient(int out, const vf y[OUT], vf v[SIDE]) {
         v[2] = vfnma(vset(A), y[1], y[0]);
         return;
     }
-    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = out == 3 ? y[1] : vfma(vset(A2), y[3], y[1]);
-    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = out == 3 ? y[1] : vfma(vset(B2), y[3], y[1]);
+    const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = out == 3 ? y[1] : vfma(vset(A2), y[OUT - 1], y[1]);
+    const vf even_b = vfma(vset(B2), y[2], y[0]), odd_b = out == 3 ? y[1] : vfma(vset(B2), y[OUT - 1], y[1]);
     v[1] = vfma(vset(A), odd_a, even_a);
     v[2] = vfma(vset(-A), odd_a, even_a);
     v[3] = vfma(vset(B), odd_b, even_b);
@@ -180,7 +180,7 @@ VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) y[i] = vload(row[i] + j * step);
         transform_gradient(rows, y, out);
-        if (sum) total += rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[3]);
+        if (sum) total += rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[OUT - 1]);
 #pragma GCC unroll 6
         for (int i = 0; i < SIDE; i++) if (has(SIDE, rows + TAPS - 1, i)) half[i][j] = out[i];
     }
