@@ -32,7 +32,7 @@ static void TILE(product)(const cnn_winograd_product *p) {
 #pragma GCC unroll 4
             for (int c = 0; c < VL; c++) TILE(add_channel)(v + c, u + c * VECTORS * VL, sum);
         }
-        if (last) {
+        if (__builtin_expect(last != 0, 0)) {         /* out of the way: most have whole vectors */
             ahead = fetch(ahead, p->lines);
             ahead_v = fetch(ahead_v, p->lines_v);
             for (ptrdiff_t c = 0; c < last; c++) TILE(add_channel)(v + c, u + c * VECTORS * VL, sum);
