@@ -158,16 +158,23 @@ def test_the_weight_gradient_of_a_pooled_convolution_is_nan_where_that_of_its_pa
 @pytest.mark.parametrize(
     "x, kernel, attributes, message",
     [
-        ((1, 8, 8, 9), (3, 3), {}, "x must have few channels"),
-        ((3, 18, 18, 8), (3, 3), {}, r"fewer than Winograd.s algorithm takes.*got 8 channels"),
-        ((1, 8, 8, 4), (3, 1), {}, "the kernel more than one column"),
-        ((1, 8, 8, 4), (3, 3), {"dilation_w": 2}, "without dilation"),
-        ((1, 8, 8, 4), (3, 3), {"pool_h": 7}, "the window must not be larger than the padded input"),
+        ((1, 8, 8, 9), (3, 3, 5), {}, "x must have few channels.*got 9 channels; use conv2d and max_pool2d"),
+        ((3, 18, 18, 8), (3, 3, 5), {}, "directly.*not by Winograd.*of 8 channels and a kernel of 3x3; use conv2d and"),
+        (
+            (2, 60, 60, 3),
+            (7, 7, 16),
+            {"stride_h": 2, "stride_w": 2},
+            "of 3 channels and a kernel of 7x7; use conv2d and",
+        ),
+        ((1, 8, 8, 4), (3, 1, 5), {}, "the kernel more than one column"),
+        ((1, 8, 8, 4), (3, 3, 5), {"dilation_w": 2}, "without dilation"),
+        ((1, 8, 8, 4), (3, 3, 5), {"pool_h": 7}, "the window must not be larger than the padded input"),
     ],
 )
 def test_a_pooled_convolution_says_what_it_cannot_do(x, kernel, attributes, message):
-    inputs = [np.zeros(x, np.float32), np.zeros((*kernel, x[3], 5), np.float32)]
-    geometry = {"kernel_h": kernel[0], "kernel_w": kernel[1], "pool_stride_h": 2, "pool_stride_w": 2, **attributes}
+    rows, columns, outputs = kernel
+    inputs = [np.zeros(x, np.float32), np.zeros((rows, columns, x[3], outputs), np.float32)]
+    geometry = {"kernel_h": rows, "kernel_w": columns, "pool_stride_h": 2, "pool_stride_w": 2, **attributes}
     with pytest.raises(ValueError, match=message):
         _core.run_op("conv2d_max_pool2d", inputs, geometry)
 

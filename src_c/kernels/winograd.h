@@ -100,7 +100,7 @@ static inline int cnn_winograd_first_slot(int strided, int e) {
 
 /* Tiles of one kind that are neighbours in a row of an image, to be transformed into a block. */
 typedef struct cnn_winograd_source {
-    ptrdiff_t tiles, channels;
+    ptrdiff_t tiles, channels;        /* channels: of a pixel, before it is folded */
     /* Pixel row i of the tiles, at column 0 of the image. For a row outside the image column `first` is at zeros, as
      * many as the pixels of `tiles` tiles. */
     const float *row[CNN_WINOGRAD_IN];

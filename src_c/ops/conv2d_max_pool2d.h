@@ -33,10 +33,13 @@ static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *
         || cnn_pool_geometry(&pooling, out_h, out_w, out_channels, &g->pool, error)) return -1;
     cnn_set_shape(&t, 4, x->dims[0], out_h, out_w, out_channels);
     g->conv = cnn_conv2d_geometry_of(c, x, &t);
-    if (!cnn_conv2d_has_windows(&g->conv) || cnn_winograd_form_for(&g->conv) != CNN_NO_WINOGRAD)
-        return cnn_fail(error, "x must have few channels (fewer than Winograd's algorithm takes), without groups, and the "
-                        "kernel more than one column, without dilation, got %lld channels; use conv2d and "
-                        "max_pool2d", (long long)x->dims[3]);
+    if (!cnn_conv2d_has_windows(&g->conv))
+        return cnn_fail(error, "x must have few channels, without groups, and the kernel more than one column, without "
+                        "dilation, got %lld channels; use conv2d and max_pool2d", (long long)x->dims[3]);
+    if (cnn_winograd_form_for(&g->conv) != CNN_NO_WINOGRAD)
+        return cnn_fail(error, "the convolution must be one that is computed directly, not by Winograd's algorithm, which "
+                        "takes this one, of %lld channels and a kernel of %dx%d; use conv2d and max_pool2d",
+                        (long long)x->dims[3], g->conv.kernel_h, g->conv.kernel_w);
     return 0;
 }
 
