@@ -10,7 +10,10 @@ enum {
     LINE = 16,                        /* floats in a cache line */
     /* Of a block: a panel of grad_y over it takes half of an L1 cache of 48 KB; where x is cut, whose tiles take little
      * of it, half of one of 32 KB. */
-    BLOCK_PIXELS = 96, CUT_PIXELS = 224,
+    BLOCK_PIXELS = 112, CUT_PIXELS = 224,
+    /* Of one tap, as long as x and grad_y take no more than half of an L2 cache of 1 MB: each block adds to all of
+     * grad_w, which costs as much as ten pixels do. */
+    BLOCK_PIXELS_MOST = 392, BLOCK_INPUT_BYTES = 512 << 10,
     BLOCK_ROWS = 512, BLOCK_BYTES = 512 << 10,  /* at most so much of grad_w is summed at a time: it stays in L2 */
     /* at least so many pixels in a group, or adding the partial sums costs some per cent */
     GROUP_PIXELS = 384,
@@ -128,6 +131,13 @@ static void plan_blocks(gradient_plan *p, int64_t pixels, int64_t most) {
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
 }
 
+/* The most pixels of a block where x is not cut. */
+static int64_t most_block_pixels(const gradient_plan *p) {
+    if (taps_of(p) > 1) return BLOCK_PIXELS;
+    const int64_t of_input = BLOCK_INPUT_BYTES / 4 / (p->g.in_channels + p->g.out_channels);
+    return cnn_max(BLOCK_PIXELS, cnn_min(of_input, BLOCK_PIXELS_MOST));
+}
+
 /* Cuts x where that pays: once for all panels and taps, but with the pixels between those that a block reads. */
 static void plan_cut(gradient_plan *p, const cnn_panels *panels, int64_t pixels) {
     if (p->source != CNN_IN_PLACE || hides_misses(panels)) return;
@@ -158,7 +168,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     const int64_t grad_w_bytes = rows * g->out_channels * 4;
 
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
-    plan_blocks(p, pixels, BLOCK_PIXELS);
+    plan_blocks(p, pixels, most_block_pixels(p));
     plan_cut(p, &panels, pixels);
     p->copied = p->source == CNN_NORMALISED
         || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES);
@@ -346,10 +356,10 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     coming c = {0};
     if (pixels == 0) return c;
     /* Where the next block is one piece of memory, of grad_y (and out) or of x, and the calls are so few that each would
-     * have to fetch much of it at once, the kernels fetch it while they compute: more than 24 lines, as many as a
-     * processor asks for at once, of a first layer's large tensors, twice as many of others. */
+     * have to fetch much of it at once, the kernels fetch it while they compute: more than some 24 lines, as many as a
+     * processor asks for at once. */
     const int64_t read = cnn_max(g->in_channels, (j->out ? 2 : 1) * g->out_channels);
-    const int few = j->panels.widest > 1 && u->calls * LINE < (j->p->source == CNN_WINDOWS ? 4 : 2) * read;
+    const int few = j->panels.widest > 1 && u->calls * LINE < 4 * read;
     const int y_streams = few && u->columns == g->out_channels && g->out_channels >= g->in_channels;
     const int x_streams = few && j->p->source != CNN_WINDOWS && cnn_conv2d_is_flat(g) && u->first_tile == 0
         && u->end_tile == j->tiles && !y_streams;
