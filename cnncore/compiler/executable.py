@@ -121,9 +121,10 @@ class Executable:
 
     def bind_arrays(self, inputs, outputs):
         """Let the storages "input0", ... and "output0", ... be these contiguous arrays, until others are bound."""
-        for first, arrays in (INPUTS, inputs), (OUTPUTS, outputs):
-            for number, array in enumerate(arrays, first):
-                self._bases[number] = _core.address(array)
+        for number, array in enumerate(inputs, INPUTS):
+            self._bases[number] = _core.address(array)
+        for number, array in enumerate(outputs, OUTPUTS):
+            self._bases[number] = _core.address(array)
         self._arrays = inputs, outputs  # keeps them alive
 
     def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):

@@ -59,11 +59,11 @@ class ProgramCache:
 
     def get(self, key, build):
         """The entry for a key, built if it is not there; the least recently used one gives way."""
-        if key in self._entries:
+        entry = self._entries.get(key)
+        if entry is not None:
             self._entries.move_to_end(key)
-            return self._entries[key]
-        entry = build()
-        self._entries[key] = entry
+            return entry
+        entry = self._entries[key] = build()
         if len(self._entries) > self.LIMIT:
             self._entries.popitem(last=False)
         return entry

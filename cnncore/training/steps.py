@@ -3,6 +3,7 @@ engine; a large batch that is predicted, in a call for each part of it.
 """
 
 import functools
+import itertools
 from _thread import RLock  # what threading offers, without half a millisecond of importing it
 
 import numpy as np
@@ -25,7 +26,7 @@ class Steps:
         self._programs = ProgramCache()
         self._known_store, self._changes = None, 0
         self._step_seed = self._shuffle_generator = None
-        self._predict_count = 0
+        self._predictions = itertools.count(1)
         self.optimizer, self.compiled_losses = None, []
 
     @functools.cached_property
@@ -150,19 +151,19 @@ class Steps:
     def _predict(self, arrays, threads):
         """The outputs for arrays that the engine takes, as a list."""
         n = len(arrays[0])
-        outputs = [np.empty((n, *tensor.shape[1:]), np.float32) for tensor in self.outputs]
+        outputs = [np.empty((n,) + tensor.shape[1:], np.float32) for tensor in self.outputs]
         with self._lock:
-            executable, store = self._inference(n, tuple(_core.DTYPE_NAMES[a.dtype] for a in arrays))
+            executable, store = self._inference(n, tuple([_core.DTYPE_NAMES[a.dtype] for a in arrays]))
             if self._step_seed is None:
                 self._step_seed = random.next_seed()
-            self._predict_count += 1  # layers called with training=True draw anew each time
-            parts = [slice(begin, begin + executable.samples) for begin in range(0, n, executable.samples)]
-            for part in parts:
-                if len(parts) == 1:
+            count = next(self._predictions)  # layers called with training=True draw anew each time
+            for begin in range(0, n, executable.samples):
+                if executable.samples == n:
                     executable.bind_arrays(arrays, outputs)
                 else:
+                    part = slice(begin, begin + executable.samples)
                     executable.bind_arrays([array[part] for array in arrays], [output[part] for output in outputs])
-                self._run_prepared(executable, store, threads, self._step_seed, self._predict_count)
+                self._run_prepared(executable, store, threads, self._step_seed, count)
         return outputs
 
     # -- running means of losses and metrics --

@@ -17,7 +17,7 @@ int64_t cnn_allocations(void) { return allocations; }
 
 void *cnn_alloc(size_t bytes) {
     size_t huge = (size_t)2 << 20; /* large arenas start on a huge page: fewer faults, fewer TLB misses */
-    size_t alignment = bytes >= 2 * huge ? huge : CNN_ALIGNMENT;
+    size_t alignment = bytes >= huge / 2 ? huge : CNN_ALIGNMENT;
     if (bytes > (size_t)PTRDIFF_MAX - 2 * alignment) return NULL;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     /* What the system has zeroed calloc does not zero again: such pages come when they are first used. Where the block

@@ -69,6 +69,7 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
             cnn_team_barrier(team, thread);
         }
         node->op->run(&node->call, &e);
+        if (n + 1 == p->n_nodes && !r->seconds) return;  /* the region's end waits for all */
         if (thread == 0 && r->cancelled && node->section != CNN_UPDATE && !node->apart && should_stop(w))
             atomic_store_explicit(&w->stop, n + 1, memory_order_release);
         if (!node->apart) cnn_team_barrier(team, thread);
