@@ -8,10 +8,12 @@
 enum {
     ELEMENTS = 36,
     CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
-    BLOCK_TILES = 16, FOLDED_BLOCK_TILES = 24, /* of a block, so that their transforms stay in L2 beside the sums */
+    BLOCK_TILES = 25, /* of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 48, /* about so many where only one element is needed at a time, which is to stay in L1 */
-    /* with fewer channels writing and reading all transforms takes longer than computing them again */
+    /* with fewer channels writing and reading all transforms takes longer than computing them again, ... */
     KEPT_CHANNELS = 160, KEPT_CHANNELS_STRIDED = 256,
+    /* ... or where so few bytes are not far away */
+    KEPT_CHANNELS_NEAR = 96, NEAR_BYTES = 8 << 20,
     KEPT_BYTES = 128 << 20, /* of all transforms, at most: memory that a step would not need otherwise */
     CACHED_BYTES = 24 << 20, /* of all transforms: more do not stay in a last cache from unit to unit */
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
@@ -154,12 +156,13 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     p->parts = (int32_t)cnn_max(
         1, cnn_min(tiles / PART_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
     const int64_t part = cnn_ceil_div(tiles, p->parts);
-    p->blocks = (int32_t)cnn_ceil_div(part, folded(p) ? FOLDED_BLOCK_TILES : BLOCK_TILES);
+    p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
     p->block = (int32_t)cnn_ceil_div(part, p->blocks);
     const int64_t v_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes,
                   d_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
-    const int64_t least = strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
+    const int64_t least = v_bytes + d_bytes <= NEAR_BYTES ? KEPT_CHANNELS_NEAR
+        : strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
     p->kept = p->bundles == 1 && !folded(p) &&
         2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         v_bytes + d_bytes <= KEPT_BYTES;
@@ -429,6 +432,13 @@ static void folded_weight_gradients(const cnn_call *c, const winograd_gradient *
     }
 }
 
+/* Asks for where `columns` gradients of each tap go: nine places, and memory that nothing has used for long. */
+static void ask_for_taps(const float *w, int64_t columns, int64_t tap) {
+    enum { LINE = CNN_WINOGRAD_LINE / sizeof(float) };
+    for (int k = 0; k < 9; k++)
+        for (int64_t n = 0; n < columns; n += LINE) __builtin_prefetch(w + k * tap + n, 1);
+}
+
 /* The gradients of a unit's weights, from its sums: of input channels `first` and on of a bundle and a panel's outputs,
  * where they are of the same group. to: those of the bundle's first output. */
 static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t first,
@@ -443,8 +453,9 @@ static void weight_gradients(const cnn_call *c, const winograd_gradient *p, cons
         const int64_t group = (first + row) / in, begin = cnn_max(n->begin, group * out),
                       end = cnn_min(n->begin + n->columns, (group + 1) * out);
         if (begin >= end) continue;
-        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element,
-                                    to + (first + row) % in * p->g.out_channels + begin, tap, stream);
+        float *w = to + (first + row) % in * p->g.out_channels + begin;
+        if (!stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
+        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element, w, tap, stream);
     }
 }
 
