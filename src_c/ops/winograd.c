@@ -13,6 +13,7 @@ enum {
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
     FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
+    SHARED_TILES = 4, /* of V that is shared, made at a time: there are a few for each thread */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
     TRANSPOSED_ROWS = 8, MOST_TRANSPOSED_ROWS = 16, /* of weights, transposed at once while packing, at least a vector */
@@ -21,6 +22,7 @@ enum {
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
     LEAST_FOLDED_OUTPUTS = 16,        /* with so many 1.4 to 1.7 times as fast as directly, with more up to twice */
     FOLDED_BLOCK_TILES = 36,          /* 36 elements of 64 channels of so many take 330 KB */
+    PAGE = 4096,
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -33,6 +35,7 @@ typedef struct winograd_plan {
     int32_t form;                     /* see kernels/winograd.h */
     int32_t sparse;                   /* the residual is of every other row and column alone */
     int32_t own;                      /* each thread packs the panels that it uses, one at a time, in its own memory */
+    int32_t shared;                   /* V of all blocks is made first, by all threads for all */
     int32_t bundles, bundled;         /* of groups, and groups in each; 1 and 1 without groups */
     char text[112];
 } winograd_plan;
@@ -136,7 +139,8 @@ static int64_t u_bundle(const cnn_panels *panels, const winograd_plan *p) {
 
 /* Memory of a thread. */
 typedef struct scratch {
-    float *v, *m, *zeros;             /* blocks of a bundle's input channels, of a panel; what lies in the padding */
+    /* Blocks of a bundle's input channels (p->shared: of all threads), of a panel; what lies in the padding. */
+    float *v, *m, *zeros;
     cnn_winograd_block v_block, m_block;
     cnn_moment_sums moments;     /* [output channels of a bundle] */
     float *u;                         /* one panel, where p->own */
@@ -158,7 +162,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     s->v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, in_place ? cnn_max(in, out) : in);
     s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
     cnn_layout l = {.memory = memory};
-    s->v = cnn_take(&l, s->v_block.bytes);
+    s->v = cnn_take(&l, p->shared ? 0 : s->v_block.bytes);
     s->m = in_place ? s->v : cnn_take(&l, s->m_block.bytes);
     s->zeros = cnn_take(&l, zeros_bytes(p));
     s->moments.shift = cnn_take(&l, out * 4);
@@ -177,6 +181,15 @@ static int64_t most_tiles(const winograd_plan *p) {
     if (cnn_max(in, out) <= 32) return strided(p) ? 16 : 32;
     if (strided(p)) return in <= 128 ? 10 : 24;                       /* with more than twice as many slots */
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
+}
+
+/* Of the memory of all threads, what moments and the sums of a gradient's epilogue take. V follows where it is shared, at
+ * a page's beginning: elsewhere transforms of 512 channels took 5 per cent longer. */
+static int64_t sums_bytes(const winograd_plan *p, const cnn_indirect_gemm_operands *t) {
+    const int64_t channels = p->g.out_channels;
+    return cnn_round_up(t->mean || t->var ? cnn_moments_slots_bytes(channels, p->blocks)
+                                          : cnn_gradient_epilogue_bytes(&t->gradient, channels, p->blocks),
+                        PAGE);
 }
 
 int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
@@ -199,10 +212,10 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     /* In training, where every panel serves a few blocks only, U need not exist as a whole; with stride 2 one block, as V,
      * larger beside U, would be made again for each panel. */
     p->own = c->trains && panels.count > 1 && p->ranges == panels.count && (p->blocks == 1 || !strided(p));
+    p->shared = p->own || (p->blocks == 1 && p->ranges > 1);
     scratch s;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, t->x->dtype == CNN_U8);
-    choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, p->blocks)
-                                                : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, p->blocks);
+    choice->workspace_bytes = sums_bytes(p, t) + (p->shared ? p->blocks * s.v_block.bytes : 0);
     if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
@@ -312,18 +325,40 @@ cnn_winograd_images cnn_winograd_images_of(const cnn_call *c, const cnn_exec *e,
                                  {cnn_data(e, norm->scale), cnn_data(e, norm->shift), norm->act}, rescaled};
 }
 
-/* V of a block's tiles, a bundle's channels. */
+/* V of tiles first .. end - 1 of a block, a bundle's channels. */
 static void gather(const cnn_call *c, const winograd_plan *p, const cnn_winograd_tiling *tiling, const scratch *s,
-                   const cnn_winograd_order *order, const cnn_winograd_images *images, int64_t bundle) {
+                   const cnn_winograd_order *order, int64_t first, int64_t end, const cnn_winograd_images *images,
+                   int64_t bundle) {
     const int64_t vl = c->kernels->vector;
-    for (int64_t t = order->begin; t < order->end;) {
-        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
+    for (int64_t t = first; t < end;) {
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
         cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, bundle * read_of(p), read_of(p), s->zeros);
         cnn_winograd_into(&in, &s->v_block, (order->end - order->begin) * vl,
                           s->v + cnn_winograd_place(tiling, order, &strip) * vl);
         form(c, p)->input[strip.size][strip.kind](&in);
         t += strip.tiles;
     }
+}
+
+static cnn_winograd_order block_at(const winograd_plan *p, const cnn_winograd_tiling *tiling, int64_t block) {
+    const int64_t tiles = cnn_winograd_tiles(tiling);
+    return cnn_winograd_order_of(tiling, tiles * block / p->blocks, tiles * (block + 1) / p->blocks);
+}
+
+/* V of all blocks, at v. Parallel over a few tiles each. */
+static void gather_all(const cnn_call *c, const cnn_exec *e, const winograd_plan *p, const cnn_winograd_tiling *tiling,
+                       scratch *s, const cnn_winograd_images *images, float *v) {
+    const int64_t pieces = cnn_ceil_div(p->block, SHARED_TILES);
+    cnn_work work = cnn_share_work(e, p->blocks * pieces);
+    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
+        const int64_t block = unit / pieces, piece = unit % pieces;
+        const cnn_winograd_order order = block_at(p, tiling, block);
+        const int64_t tiles = order.end - order.begin;
+        s->v = v + block * s->v_block.bytes / (int64_t)sizeof(float);
+        gather(c, p, tiling, s, &order, order.begin + tiles * piece / pieces, order.begin + tiles * (piece + 1) / pieces,
+               images, 0);
+    }
+    cnn_barrier(e);
 }
 
 /* Rows of products cut into register tiles of nearly equal height, the first `higher` of low + 1 rows. Mostly as many as
@@ -474,11 +509,13 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
     if (o->gradient.x) results[like_y++] = cnn_data(e, o->gradient.x);
     if (o->gradient.y) results[like_y++] = cnn_data(e, o->gradient.y);
     const int64_t tiles = cnn_winograd_tiles(&tiling), rows = u_rows(&panels, p);
+    float *shared = (float *)((char *)e->workspace + sums_bytes(p, o));
     scratch s;
     scratch_layout(c, &s, e->thread_workspace, p, o->x->dtype == CNN_U8);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     const cnn_winograd_images images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, s.rescaled);
 
+    if (p->shared) gather_all(c, e, p, &tiling, &s, &images, shared);
     int64_t filled = -1, packed = -1;
     /* parallel over blocks of tiles, bundles, ranges of panels: there are several of one of these two alone */
     const int64_t parts = (int64_t)p->ranges * p->bundles;
@@ -489,9 +526,10 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         const int64_t part = p->own ? unit / p->blocks : unit % parts;
         const int64_t range = p->bundles > 1 ? 0 : part, bundle = p->bundles > 1 ? part : 0, in = in_of(p),
                       base = bundle * out_of(p);                    /* the bundle's first output channel */
-        const int64_t first = tiles * block / p->blocks, last = tiles * (block + 1) / p->blocks;
-        const cnn_winograd_order order = cnn_winograd_order_of(&tiling, first, last);
-        if (block * p->bundles + bundle != filled) gather(c, p, &tiling, &s, &order, &images, bundle);
+        const cnn_winograd_order order = block_at(p, &tiling, block);
+        const int64_t first = order.begin, last = order.end;
+        if (p->shared) s.v = shared + block * s.v_block.bytes / (int64_t)sizeof(float);
+        else if (block * p->bundles + bundle != filled) gather(c, p, &tiling, &s, &order, first, last, &images, bundle);
         filled = block * p->bundles + bundle;
         for (int64_t panel = panels.count * range / p->ranges; panel < panels.count * (range + 1) / p->ranges;
              panel++) {
@@ -509,7 +547,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                 from[i] = results[i] + (first ? cnn_winograd_result_bytes(&tiling, first) : 0);
                 to[i] = results[i] + cnn_winograd_result_bytes(&tiling, last);
             }
-            if (bundle == p->bundles - 1 && panel == panels.count * (range + 1) / p->ranges - 1 && next > last) {
+            if (bundle == p->bundles - 1 && panel == panels.count * (range + 1) / p->ranges - 1 && next > last
+                && !p->shared) {
                 from[like_y] = (char *)images.x.x + cnn_winograd_input_bytes(&tiling, &images, last);
                 to[like_y] = (char *)images.x.x + cnn_winograd_input_bytes(&tiling, &images, next);
             }
