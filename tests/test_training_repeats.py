@@ -2,7 +2,10 @@
 
 import hashlib
 
+import numpy as np
+
 import cnncore as cc
+from cnncore import _core
 from training_models import LABELS, X, noisy
 
 
@@ -45,6 +48,35 @@ def test_weights_after_50_steps_are_the_same_for_any_number_of_threads():
         model.fit(X, LABELS, batch_size=8, epochs=8, verbose=0, threads=threads)
         assert model.optimizer.iterations == 56
         digests[threads] = _digest(model)
+    assert len(set(digests.values())) == 1, digests
+
+
+def test_what_threads_make_for_each_other_is_the_same_for_any_number_of_them():
+    """Of few pixels and many channels all threads transform the pixels (Winograd), each for all."""
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((12, 8, 8, 64)).astype(np.float32), rng.integers(0, 3, 12)
+    digests = {}
+    for threads in (1, 2, 3, 7):
+        cc.utils.set_random_seed(9)
+        convolution = {"padding": "same", "use_bias": False}
+        model = cc.Sequential(
+            [
+                cc.Input((8, 8, 64)),
+                cc.layers.Conv2D(200, 3, **convolution),  # four panels of 64 channels
+                cc.layers.BatchNormalization(),
+                cc.layers.ReLU(),
+                cc.layers.Conv2D(136, 3, **convolution),
+                cc.layers.GlobalAveragePooling2D(),
+                cc.layers.Dense(3),
+            ]
+        )
+        model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+        for _ in range(4):
+            loss = model.train_on_batch(x, y, threads=threads)
+        assert np.isfinite(loss)
+        digests[threads] = _digest(model), loss
+    kernels = " ".join(operation["kernel"] for operation in model._program_for(12, True).operations)
+    assert _core.get_exact() or kernels.count("Winograd") >= 4
     assert len(set(digests.values())) == 1, digests
 
 
