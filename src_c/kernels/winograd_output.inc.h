@@ -12,6 +12,15 @@
 #define SKIP break
 #endif
 
+/* Asks for the next vector of channels of what a result is made from and where it goes: lines of their own, which no
+ * processor expects. */
+VINLINE void FORM(ask_for_next)(const cnn_winograd_result *r, ptrdiff_t to, ptrdiff_t added, int gradient) {
+    __builtin_prefetch(r->y + to + VL, 1);
+    if (added >= 0) __builtin_prefetch(r->added + added + VL);
+    if (gradient && r->gradient->x) __builtin_prefetch(r->gradient->x + to + VL);
+    if (gradient && r->gradient->y) __builtin_prefetch(r->gradient->y + to + VL);
+}
+
 /* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
  * and gradient choose the body. */
 VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdiff_t n, int whole, int clamp,
@@ -49,6 +58,7 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
                 if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
                 vstore_upto(r->y + to, y[j], n);
+                if (whole) FORM(ask_for_next)(r, to, added, gradient);
                 if (moments) {
                     const vf deviation = y[j] - shift;
                     row_sum += deviation;
