@@ -134,7 +134,8 @@ VINLINE void strided_input_row(int n, int every, int odd, const strided_slots *s
     strided_store(n, s, i, k, across, plain);
 }
 
-/* One tile of so many rows and columns of results; columns from .. to - 1, constants, are inside the image. */
+/* One tile of so many rows and columns of results; columns from .. to - 1, constants, are inside the image. Meanwhile the
+ * pixels' next vector of channels is fetched, as by input_tile of winograd_six_points.inc.h. */
 VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const float *const *row, ptrdiff_t step,
                                 int from, int to, const strided_slots *s) {
     const int pixels = columns * every + 1, pairs = rows > 2 ? 2 : 1;
@@ -145,7 +146,10 @@ VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const
         for (int j = 0; j < pixels; j++) {
             if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
 #pragma GCC unroll 5
-            for (int i = 0; i <= rows; i++) d[i] = vload(row[every * i] + j * step);
+            for (int i = 0; i <= rows; i++) {
+                d[i] = vload(row[every * i] + j * step);
+                if (pair == 0 && j > 0) __builtin_prefetch(row[every * i] + j * step + VL);
+            }
             strided_pair(rows, pair, d, first + j, second + j);
         }
         strided_input_row(columns, every, odd, s, 2 * pair, 0, first);
@@ -162,8 +166,11 @@ VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 9
-        for (int j = 0; j < pixels; j++)
-            first[j] = j < from || j >= to ? vzero() : vload(row[odd + every * i] + j * step);
+        for (int j = 0; j < pixels; j++) {
+            if (j < from || j >= to) { first[j] = vzero(); continue; }
+            first[j] = vload(row[odd + every * i] + j * step);
+            if (every > 1 && j > 0) __builtin_prefetch(row[odd + every * i] + j * step + VL);
+        }
         strided_input_row(columns, every, odd, s, 5, i, first);
     }
 }
@@ -295,7 +302,10 @@ VINLINE void strided_gradient_of(int rows, int columns, const cnn_winograd_sourc
             for (int i = 0; i < rows; i++) {
                 const float *row = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
 #pragma GCC unroll 4
-                for (int j = 0; j < columns; j++) y[i][j] = vload(row + j * step);
+                for (int j = 0; j < columns; j++) {
+                    y[i][j] = vload(row + j * step);
+                    __builtin_prefetch(row + j * step + VL);
+                }
                 total += columns == 2 ? y[i][0] + y[i][1]
                                       : (y[i][0] + y[i][1]) + (columns == 3 ? y[i][2] : y[i][2] + y[i][3]);
             }
