@@ -12,7 +12,7 @@ enum {
      * of it, half of one of 32 KB. */
     BLOCK_PIXELS = 112, CUT_PIXELS = 224,
     /* Of one tap, as long as x and grad_y take no more than half of an L2 cache of 1 MB: each block adds to all of
-     * grad_w, which costs as much as ten pixels do. */
+     * grad_w, which costs as much as some four pixels do. */
     BLOCK_PIXELS_MOST = 392, BLOCK_INPUT_BYTES = 512 << 10,
     BLOCK_ROWS = 512, BLOCK_BYTES = 512 << 10,  /* at most so much of grad_w is summed at a time: it stays in L2 */
     /* at least so many pixels in a group, or adding the partial sums costs some per cent */
