@@ -15,7 +15,7 @@ SMALLEST_BYTES = 12 << 20
 SMALLEST_RESIDUAL_BYTES = 24 << 20
 # So large a part of those with a residual is kept all the same, the smallest first: training then takes less memory
 # than peers need, not the least that it could.
-KEPT_SHARE = 0.65
+KEPT_SHARE = 0.8
 
 
 def _residual(norm):

@@ -23,7 +23,6 @@ enum {
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
     LEAST_FOLDED_OUTPUTS = 16,        /* with so many 1.4 to 1.7 times as fast as directly, with more up to twice */
     FOLDED_BLOCK_TILES = 36,          /* 36 elements of 64 channels of so many take 330 KB */
-    PAGE = 4096,
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -184,13 +183,12 @@ static int64_t most_tiles(const winograd_plan *p) {
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
-/* Of the memory of all threads, what moments and the sums of a gradient's epilogue take. V follows where it is shared, at
- * a page's beginning: elsewhere transforms of 512 channels took 5 per cent longer. */
+/* Of the memory of all threads, what moments and the sums of a gradient's epilogue take. V follows where it is shared. */
 static int64_t sums_bytes(const winograd_plan *p, const cnn_indirect_gemm_operands *t) {
     const int64_t channels = p->g.out_channels;
     return cnn_round_up(t->mean || t->var ? cnn_moments_slots_bytes(channels, p->blocks)
                                           : cnn_gradient_epilogue_bytes(&t->gradient, channels, p->blocks),
-                        PAGE);
+                        CNN_PAGE);
 }
 
 int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,

@@ -130,6 +130,10 @@ static inline void cnn_barrier(const cnn_exec *e) {
     cnn_team_barrier(e->team, e->thread);
 } /* all threads must come here */
 
+/* Bytes. What threads write for a short time begins a page: where it lies in one decides whether processors take reads of
+ * it for reads of what was just written, which costs whole operations several per cent. */
+enum { CNN_PAGE = 4096 };
+
 static inline int64_t cnn_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cnn_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t cnn_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

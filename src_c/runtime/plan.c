@@ -38,7 +38,7 @@ static int choose_kernels(cnn_program *p, const cnn_kernels *kernels, int exact,
             node->packed_offset = p->prepared_bytes;
             p->prepared_bytes += cnn_round_up(node->choice.packed_bytes, CNN_ALIGNMENT);
         }
-        p->thread_bytes = cnn_max(p->thread_bytes, cnn_round_up(node->choice.thread_workspace_bytes, CNN_ALIGNMENT));
+        p->thread_bytes = cnn_max(p->thread_bytes, cnn_round_up(node->choice.thread_workspace_bytes, CNN_PAGE));
         for (int i = 0; i < node->n_out; i++) {
             int32_t id = cnn_node_outputs(node)[i];
             if (id >= 0 && p->tensors[id].storage == CNN_PREPARED && !node->op->run)
@@ -161,6 +161,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
                                       .tensor = -1,
                                       .node = n};
     place(blocks, count, near, reuse, &p->arena_bytes);
+    p->arena_bytes = cnn_round_up(p->arena_bytes, CNN_PAGE);  /* the memory of threads follows */
     for (int i = 0; i < count; i++) {
         if (blocks[i].node >= 0) {
             cnn_node *node = &p->nodes[blocks[i].node];
