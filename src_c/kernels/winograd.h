@@ -108,6 +108,7 @@ typedef struct cnn_winograd_source {
     ptrdiff_t first, columns;         /* column of the first tile's first pixel, may be negative; columns that exist */
     ptrdiff_t top, bottom;            /* rows top .. bottom - 1 are inside the image */
     cnn_normalising norm;             /* of what is inside: outside all is zero */
+    int far;                          /* it comes from beyond the second cache: the next channels are asked for */
     float *v;                         /* the first tile in the block */
     ptrdiff_t element, plane, slot;   /* floats, see above */
 } cnn_winograd_source;
@@ -124,6 +125,7 @@ typedef struct cnn_winograd_result {
     float *y;                         /* the first tile's first pixel */
     ptrdiff_t row, step;              /* floats from one row of pixels to the next, from one pixel to the next */
     ptrdiff_t rows, columns;          /* rows of pixels that exist, from 1; columns */
+    int far;                          /* as above, of y, added and the gradient's */
     int odd;                          /* backwards with stride 2: the odd rows and columns are those transformed */
     int clamp;                        /* clamp to low..high; NaN stays NaN */
     float low, high;

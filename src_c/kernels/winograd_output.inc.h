@@ -12,13 +12,16 @@
 #define SKIP break
 #endif
 
-/* Asks for the next vector of channels of what a result is made from and where it goes: lines of their own, which no
- * processor expects. */
-VINLINE void FORM(ask_for_next)(const cnn_winograd_result *r, ptrdiff_t to, ptrdiff_t added, int gradient) {
-    __builtin_prefetch(r->y + to + VL, 1);
-    if (added >= 0) __builtin_prefetch(r->added + added + VL);
-    if (gradient && r->gradient->x) __builtin_prefetch(r->gradient->x + to + VL);
-    if (gradient && r->gradient->y) __builtin_prefetch(r->gradient->y + to + VL);
+/* The same as ask_for_next() for where a tile's results go and what they are made from, laid out alike. */
+VINLINE void FORM(ask_for_results)(const cnn_winograd_result *r, ptrdiff_t at, int gradient) {
+    for (int i = 0; i < OUT_H; i++)
+        for (int j = 0; j < OUT_W; j++) {
+            const ptrdiff_t next = at + i * r->row + j * r->step + VL;
+            __builtin_prefetch(r->y + next, 1);
+            if (r->added && !r->sparse) __builtin_prefetch(r->added + next);
+            if (gradient && r->gradient->x) __builtin_prefetch(r->gradient->x + next);
+            if (gradient && r->gradient->y) __builtin_prefetch(r->gradient->y + next);
+        }
 }
 
 /* A vector of channels, from c on, n of them. The constants whole (every pixel of every tile exists), clamp, moments
@@ -39,6 +42,7 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
         const ptrdiff_t rows = whole ? OUT_H : r->rows, left = r->columns - OUT_W * t,
                         columns = whole || left >= OUT_W ? OUT_W : left, at = t * OUT_W * r->step + c;
         vf half[OUT_H][HALF];
+        if (r->far && whole) FORM(ask_for_results)(r, at, gradient);
         FORM(output_columns)(r, m, plane, half);
 #pragma GCC unroll 4
         for (int i = 0; i < OUT_H; i++) {
@@ -58,7 +62,6 @@ VINLINE void FORM(output_plane)(const cnn_winograd_result *r, ptrdiff_t c, ptrdi
                 if (clamp) y[j] = vmin(high, vmax(low, y[j]));
                 if (gradient) y[j] = through_output_gradient(&g, y[j], to, n);
                 vstore_upto(r->y + to, y[j], n);
-                if (whole) FORM(ask_for_next)(r, to, added, gradient);
                 if (moments) {
                     const vf deviation = y[j] - shift;
                     row_sum += deviation;

@@ -92,8 +92,7 @@ VINLINE void transform_output(int out, const vf m[SIDE], vf *y) {
 
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
  * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those that
- * have terms in common, so that all is in registers. Meanwhile the pixels' next vector of channels is fetched, in a line
- * of its own that no processor expects; the first columns' were with the tile before. */
+ * have terms in common, so that all is in registers. */
 VINLINE void input_tile(int rows, int columns, const float *const *row, ptrdiff_t step, int from, int to, float *v,
                         ptrdiff_t element) {
     vf d[SIDE], first[SIDE], second[SIDE];
@@ -104,10 +103,7 @@ VINLINE void input_tile(int rows, int columns, const float *const *row, ptrdiff_
         for (int j = 0; j < columns; j++) {
             if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
 #pragma GCC unroll 6
-            for (int i = 0; i < rows; i++) {
-                d[i] = vload(row[i] + j * step);
-                if (pair == 0 && j >= TAPS - 1) __builtin_prefetch(row[i] + j * step + VL);
-            }
+            for (int i = 0; i < rows; i++) d[i] = vload(row[i] + j * step);
             input_pair(rows, pair, d, first + j, second + j);
         }
         store_input(columns, first, v + (6 + 12 * pair) * element, element);
@@ -182,10 +178,7 @@ VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff
     for (int j = 0; j < columns; j++) {
         vf y[OUT];
 #pragma GCC unroll 4
-        for (int i = 0; i < rows; i++) {
-            y[i] = vload(row[i] + j * step);
-            __builtin_prefetch(row[i] + j * step + VL);          /* as above */
-        }
+        for (int i = 0; i < rows; i++) y[i] = vload(row[i] + j * step);
         transform_gradient(rows, y, out);
         if (sum) total += rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[OUT - 1]);
 #pragma GCC unroll 6
@@ -215,6 +208,7 @@ VINLINE void gradient_of(int rows, int columns, const cnn_winograd_source *s, fl
             if (!whole) copy_pixels(s, rows, columns, first, c, n, copy, columns);
 #pragma GCC unroll 4
             for (int i = 0; i < rows; i++) row[i] = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
+            if (s->far && whole) ask_for_next(row, rows, 0, columns, s->step);
             total += gradient_tile(rows, columns, row, whole ? s->step : VL, v, s->element, summed);
         }
         if (summed) vstore_upto(sum + c, vload_upto(sum + c, n) + total, n);

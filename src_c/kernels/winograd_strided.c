@@ -134,8 +134,7 @@ VINLINE void strided_input_row(int n, int every, int odd, const strided_slots *s
     strided_store(n, s, i, k, across, plain);
 }
 
-/* One tile of so many rows and columns of results; columns from .. to - 1, constants, are inside the image. Meanwhile the
- * pixels' next vector of channels is fetched, as by input_tile of winograd_six_points.inc.h. */
+/* One tile of so many rows and columns of results; columns from .. to - 1, constants, are inside the image. */
 VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const float *const *row, ptrdiff_t step,
                                 int from, int to, const strided_slots *s) {
     const int pixels = columns * every + 1, pairs = rows > 2 ? 2 : 1;
@@ -146,10 +145,7 @@ VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const
         for (int j = 0; j < pixels; j++) {
             if (j < from || j >= to) { first[j] = second[j] = vzero(); continue; }
 #pragma GCC unroll 5
-            for (int i = 0; i <= rows; i++) {
-                d[i] = vload(row[every * i] + j * step);
-                if (pair == 0 && j > 0) __builtin_prefetch(row[every * i] + j * step + VL);
-            }
+            for (int i = 0; i <= rows; i++) d[i] = vload(row[every * i] + j * step);
             strided_pair(rows, pair, d, first + j, second + j);
         }
         strided_input_row(columns, every, odd, s, 2 * pair, 0, first);
@@ -166,11 +162,8 @@ VINLINE void strided_input_tile(int rows, int columns, int every, int odd, const
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 9
-        for (int j = 0; j < pixels; j++) {
-            if (j < from || j >= to) { first[j] = vzero(); continue; }
-            first[j] = vload(row[odd + every * i] + j * step);
-            if (every > 1 && j > 0) __builtin_prefetch(row[odd + every * i] + j * step + VL);
-        }
+        for (int j = 0; j < pixels; j++)
+            first[j] = j < from || j >= to ? vzero() : vload(row[odd + every * i] + j * step);
         strided_input_row(columns, every, odd, s, 5, i, first);
     }
 }
@@ -188,6 +181,7 @@ VINLINE void strided_input_of(int rows, int columns, int every, int odd, const c
             const float *row[MOST];
 #pragma GCC unroll 9
             for (int i = 0; i < in_h; i++) row[i] = s->row[i] + c + first * s->step;
+            if (s->far && as_it_lies && first >= 0 && left >= in_w - 1) ask_for_next(row, in_h, 1, in_w - 1, s->step);
             if (as_it_lies && first >= 0 && left >= in_w)
                 strided_input_tile(rows, columns, every, odd, row, s->step, 0, in_w, &to);
             else if (as_it_lies && first == -1 && left >= in_w)
@@ -302,10 +296,8 @@ VINLINE void strided_gradient_of(int rows, int columns, const cnn_winograd_sourc
             for (int i = 0; i < rows; i++) {
                 const float *row = whole ? s->row[i] + first * s->step + c : copy + i * columns * VL;
 #pragma GCC unroll 4
-                for (int j = 0; j < columns; j++) {
-                    y[i][j] = vload(row + j * step);
-                    __builtin_prefetch(row + j * step + VL);
-                }
+                for (int j = 0; j < columns; j++) y[i][j] = vload(row + j * step);
+                if (s->far && whole) ask_for_next(&row, 1, 0, columns, step);
                 total += columns == 2 ? y[i][0] + y[i][1]
                                       : (y[i][0] + y[i][1]) + (columns == 3 ? y[i][2] : y[i][2] + y[i][3]);
             }

@@ -55,6 +55,13 @@ VINLINE ptrdiff_t copied_tiles(const cnn_winograd_source *s, ptrdiff_t t, ptrdif
     return !s->norm.scale ? 1 : left < most ? left : most;
 }
 
+/* Asks for the next vector of channels of pixels from .. to - 1 of some rows: a line each of its own, which no processor
+ * expects. */
+VINLINE void ask_for_next(const float *const *row, int rows, int from, int to, ptrdiff_t step) {
+    for (int i = 0; i < rows; i++)
+        for (int j = from; j < to; j++) __builtin_prefetch(row[i] + j * step + VL);
+}
+
 /* Does a tile from `in` rows or columns of pixels have row or column i of the form's `side`? */
 VINLINE int has(int side, int in, int i) { return in == side || cnn_winograd_narrow_has(in - 2, i); }
 

@@ -449,6 +449,7 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
     result.plane = s->m_block.plane;
     result.slot = (order->end - order->begin) * c->kernels->vector;
     result.odd = p->form == CNN_WINOGRAD_BACK_1;
+    result.far = cnn_winograd_far((int64_t)g->images * g->out_h * g->out_w * g->out_channels);
     result.sparse = p->sparse;
     result.sparse_row = cnn_ceil_div(g->out_w, 2) * g->out_channels;
     result.step = g->out_channels;

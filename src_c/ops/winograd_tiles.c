@@ -135,6 +135,7 @@ cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_
         rescale(t, s, images, y, &in);
         return in;
     }
+    in.far = cnn_winograd_far((int64_t)t->images * t->in_h * t->in_w * t->in_channels);
     in.norm = images->norm;
     if (in.norm.scale) {
         in.norm.scale += channel;
@@ -145,8 +146,10 @@ cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_
 
 cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn_winograd_strip *s, const float *y,
                                          int64_t channel, int64_t channels, const float *zeros) {
-    return source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, s->out_h, s->y, s->x, t->out_h,
-                  t->out_w, t->out_channels, channels, zeros);
+    cnn_winograd_source results = source(s, y + s->image * t->out_h * t->out_w * t->out_channels + channel, s->out_h,
+                                         s->y, s->x, t->out_h, t->out_w, t->out_channels, channels, zeros);
+    results.far = cnn_winograd_far((int64_t)t->images * t->out_h * t->out_w * t->out_channels);
+    return results;
 }
 
 int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, const cnn_winograd_images *images, int64_t end) {

@@ -23,6 +23,9 @@ typedef struct cnn_winograd_tiling {
     int32_t out_h, out_w, out_channels;
 } cnn_winograd_tiling;
 
+/* Are so many floats too many to lie in a second cache of 1 MB? */
+static inline int cnn_winograd_far(int64_t floats) { return floats > (1 << 20) / (int64_t)sizeof(float); }
+
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
