@@ -19,6 +19,7 @@ static void FORM(input)(const cnn_winograd_source *s) {
             const float *row[IN_H];
 #pragma GCC unroll 6
             for (int i = 0; i < IN_H; i++) row[i] = s->row[i] + c + first * s->step;
+            /* The first two columns are the last two of the tile before. */
             if (s->far && as_it_lies && left >= IN_W - 1) ask_for_next(row, IN_H, 2, IN_W - 1, s->step);
             if (as_it_lies && first >= 0 && left >= IN_W) INPUT_TILE(row, s->step, 0, IN_W, v, s->element);
             else if (as_it_lies && first == -1 && left >= IN_W) INPUT_TILE(row, s->step, 1, IN_W, v, s->element);

@@ -181,6 +181,7 @@ VINLINE void strided_input_of(int rows, int columns, int every, int odd, const c
             const float *row[MOST];
 #pragma GCC unroll 9
             for (int i = 0; i < in_h; i++) row[i] = s->row[i] + c + first * s->step;
+            /* The first column is the last one of the tile before. */
             if (s->far && as_it_lies && first >= 0 && left >= in_w - 1) ask_for_next(row, in_h, 1, in_w - 1, s->step);
             if (as_it_lies && first >= 0 && left >= in_w)
                 strided_input_tile(rows, columns, every, odd, row, s->step, 0, in_w, &to);

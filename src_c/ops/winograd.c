@@ -212,7 +212,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
      * larger beside U, would be made again for each panel. */
     p->own = c->trains && panels.count > 1 && p->ranges == panels.count && (p->blocks == 1 || !strided(p));
     scratch s;
-    scratch_layout(c, &s, NULL, p, 0);
+    scratch_layout(c, &s, NULL, p, 0);                    /* the size of V, on which it depends who makes it */
     p->shared = (p->own || (p->blocks == 1 && p->ranges > 1)) && p->blocks * s.v_block.bytes <= SHARED_BYTES;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, t->x->dtype == CNN_U8);
     choice->workspace_bytes = sums_bytes(p, t) + (p->shared ? p->blocks * s.v_block.bytes : 0);

@@ -130,8 +130,9 @@ static inline void cnn_barrier(const cnn_exec *e) {
     cnn_team_barrier(e->team, e->thread);
 } /* all threads must come here */
 
-/* Bytes. What threads write for a short time begins a page: where it lies in one decides whether processors take reads of
- * it for reads of what was just written, which costs whole operations several per cent. */
+/* Bytes. The memory of each thread begins a page of the arena: where it lay in one, by chance, changed operations by
+ * several per cent from one build to the next. (Processors compare the low 12 bits of addresses first; that this is the
+ * reason was not measured.) */
 enum { CNN_PAGE = 4096 };
 
 static inline int64_t cnn_min(int64_t a, int64_t b) { return a < b ? a : b; }
