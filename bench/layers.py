@@ -201,12 +201,9 @@ class Operation:
         values = operation.values(attributes)
         dtype, shape = _core.infer(operation, [(x.dtype.name, x.shape) for x in inputs], values, 1)[0]
         self.result = _core.aligned_zeros(shape, dtype)
-        self.program, self.bases = _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64)
-        self.arrays = [*inputs, self.result]
-        numbers = []
-        for i, array in enumerate(self.arrays):
-            numbers.append(self.program.tensor(_core.FIRST_FREE + i, array.dtype.name, array.shape))
-            self.bases[_core.FIRST_FREE + i] = array.ctypes.data
+        self.program, self.arrays = _core.Program(), [*inputs, self.result]
+        numbers = [self.program.tensor(_core.FIRST_FREE + i, a.dtype.name, a.shape) for i, a in enumerate(self.arrays)]
+        self.program.bind(_core.FIRST_FREE, self.arrays)
         self.program.op(operation, _core.COMPUTE, numbers[:-1], values, numbers[-1:])
         self.program.plan(_core.isa_number(isa), exact=exact)
         self.kernel = self.program.operations()[0]["kernel"]
@@ -216,11 +213,8 @@ class Operation:
         """Take memory and pack the weights; returns the result of a first run."""
         from cnncore import _core
 
-        self.threads = threads
-        sizes = self.program.arena_bytes(threads), self.program.prepared_bytes
-        self.memory = [_core.Memory(max(_core.ALIGNMENT, size)) for size in sizes]
-        self.bases[_core.ARENA], self.bases[_core.PREPARED] = (m.address for m in self.memory)
-        self.program.run(self.bases, threads, _core.PREPARE | _core.COMPUTE)
+        self.threads, self.arena = threads, self.program.allocate(threads)
+        self.program.run(self.arena, threads, _core.PREPARE | _core.COMPUTE)
         return self.result
 
     def time(self):
@@ -228,7 +222,7 @@ class Operation:
         from cnncore import _core
 
         self.seconds[:] = 0
-        self.program.run(self.bases, self.threads, _core.COMPUTE, seconds=self.seconds)
+        self.program.run(self.arena, self.threads, _core.COMPUTE, seconds=self.seconds)
         return self.seconds[0]
 
 

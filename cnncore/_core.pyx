@@ -271,10 +271,6 @@ cdef class Memory:
         view.format, view.shape, view.strides = b"B", self.shape, self.strides
         view.suboffsets, view.internal = NULL, NULL
 
-    @property
-    def address(self):
-        return <uintptr_t>self.data
-
 
 def aligned_zeros(shape, dtype=np.float32):
     """A zeroed NumPy array in aligned memory of the library's."""
@@ -283,11 +279,11 @@ def aligned_zeros(shape, dtype=np.float32):
     return np.frombuffer(Memory(max(1, count * dtype.itemsize)), dtype, count).reshape(shape)
 
 
-def address(array):
-    """The address of a contiguous array's elements, as an integer. Raises ValueError for another array."""
+cdef void *memory_of(array) except? NULL:
+    """Where a contiguous array's elements are. Raises ValueError for another array."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
-    cdef uintptr_t at = <uintptr_t>view.buf
+    cdef void *at = view.buf
     PyBuffer_Release(&view)
     return at
 
@@ -315,8 +311,10 @@ cdef int pass_on_exception() except -1:
 
 
 cdef class Program:
-    """A program of the engine; see cnncore.h for the life of one."""
+    """A program of the engine, with what its storages are; see cnncore.h for the life of one."""
     cdef cnn_program *p
+    cdef void *bases[CNN_MAX_STORAGES]
+    cdef list arrays                    # of the storages, kept alive; all but the arena
     cdef readonly bint planned
     # how many runs have done their update section: counted before Python sees a Ctrl-C
     cdef readonly uint64_t updates
@@ -325,6 +323,7 @@ cdef class Program:
         self.p = cnn_program_new()
         if self.p == NULL:
             raise MemoryError()
+        self.arrays = [None] * CNN_MAX_STORAGES
 
     def __dealloc__(self):
         cnn_program_free(self.p)
@@ -413,19 +412,47 @@ cdef class Program:
                 "attributes": {name: info.attributes[j] for j, name in enumerate(op.attributes)}})
         return rows
 
-    def run(self, const uint64_t[::1] bases, int threads=0, int sections=CNN_COMPUTE, uint64_t seed=0, uint64_t step=0,
-            double[::1] seconds=None):
-        """Runs without the GIL. bases: MAX_STORAGES addresses. seconds: None, or one slot per operation and one for
-        packing, added to. Ctrl-C stops the run before the update section."""
-        if bases.shape[0] != CNN_MAX_STORAGES:
-            raise ValueError(f"bases must have {CNN_MAX_STORAGES} addresses")
-        if seconds is not None and seconds.shape[0] != cnn_program_op_count(self.p) + 1:
-            raise ValueError("seconds must have one slot per operation and one for packing")
+    def bind(self, int first, arrays):
+        """Lets the storages first, first + 1, ... be the memory of these contiguous arrays, until they are bound again.
+        """
+        cdef int storage = first
+        for array in arrays:
+            if not 0 <= storage < CNN_MAX_STORAGES or storage == CNN_ARENA:
+                raise ValueError(f"a storage that is bound must be 0 to {CNN_MAX_STORAGES - 1} and not the arena, got "
+                                 f"{storage}")
+            self.bases[storage] = memory_of(array)
+            self.arrays[storage] = array
+            storage += 1
+
+    def bound(self, int storage):
+        """The array that a storage is, or None."""
+        return self.arrays[storage]
+
+    def allocate(self, int threads):
+        """Takes what is prepared memory of its own; returns an arena for so many threads."""
+        self.bind(CNN_PREPARED, [Memory(max(CNN_ALIGNMENT, self.prepared_bytes))])
+        return Memory(max(CNN_ALIGNMENT, self.arena_bytes(threads)))
+
+    def run(self, Memory arena not None, int threads=0, int sections=CNN_COMPUTE, uint64_t seed=0, uint64_t step=0,
+            seconds=None):
+        """Runs without the GIL. arena: of at least arena_bytes(threads). seconds: None, or a float64 array of one slot
+        per operation and one for packing, added to. Ctrl-C stops the run before the update section."""
+        cdef double[::1] slots
         cdef cnn_error error
         cdef cnn_run r
-        r.bases, r.threads, r.sections, r.seed, r.step = <void **>&bases[0], threads, sections, seed, step
-        r.cancelled, r.context, r.seconds = interrupted, NULL, NULL if seconds is None else &seconds[0]
         cdef int status
+        threads = threads or cnn_get_threads()
+        if arena.nbytes < cnn_program_arena_bytes(self.p, threads):
+            raise ValueError(f"the arena must have {cnn_program_arena_bytes(self.p, threads):,} bytes for {threads} "
+                             f"threads, got {arena.nbytes:,}")
+        self.bases[CNN_ARENA] = arena.data
+        r.bases, r.threads, r.sections, r.seed, r.step = self.bases, threads, sections, seed, step
+        r.cancelled, r.context, r.seconds = interrupted, NULL, NULL
+        if seconds is not None:
+            slots = seconds
+            if slots.shape[0] != cnn_program_op_count(self.p) + 1:
+                raise ValueError("seconds must have one slot per operation and one for packing")
+            r.seconds = &slots[0]
         with nogil:
             status = cnn_program_run(self.p, &r, &error)
         if status == 1:
@@ -455,11 +482,11 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     wanted = outputs if outputs is not None else (True,) * len(op.outputs)
     inferred = infer(op, described, values, len(wanted))
     program = Program()
-    bases = np.zeros(MAX_STORAGES, np.uint64)
     ids = []
     for i, a in enumerate(arrays):
         ids.append(ABSENT if a is None else program.tensor(FIRST_FREE + i, a.dtype.name, a.shape))
-        bases[FIRST_FREE + i] = 0 if a is None else address(a)
+        if a is not None:
+            program.bind(FIRST_FREE + i, [a])
     names = [n.strip("[]") for n in op.inputs]
     results, targets = [], []
     for i, want in enumerate(wanted):
@@ -474,7 +501,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
             results.append((aligned_zeros if np.prod(shape) >= 1 << 20 else np.zeros)(shape, dtype))
             storage = FIRST_FREE + len(arrays) + i
             targets.append(program.tensor(storage, dtype, shape))
-            bases[storage] = address(results[i])
+            program.bind(storage, [results[i]])
         else:
             targets.append(UNWANTED)
             results.append(None)
@@ -482,9 +509,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
         return [arrays[0].reshape(inferred[0][1])]
     program.op(op, COMPUTE, ids, values, targets)
     program.plan(-1 if isa is None else isa_number(isa), exact=exact)
-    arena, prepared = Memory(max(64, program.arena_bytes(threads))), Memory(max(64, program.prepared_bytes))
-    bases[ARENA], bases[PREPARED] = arena.address, prepared.address
-    program.run(bases, threads, CNN_PREPARE | CNN_COMPUTE, seed, step)
+    program.run(program.allocate(threads), threads, CNN_PREPARE | CNN_COMPUTE, seed, step)
     return [r for r in results if r is not None]
 
 
@@ -844,7 +869,7 @@ cdef class ModelFile:
                     if array.nbytes != t.bytes or not array.flags.writeable:
                         raise ValueError(f"tensor {t.name.decode()!r}: must be read to a writable array of "
                                          f"{t.bytes} bytes")
-                    places[i] = <void *><uintptr_t>address(array)
+                    places[i] = memory_of(array)
             with nogil:
                 status = cnn_file_read(self.file, places, &error)
                 reason = errno

@@ -5,6 +5,8 @@ import numbers
 
 import numpy as np
 
+FLOAT32 = np.dtype(np.float32)  # a dtype compares with a dtype faster than with a type
+
 
 def to_array(value, what):
     """An array of numbers from an array, a list or a CPU tensor of another framework. Raises ValueError for anything
@@ -45,7 +47,7 @@ def check_inputs(model, x):
     """The input arrays of a model, checked against its inputs. Images without a channel axis get one where the model
     has one channel.
     """
-    if type(x) is np.ndarray and x.dtype == np.float32 and len(model.inputs) == 1 and x.ndim and len(x):
+    if type(x) is np.ndarray and x.dtype == FLOAT32 and len(model.inputs) == 1 and x.ndim and len(x):
         if x.shape[1:] == model.inputs[0].shape[1:]:  # as mostly: without the words that only an error needs
             return [x]
     arrays = []

@@ -485,17 +485,15 @@ def fenced():
 
 def run_where_they_lie(name, arrays, attributes, isa):
     """The operation's first output, and the name of its kernel; unlike run_op, reads the arrays themselves."""
-    op, program, bases = _core.OPERATIONS[name], _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64)
+    op, program = _core.OPERATIONS[name], _core.Program()
     values, first = op.values(attributes), _core.FIRST_FREE
     ((_, shape),) = _core.infer(op, [(a.dtype.name, a.shape) for a in arrays], values, 1)
     arrays = [*arrays, np.zeros(shape, np.float32)]
     numbers = [program.tensor(first + i, a.dtype.name, a.shape) for i, a in enumerate(arrays)]
     program.op(op, _core.COMPUTE, numbers[:-1], values, numbers[-1:])
     program.plan(_core.isa_number(isa), exact=True)
-    memories = _core.Memory(max(64, program.arena_bytes(1))), _core.Memory(max(64, program.prepared_bytes))
-    bases[_core.ARENA], bases[_core.PREPARED] = (memory.address for memory in memories)
-    bases[first : first + len(arrays)] = [_core.address(a) for a in arrays]
-    program.run(bases, 1, _core.PREPARE | _core.COMPUTE, 0, 0)
+    program.bind(first, arrays)
+    program.run(program.allocate(1), 1, _core.PREPARE | _core.COMPUTE)
     return arrays[-1], program.operations()[0]["kernel"]
 
 

@@ -91,18 +91,16 @@ def test_sums_have_the_same_bits_on_every_instruction_set():
 
 def gradient_in_arena(op, inputs, position, attributes, reuse_memory):
     """The gradient where input `position` and the result lie in the arena, and whether they share memory."""
-    program, bases, ids = _core.Program(), np.zeros(_core.MAX_STORAGES, np.uint64), []
-    for i, array in enumerate(inputs):
-        ids.append(program.tensor(_core.FIRST_FREE + i, array.dtype.name, array.shape))
-        bases[_core.FIRST_FREE + i] = array.ctypes.data
+    program = _core.Program()
+    ids = [program.tensor(_core.FIRST_FREE + i, array.dtype.name, array.shape) for i, array in enumerate(inputs)]
+    program.bind(_core.FIRST_FREE, inputs)
     copy, operation = _core.OPERATIONS["affine"], _core.OPERATIONS[op]
     (ids[position],) = program.op(copy, _core.COMPUTE, [ids[position]], copy.values({}), [_core.ABSENT])
     (grad,) = program.op(operation, _core.COMPUTE, ids, operation.values(attributes), [_core.ABSENT])
     program.keep(grad)
     program.plan(reuse_memory=reuse_memory)
-    arena, prepared = _core.Memory(max(64, program.arena_bytes(2))), _core.Memory(64)
-    bases[_core.ARENA], bases[_core.PREPARED] = arena.address, prepared.address
-    program.run(bases, 2)
+    arena = program.allocate(2)
+    program.run(arena, 2)
     _, _, shape, offset = program.tensor_info(grad)
     shared = offset == program.tensor_info(ids[position])[3]
     return np.frombuffer(arena, np.float32, int(np.prod(shape)), offset).tobytes(), shared

@@ -62,9 +62,6 @@ def test_an_operation_that_prepares_in_the_arena_overwrites_nothing():
     append("batchnorm_moments", _core.PREPARE, [rows], [mean, var])
     append("conv2d", _core.COMPUTE, [x, scaled], [y], kernel_h=1, kernel_w=1)
     program.plan()
-    memories = _core.Memory(program.arena_bytes(2)), _core.Memory(program.prepared_bytes)
-    bases = np.zeros(_core.MAX_STORAGES, np.uint64)
-    bases[first : first + len(arrays)] = [_core.address(a) for a in arrays]
-    bases[_core.ARENA], bases[_core.PREPARED] = (memory.address for memory in memories)
-    program.run(bases, 2, _core.PREPARE | _core.COMPUTE, 0, 0)
+    program.bind(first, arrays)
+    program.run(program.allocate(2), 2, _core.PREPARE | _core.COMPUTE)
     np.testing.assert_array_equal(arrays[-1], arrays[0] @ (arrays[1] * arrays[2])[0, 0])

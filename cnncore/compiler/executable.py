@@ -36,12 +36,12 @@ class Arena:
         self.lock = RLock()
         self.memory = None
 
-    def address(self, nbytes):
-        """The address of at least `nbytes` bytes; the memory grows when a larger program comes."""
+    def at_least(self, nbytes):
+        """The memory, of at least `nbytes` bytes: it grows when a larger program comes."""
         if self.memory is None or self.memory.nbytes < nbytes:
             self.memory = None  # let go of the old one first
             self.memory = _core.Memory(max(nbytes, _core.ALIGNMENT))
-        return self.memory.address
+        return self.memory
 
     @property
     def nbytes(self):
@@ -104,28 +104,22 @@ class Executable:
         self.tensor_names = {identity: value.name for value, identity in numbers.items() if value.name}
         program.plan(reuse_memory=reuse_memory)
         self.operations = program.operations()
-        self._bases = np.zeros(_core.MAX_STORAGES, np.uint64)
-        self._bound, self._arrays = {}, ()
-        self._prepared = _core.Memory(max(program.prepared_bytes, _core.ALIGNMENT))
-        self._bases[_core.PREPARED] = self._prepared.address
+        program.bind(_core.PREPARED, [_core.Memory(max(program.prepared_bytes, _core.ALIGNMENT))])
         self.prepared_version = None  # the version of the weights that the prepared memory was made from
 
     def bind(self, storage, array):
         """Let a storage be the memory of a contiguous array, until it is bound again."""
-        self._bases[storage_number(storage)] = _core.address(array)
-        self._bound[storage] = array  # keeps it alive
+        self._program.bind(storage_number(storage), [array])
 
     def bound_bytes(self, storage):
         """Bytes of the array that a storage is, 0 where there is none."""
-        return self._bound[storage].nbytes if storage in self._bound else 0
+        array = self._program.bound(storage_number(storage))
+        return 0 if array is None else array.nbytes
 
     def bind_arrays(self, inputs, outputs):
         """Let the storages "input0", ... and "output0", ... be these contiguous arrays, until others are bound."""
-        for number, array in enumerate(inputs, INPUTS):
-            self._bases[number] = _core.address(array)
-        for number, array in enumerate(outputs, OUTPUTS):
-            self._bases[number] = _core.address(array)
-        self._arrays = inputs, outputs  # keeps them alive
+        self._program.bind(INPUTS, inputs)
+        self._program.bind(OUTPUTS, outputs)
 
     def run(self, threads=0, sections=_core.COMPUTE, seed=0, step=0, seconds=None):
         """Run sections of the program in one call, without the GIL. KeyboardInterrupt leaves the update section
@@ -133,14 +127,14 @@ class Executable:
         """
         with self._arena.lock:
             threads = threads or _core.get_threads()
-            self._bases[_core.ARENA] = self._arena.address(self._program.arena_bytes(threads))
-            self._program.run(self._bases, threads, sections, seed, step, seconds)
+            arena = self._arena.at_least(self._program.arena_bytes(threads))
+            self._program.run(arena, threads, sections, seed, step, seconds)
 
     def array(self, value):
         """A copy of a result of the graph, or of what lies in a bound storage, after a run."""
         with self._arena.lock:
             if value.storage is not None:
-                memory, offset = self._bound[value.storage], value.offset
+                memory, offset = self._program.bound(storage_number(value.storage)), value.offset
             else:
                 memory, offset = self._arena.memory, self.tensor(self._numbers[value])[3]
             return np.frombuffer(memory, value.dtype, prod(value.shape), offset).reshape(value.shape).copy()

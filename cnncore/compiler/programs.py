@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from .. import _core, config
+from .. import _core
 from ..layers.base import Lowering
 from ..lazy import LazyModule
 from .executable import Arena, Executable
@@ -56,24 +56,30 @@ class ProgramCache:
     def __init__(self):
         self.arena = Arena()
         self._entries = OrderedDict()
+        self._latest = None, None  # key, entry
 
     def get(self, key, build):
         """The entry for a key, built if it is not there; the least recently used one gives way."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
+        latest, entry = self._latest
+        if key == latest:  # as mostly: nothing is looked up or moved
             return entry
-        entry = self._entries[key] = build()
-        if len(self._entries) > self.LIMIT:
-            self._entries.popitem(last=False)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = build()
+            if len(self._entries) > self.LIMIT:
+                self._entries.popitem(last=False)
+        else:
+            self._entries.move_to_end(key)
+        self._latest = key, entry
         return entry
 
     def clear(self):
         self._entries.clear()
+        self._latest = None, None
 
     def latest(self):
         """The entry that was used last."""
-        return next(reversed(self._entries.values()))
+        return self._latest[1]
 
     def __len__(self):
         return len(self._entries)
@@ -81,7 +87,7 @@ class ProgramCache:
 
 def environment():
     """What every executable depends on besides its model."""
-    return (config.get_isa(), config.get_exact(), *PASSES.values())
+    return (_core.get_isa(), _core.get_exact(), *PASSES.values())
 
 
 def _finish(graph, arena, samples):
