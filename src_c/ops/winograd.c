@@ -14,6 +14,7 @@ enum {
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
     FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
     SHARED_TILES = 4, /* of V that is shared, made at a time: there are a few for each thread */
+    OWN_STRIDED_BLOCKS = 4,
     SHARED_BYTES = 16 << 20, /* of all V at most: more does not stay in a cache, and nothing else needs such memory */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
@@ -208,12 +209,15 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
     if (p->blocks > 1 && p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
-    /* In training, where every panel serves a few blocks only, U need not exist as a whole; with stride 2 one block, as V,
-     * larger beside U, would be made again for each panel. */
-    p->own = c->trains && panels.count > 1 && p->ranges == panels.count && (p->blocks == 1 || !strided(p));
     scratch s;
     scratch_layout(c, &s, NULL, p, 0);                    /* the size of V, on which it depends who makes it */
-    p->shared = (p->own || (p->blocks == 1 && p->ranges > 1)) && p->blocks * s.v_block.bytes <= SHARED_BYTES;
+    const int shares = p->blocks * s.v_block.bytes <= SHARED_BYTES;
+    /* In training, where every panel serves a few blocks only, U need not exist as a whole; with stride 2 that pays for
+     * fewer blocks, and not where V would be made again for each panel. */
+    p->own = c->trains && panels.count > 1
+        && (strided(p) ? p->blocks <= OWN_STRIDED_BLOCKS && shares : p->ranges == panels.count);
+    if (p->own) p->ranges = panels.count;
+    p->shared = shares && (p->own || (p->blocks == 1 && p->ranges > 1));
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, t->x->dtype == CNN_U8);
     choice->workspace_bytes = sums_bytes(p, t) + (p->shared ? p->blocks * s.v_block.bytes : 0);
     if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
