@@ -200,8 +200,7 @@ def test_order_and_memory_do_not_change_a_bit(seed, switch):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
-    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES", "KEPT_SHARE"):
-        monkeypatch.setattr(recompute, name, 0)
+    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
     again, kept = _train_step(seed), _train_step(seed, recompute=False)
     assert again[0] == kept[0]
     for a, b in zip(again[1] + again[2], kept[1] + kept[2]):
@@ -209,42 +208,19 @@ def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
 
 
 def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch):
+    """Those before direct 3x3 convolutions, which do not normalise what they read."""
     monkeypatch.setattr(recompute, "SMALLEST_BYTES", 1 << 20)
-    monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 1 << 20)
+    monkeypatch.setattr(_core, "get_exact", lambda: True)
 
-    def arena(kept_share, **switches):
-        monkeypatch.setattr(recompute, "KEPT_SHARE", kept_share)
+    def arena(**switches):
         with passes(**switches):
             model = cc.models.ResNet20()
             model.compile("sgd", "sparse_categorical_crossentropy")
             operations = model._program_for(128, True).operations
             return model.memory(128, training=True)["arena"], sum(o["op"] == "batchnorm" for o in operations)
 
-    (less, passes_again), (some, passes_some), (more, passes_kept) = arena(0), arena(0.6), arena(0, recompute=False)
-    assert less < 0.8 * more and passes_again > passes_kept
-    assert less < some < more and passes_again > passes_some > passes_kept
-
-
-@pytest.mark.parametrize("name", ["ResNet20", "ResNet50"])
-def test_results_with_residuals_are_computed_again_in_a_chain(name, monkeypatch):
-    """Each block's result from the one before it, the first of a stage from both of its normalisations."""
-    shape = {"ResNet20": (32, 32, 3), "ResNet50": (64, 64, 3)}[name]
-
-    def step(residuals):
-        monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
-        monkeypatch.setattr(recompute, "SMALLEST_RESIDUAL_BYTES", 0 if residuals else 1 << 40)
-        monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
-        cc.utils.set_random_seed(1)
-        model = getattr(cc.models, name)(input_shape=shape, classes=10)
-        model.compile(cc.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
-        x, y = np.random.default_rng(1).random((4, *shape), np.float32), np.arange(4)
-        loss = model.train_on_batch(x, y)
-        return loss, model.get_weights(), model.memory(4, training=True)["arena"]
-
-    again, kept = step(True), step(False)
-    assert again[0] == kept[0] and again[2] < kept[2]
-    for a, b in zip(again[1], kept[1]):
-        assert a.tobytes() == b.tobytes()
+    (less, passes_again), (more, passes_kept) = arena(), arena(recompute=False)
+    assert less < 0.9 * more and passes_again > passes_kept
 
 
 def test_unknown_pass_is_refused():

@@ -139,9 +139,7 @@ def _residual_blocks():
 @pytest.mark.parametrize("recomputed", [True, False])
 def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(recomputed, monkeypatch):
     x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
-    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
-        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
-    monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
+    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0 if recomputed else 1 << 60)
     results = {}
     for fused in (True, False):
         monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
@@ -168,9 +166,7 @@ def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
 def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monkeypatch):
     """The same bits as of a normalisation of its own."""
     x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
-    for name in ("SMALLEST_BYTES", "SMALLEST_RESIDUAL_BYTES"):
-        monkeypatch.setattr(recompute, name, 0 if recomputed else 1 << 60)
-    monkeypatch.setattr(recompute, "KEPT_SHARE", 0)
+    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0 if recomputed else 1 << 60)
     monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
     results = {}
     for fused in (True, False):
@@ -180,7 +176,7 @@ def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monke
         model = _two_normalisations_and_a_pooled_one()
         results[fused] = one_step(model, x, y)
         apart = sum(name == "batchnorm" and " + " not in layer for name, layer in operations(model))
-        assert apart == (0 if fused else 1 + recomputed)
+        assert apart == (0 if fused else 1)
     assert_same_bits(results[True], results[False])
 
 
