@@ -106,7 +106,7 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
 #pragma GCC unroll 4
                         for (int v = 0; v < VECTORS; v++)
                             if (low && v == VECTORS - 1)
-                                half[r] = vlow_fma(vlow_set(x[r] + c + k), vlow_of(column[k][v]), half[r]);
+                                half[r] = vlow_fma(vlow_of(value), vlow_of(column[k][v]), half[r]);
                             else sum[r][v] = vfma(value, column[k][v], sum[r][v]);
                     }
             }
@@ -267,7 +267,7 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
             vf value = vset(values[r]);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++)
-                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_set(values + r), vlow_of(column[v]), half[r]);
+                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_of(value), vlow_of(column[v]), half[r]);
                 else sum[r][v] = vfma(value, column[v], sum[r][v]);
         }
     }
