@@ -14,7 +14,7 @@ enum {
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
     FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
     SHARED_TILES = 4, /* of V that is shared, made at a time: there are a few for each thread */
-    OWN_STRIDED_BLOCKS = 4,
+    OWN_STRIDED_BLOCKS = 4, /* at most: each reads all of a panel of U from the last cache */
     SHARED_BYTES = 16 << 20, /* of all V at most: more does not stay in a cache, and nothing else needs such memory */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
