@@ -22,12 +22,9 @@ typedef struct tile_place {
     int start;
 } tile_place;
 
-/* For the last vector of a panel, in which n channels exist. */
-VINLINE vf load_last(const float *p, ptrdiff_t n) { return n == VL ? vload(p) : vload_n(p, n); }
-VINLINE void store_last(float *p, vf v, ptrdiff_t n) {
-    if (n == VL) vstore(p, v);
-    else vstore_n(p, v, n);
-}
+/* What *t says is read again from here on. Compilers else keep it over the sums, in vector registers as there are no
+ * others left, and what comes back from those waits in line behind the multiply-adds. */
+#define READ_AGAIN(t) __asm__("" : "+r"(t))
 
 /* Is the upper half of a panel's last vector left out? Where no channel is in it and this saves time. */
 VINLINE int in_low_half(ptrdiff_t last) { return VLOW_IS_FASTER && last <= VL / 2; }
@@ -160,13 +157,13 @@ VINLINE void moments_of(ptrdiff_t rows, int vectors, ptrdiff_t last, const float
     vf first[4], sum[4], square[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-        first[v] = v < vectors - 1 ? vload(y + at[0] + v * VL) : load_last(y + at[0] + v * VL, last);
+        first[v] = v < vectors - 1 ? vload(y + at[0] + v * VL) : vload_upto(y + at[0] + v * VL, last);
         sum[v] = square[v] = vzero();
     }
     for (ptrdiff_t r = 1; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            vf d = (v < vectors - 1 ? vload(y + at[r] + v * VL) : load_last(y + at[r] + v * VL, last)) - first[v];
+            vf d = (v < vectors - 1 ? vload(y + at[r] + v * VL) : vload_upto(y + at[r] + v * VL, last)) - first[v];
             sum[v] += d;
             square[v] = vfma(d, d, square[v]);
         }
