@@ -220,7 +220,7 @@ def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch
             return model.memory(128, training=True)["arena"], sum(o["op"] == "batchnorm" for o in operations)
 
     (less, passes_again), (more, passes_kept) = arena(), arena(recompute=False)
-    assert less < 0.9 * more and passes_again > passes_kept
+    assert less < 0.8 * more and passes_again > passes_kept
 
 
 def test_unknown_pass_is_refused():

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from .. import _core
+from .. import _core, config
 from ..layers.base import Lowering
 from ..lazy import LazyModule
 from .executable import Arena, Executable
@@ -87,7 +87,7 @@ class ProgramCache:
 
 def environment():
     """What every executable depends on besides its model."""
-    return (_core.get_isa(), _core.get_exact(), *PASSES.values())
+    return (config.get_isa(), config.get_exact(), *PASSES.values())
 
 
 def _finish(graph, arena, samples):
