@@ -22,10 +22,6 @@ typedef struct tile_place {
     int start;
 } tile_place;
 
-/* What *t says is read again from here on. Compilers else keep it over the sums, in vector registers as there are no
- * others left, and what comes back from those waits in line behind the multiply-adds. */
-#define READ_AGAIN(t) __asm__("" : "+r"(t))
-
 /* Is the upper half of a panel's last vector left out? Where no channel is in it and this saves time. */
 VINLINE int in_low_half(ptrdiff_t last) { return VLOW_IS_FASTER && last <= VL / 2; }
 

@@ -69,7 +69,7 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
     const uintptr_t near_step = (uintptr_t)t->near_step * sizeof(float);
     const uintptr_t far_step = (uintptr_t)t->far_step * sizeof(float);
     for (ptrdiff_t run = 0; run < t->runs; run++) {
-        READ_AGAIN(t);
+        VREAD_AGAIN(t);
         const ptrdiff_t channels = t->length[run] * t->channels;
         const float *w = t->w + t->tap[run] * (t->channels * VECTORS * VL), *x[ROWS];
         if (t->apart)
@@ -235,8 +235,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     else TILE(tile_of)(t, 0);
 }
 
-/* Row after row, as the addresses of all of them do not fit the registers: see READ_AGAIN, with which it takes 2 instead
- * of 11 ns a tile on Zen 5. last: VL, a constant, or the tile's. */
+/* Row after row, as the addresses of all of them do not fit the registers: see VREAD_AGAIN. last: VL, a constant, or the
+ * tile's. */
 VINLINE void TILE(add_to_gradient)(const cnn_gemm_outer *t, vf sum[ROWS][VECTORS], ptrdiff_t last) {
     float *w = t->w;
     const ptrdiff_t stride = t->stride;

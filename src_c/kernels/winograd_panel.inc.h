@@ -23,6 +23,7 @@ static void PANEL(outer)(const cnn_winograd_outer *o) {
     enum { ROWS = PANEL(CHANNELS), WIDTH = VECTORS * VL };
     const char *ahead = o->ahead, *ahead_v = o->ahead_v;
     for (ptrdiff_t c = 0; c < o->channels; c += ROWS) {
+        VREAD_AGAIN(o);
         for (ptrdiff_t line = 0; line < o->lines; line++, ahead += CNN_WINOGRAD_LINE) __builtin_prefetch(ahead, 0, 3);
         for (ptrdiff_t line = 0; line < o->lines_v; line++, ahead_v += CNN_WINOGRAD_LINE)
             __builtin_prefetch(ahead_v, 0, 3);
