@@ -65,3 +65,28 @@ def test_an_operation_that_prepares_in_the_arena_overwrites_nothing():
     program.bind(first, arrays)
     program.run(program.allocate(2), 2, _core.PREPARE | _core.COMPUTE)
     np.testing.assert_array_equal(arrays[-1], arrays[0] @ (arrays[1] * arrays[2])[0, 0])
+
+
+def test_a_program_refuses_memory_that_does_not_do():
+    program, first = _core.Program(), _core.FIRST_FREE
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    numbers = [program.tensor(first + i, "float32", x.shape) for i in range(2)]
+    definition = _core.OPERATIONS["affine"]
+    (made,) = program.op(definition, _core.COMPUTE, numbers[:1], definition.values({"scale": 2.0}), [_core.ABSENT])
+    program.op(definition, _core.COMPUTE, [made], definition.values({"scale": 3.0}), numbers[1:])
+    program.plan()
+    arena, result = program.allocate(1), np.zeros_like(x)
+    with pytest.raises(ValueError, match="affine: storage .* has no memory"):
+        program.run(arena, 1)
+    with pytest.raises(ValueError, match="contiguous"):
+        program.bind(first, [x.T])
+    with pytest.raises(ValueError, match="and not the arena, got 0"):
+        program.bind(_core.ARENA, [x])
+    program.bind(first, [x, result])
+    assert program.bound(first + 1) is result
+    with pytest.raises(ValueError, match=r"the arena must have [\d,]+ bytes for 1 threads, got 1"):
+        program.run(_core.Memory(1), 1)
+    with pytest.raises(ValueError, match="one slot per operation"):
+        program.run(arena, 1, seconds=np.zeros(2))
+    program.run(arena, 1)
+    np.testing.assert_array_equal(result, 6 * x)
