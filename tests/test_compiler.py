@@ -198,13 +198,27 @@ def test_order_and_memory_do_not_change_a_bit(seed, switch):
             assert a.tobytes() == b.tobytes(), f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_computed_again_has_the_same_bits(seed, monkeypatch):
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_is_computed_again_has_the_same_bits(exact, monkeypatch):
+    """In ResNet-20: ten times where convolutions are direct, as those of 3x3 then do not normalise what they read."""
     monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0)
-    again, kept = _train_step(seed), _train_step(seed, recompute=False)
+    monkeypatch.setattr(_core, "get_exact", lambda: exact)
+    x, y = np.random.default_rng(1).random((4, 32, 32, 3), np.float32), np.arange(4)
+
+    def step(**switches):
+        cc.utils.set_random_seed(1)
+        with passes(**switches):
+            model = cc.models.ResNet20()
+            model.compile(cc.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+            loss = model.train_on_batch(x, y)
+            operations = model._program_for(4, True).operations
+            return loss, model.get_weights(), sum(o["op"] == "batchnorm" for o in operations)
+
+    again, kept = step(), step(recompute=False)
+    assert again[2] == kept[2] + (10 if exact else 1)
     assert again[0] == kept[0]
-    for a, b in zip(again[1] + again[2], kept[1] + kept[2]):
-        assert a.tobytes() == b.tobytes(), f"seed {seed}"
+    for a, b in zip(again[1], kept[1]):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_training_keeps_less_where_normalisations_are_computed_again(monkeypatch):

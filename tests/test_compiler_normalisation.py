@@ -7,7 +7,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import layers
-from cnncore.compiler import normalise_on_load, normalised_gradients, recompute
+from cnncore.compiler import normalise_on_load, normalised_gradients
 from cnncore.compiler.programs import passes
 from random_graphs import assert_equal_but_for_rounding, assert_same_bits, one_step, operations
 
@@ -136,10 +136,8 @@ def _residual_blocks():
     return model
 
 
-@pytest.mark.parametrize("recomputed", [True, False])
-def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(recomputed, monkeypatch):
+def test_the_1x1_convolution_after_a_residual_block_adds_and_writes_its_result(monkeypatch):
     x, y = np.random.default_rng(3).normal(size=(4, 7, 11, 5)).astype(np.float32), np.arange(4) % 3
-    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0 if recomputed else 1 << 60)
     results = {}
     for fused in (True, False):
         monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0 if fused else 1 << 60)
@@ -162,11 +160,9 @@ def test_direct_sums_normalise_for_convolutions_of_1x1_alone():
         cc.set_exact(False)
 
 
-@pytest.mark.parametrize("recomputed", [True, False])
-def test_a_residual_that_is_normalised_is_so_where_it_is_added(recomputed, monkeypatch):
+def test_a_residual_that_is_normalised_is_so_where_it_is_added(monkeypatch):
     """The same bits as of a normalisation of its own."""
     x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
-    monkeypatch.setattr(recompute, "SMALLEST_BYTES", 0 if recomputed else 1 << 60)
     monkeypatch.setattr(normalise_on_load, "SMALLEST_WRITTEN_BYTES", 0)
     results = {}
     for fused in (True, False):
