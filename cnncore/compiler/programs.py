@@ -28,8 +28,8 @@ def passes(**switches):
     """Turn compiler passes off (or on) for the programs that are compiled within a with block: ``passes(fuse=False)``.
 
     fuse: operations that can share a pass over memory become one. recompute: what a normalisation without a residual
-    gives is computed again for the backward pass instead of kept, where it is large. shorten_lives: operations are moved
-    so that less memory is alive. reuse_memory: values that never live at the same time share memory. Without them
+    gives is computed again for the backward pass instead of kept, where it is large. shorten_lives: operations are
+    moved so that less memory is alive. reuse_memory: values that never live at the same time share memory. Without them
     programs are slower or larger, and compute the same.
     """
     unknown = set(switches) - set(PASSES)
