@@ -192,13 +192,16 @@ static void pack(const cnn_call *c, const cnn_exec *e) {
 /* A block of pixels; of the next one, what has the channels of d, and of t. */
 typedef struct block { int64_t first, pixels; cnn_streams next_out, next_in; } block;
 
-static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan *p, int64_t index, int64_t end) {
+/* next: the number of the next block, -1 where it is not known */
+static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan *p, int64_t index, int64_t next) {
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
     const int64_t first = p->pixels * index / p->blocks, stop = p->pixels * (index + 1) / p->blocks;
-    const int64_t coming = index + 1 < end ? p->pixels * (index + 2) / p->blocks - stop : 0;
-    const int64_t out = stop * p->out_channels, in = stop * p->in_channels;
-    block b = {.first = first, .pixels = stop - first, .next_out.floats = coming * p->out_channels,
-               .next_in.floats = coming * p->in_channels};
+    block b = {.first = first, .pixels = stop - first};
+    if (next < 0) return b;
+    const int64_t next_first = p->pixels * next / p->blocks, coming = p->pixels * (next + 1) / p->blocks - next_first;
+    const int64_t out = next_first * p->out_channels, in = next_first * p->in_channels;
+    b.next_out.floats = coming * p->out_channels;
+    b.next_in.floats = coming * p->in_channels;
     cnn_streams_add(&b.next_out, cnn_data(e, c->in[GRAD_Y]), out);
     cnn_streams_add(&b.next_out, cnn_data(e, operand(c, OUT)), out);
     cnn_streams_add(&b.next_in, cnn_data(e, c->in[IN]), in);
@@ -324,7 +327,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
         const int64_t first = p->blocks * group / p->groups, end = p->blocks * (group + 1) / p->groups;
         for (int64_t i = first; i < end; i++) {
-            const block b = block_at(c, e, p, i, end);
+            const int64_t coming = i + 1 < end ? 0 : cnn_work_coming(&work);
+            const block b = block_at(c, e, p, i, i + 1 < end ? i + 1 : coming < 0 ? -1 : p->blocks * coming / p->groups);
             load(c, e, p, &b, &s);
             weight_gradient(c, e, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
             input_gradient(c, e, p, &b, &slots, i, &s);

@@ -89,9 +89,17 @@ enum { THREAD_GROUPS = 128 };
 enum { GROUP_BITS = 20, GROUP_MASK = (1 << GROUP_BITS) - 1 };      /* numbers of works take the other 24 bits */
 _Static_assert(THREAD_GROUPS * CNN_MAX_THREADS <= GROUP_MASK, "a number of groups must fit");
 
-static unsigned long long pack_share(unsigned number, int64_t begin, int64_t end) {
-    return (unsigned long long)number << 2 * GROUP_BITS | (unsigned long long)begin << GROUP_BITS
-           | (unsigned long long)end;
+/* What is left of a share: the number of the work, and groups of units. */
+typedef struct share { unsigned number; int64_t begin, end; } share;
+
+static unsigned long long pack_share(share s) {
+    return (unsigned long long)s.number << 2 * GROUP_BITS | (unsigned long long)s.begin << GROUP_BITS
+           | (unsigned long long)s.end;
+}
+
+static share unpack_share(unsigned long long left) {
+    return (share){.number = (unsigned)(left >> 2 * GROUP_BITS), .begin = (int64_t)(left >> GROUP_BITS & GROUP_MASK),
+                   .end = (int64_t)(left & GROUP_MASK)};
 }
 
 cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count) {
@@ -109,16 +117,12 @@ static int64_t take(cnn_work *w, int owner) {
     atomic_ullong *left = &w->team->members[owner].left;
     unsigned long long seen = atomic_load_explicit(left, memory_order_relaxed);
     for (;;) {
-        const unsigned number = (unsigned)(seen >> 2 * GROUP_BITS);
-        int64_t begin = (int64_t)(seen >> GROUP_BITS & GROUP_MASK), end = (int64_t)(seen & GROUP_MASK);
-        if (number > w->number) return -1;             /* the owner is further */
-        if (number < w->number) {
-            begin = groups * owner / threads;
-            end = groups * (owner + 1) / threads;
-        }
-        if (begin == end) return -1;
-        const int64_t group = owner == w->thread ? begin++ : --end;
-        if (atomic_compare_exchange_weak_explicit(left, &seen, pack_share(w->number, begin, end), memory_order_relaxed,
+        share s = unpack_share(seen);
+        if (s.number > w->number) return -1;           /* the owner is further */
+        if (s.number < w->number) s = (share){w->number, groups * owner / threads, groups * (owner + 1) / threads};
+        if (s.begin == s.end) return -1;
+        const int64_t group = owner == w->thread ? s.begin++ : --s.end;
+        if (atomic_compare_exchange_weak_explicit(left, &seen, pack_share(s), memory_order_relaxed,
                                                   memory_order_relaxed))
             return group;
     }
@@ -135,6 +139,12 @@ int64_t cnn_work_next(cnn_work *w) {
         return w->at++;
     }
     return -1;
+}
+
+int64_t cnn_work_coming(const cnn_work *w) {
+    if (w->at < w->stop) return w->at;
+    const share own = unpack_share(atomic_load_explicit(&w->team->members[w->thread].left, memory_order_relaxed));
+    return own.number == w->number && own.begin < own.end ? own.begin * w->grain : -1;
 }
 
 #ifdef _OPENMP

@@ -36,5 +36,7 @@ typedef struct cnn_work {
 
 cnn_work cnn_work_begin(cnn_team *team, int thread, int64_t count);
 int64_t cnn_work_next(cnn_work *work);     /* a unit that nobody else gets, or -1 */
+/* What next() will say unless another thread is faster, for asking memory for it; -1 where that is not known. */
+int64_t cnn_work_coming(const cnn_work *work);
 
 #endif
