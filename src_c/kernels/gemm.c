@@ -108,16 +108,18 @@ static void cut(ptrdiff_t rows, ptrdiff_t tiles, ptrdiff_t size, ptrdiff_t large
         }
 }
 
-/* A square of VL rows and columns at a time. `all`, a constant: are all of its floats there? */
-VINLINE void pack_square(int all, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source,
-                         ptrdiff_t stride, float *panel) {
+/* A square of VL rows and columns at a time. `all`, a constant: are all of its floats there? `padded`, another: zeros
+ * stand for columns that are not. */
+VINLINE void transpose_square(int all, int padded, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width,
+                              const float *source, ptrdiff_t stride, float *to) {
+    const ptrdiff_t stored = all || padded || columns > VL ? VL : columns;
     vf square[VL];
 #pragma GCC unroll 16
     for (int n = 0; n < VL; n++)
         square[n] = all ? vload(source + n * stride) : n < columns ? vload_upto(source + n * stride, rows) : vzero();
     transpose(square);
 #pragma GCC unroll 16
-    for (int r = 0; r < VL; r++) if (all || r < rows) vstore(panel + r * width, square[r]);
+    for (int r = 0; r < VL; r++) if (all || r < rows) vstore_upto(to + r * width, square[r], stored);
 }
 
 /* Rows of the source inside, VL of them at once, that processors see them coming. */
@@ -127,8 +129,21 @@ static void pack_transposed(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, 
         for (ptrdiff_t r = 0; r < rows; r += VL) {
             const float *from = source + n * stride + r;
             float *to = panel + r * width + n;
-            if (r + VL <= rows && n + VL <= columns) pack_square(1, VL, VL, width, from, stride, to);
-            else pack_square(0, rows - r < VL ? rows - r : VL, columns - n, width, from, stride, to);
+            if (r + VL <= rows && n + VL <= columns) transpose_square(1, 1, VL, VL, width, from, stride, to);
+            else transpose_square(0, 1, rows - r < VL ? rows - r : VL, columns - n, width, from, stride, to);
+        }
+}
+
+/* Rows of the result inside, for what is written. */
+static void transpose_matrix(ptrdiff_t rows, ptrdiff_t columns, const float *source, ptrdiff_t stride, float *to,
+                             ptrdiff_t to_stride) {
+    for (ptrdiff_t n = 0; n < columns; n += VL)
+        for (ptrdiff_t r = 0; r < rows; r += VL) {
+            const float *square = source + r * stride + n;
+            float *at = to + n * to_stride + r;
+            if (r + VL <= rows && n + VL <= columns) transpose_square(1, 0, VL, VL, to_stride, square, stride, at);
+            else
+                transpose_square(0, 0, columns - n < VL ? columns - n : VL, rows - r, to_stride, square, stride, at);
         }
 }
 
@@ -224,7 +239,7 @@ static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const floa
 
 extern const cnn_gemm_kernels KERNEL(cnn_gemm);
 const cnn_gemm_kernels KERNEL(cnn_gemm) = {
-    .pack = pack, .pack_transposed = pack_transposed, .gather = gather, .cut = cut, .add_rows = add_rows,
+    .pack = pack, .pack_transposed = pack_transposed, .transpose = transpose_matrix, .gather = gather, .cut = cut, .add_rows = add_rows,
     .streams = VL * sizeof(float) == 64, .stream_end = vstream_end,
     .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
 #if VREGISTERS >= 32

@@ -73,9 +73,9 @@ typedef struct cnn_gemm_outer {
     const float *grad_y;
     ptrdiff_t grad_y_stride;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
+    const float *added;               /* NULL, or what the sums are added to, row c at added + c * added_stride; may be w */
     float *w;                         /* row c is at w + c * stride */
-    ptrdiff_t stride, last;           /* last: as above */
-    int accumulate;                   /* add to w; otherwise w is written */
+    ptrdiff_t added_stride, stride, last;      /* last: as above */
     /* What is needed soon comes to the second cache: `lines` lines for each pixel p, from ahead + p * ahead_step on.
      * Never read, so it may be NULL or lie beyond the array. */
     const float *ahead;
@@ -100,6 +100,9 @@ typedef struct cnn_gemm_kernels {
     /* The same of a transposed source: panel[r][n] = source[n][r]. */
     void (*pack_transposed)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
                             float *panel);
+    /* to[n * to_stride + r] = source[r * stride + n], for as many rows and columns of the source. */
+    void (*transpose)(ptrdiff_t rows, ptrdiff_t columns, const float *source, ptrdiff_t stride, float *to,
+                      ptrdiff_t to_stride);
     /* The windows of neighbouring pixels, `rows` rows of `span` floats each, one row after the other: to[q * pitch + r *
      * span + i] = from[q * step + r * row + i]. In whole pieces of up to CNN_GEMM_PIECE floats: less than one more than a
      * row has may be read, and written behind it before what comes next is. */

@@ -240,14 +240,19 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
 VINLINE void TILE(add_to_gradient)(const cnn_gemm_outer *t, vf sum[ROWS][VECTORS], ptrdiff_t last) {
     float *w = t->w;
     const ptrdiff_t stride = t->stride;
-    if (t->accumulate) {
+    if (t->added) {
+        const float *added = t->added;
+        const ptrdiff_t added_stride = t->added_stride;
 #pragma GCC unroll 16
-        for (int r = 0; r < ROWS; r++, w = (float *)vkeep_address(w + stride))
+        for (int r = 0; r < ROWS; r++) {
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
                 const ptrdiff_t n = v < VECTORS - 1 ? VL : last;
-                vstore_upto(w + v * VL, sum[r][v] + vload_upto(w + v * VL, n), n);
+                vstore_upto(w + v * VL, sum[r][v] + vload_upto(added + v * VL, n), n);
             }
+            w = (float *)vkeep_address(w + stride);
+            added = vkeep_address(added + added_stride);
+        }
     } else {
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++, w = (float *)vkeep_address(w + stride))

@@ -182,11 +182,11 @@ static void multiply(const cnn_call *c, const scratch *s, int64_t pixels, const 
         if (!whole) kernels->pack(pixels, n.columns, n.width, grad + n.begin, channels, s->packed);
         cnn_gemm_outer outer = {.pixels = pixels, .x = s->x, .row = s->row,
                                 .grad_y = whole ? grad + n.begin : s->packed,
-                                .grad_y_stride = whole ? channels : n.width, .stride = channels, .last = n.last,
-                                .accumulate = 1};
+                                .grad_y_stride = whole ? channels : n.width, .added_stride = channels,
+                                .stride = channels, .last = n.last};
         for (int64_t i = 0; i < tiles; i++) {
             outer.channel = depth * i / tiles;
-            outer.w = w + outer.channel * channels + n.begin;
+            outer.added = outer.w = w + outer.channel * channels + n.begin;
             kernels->outer[n.vectors][depth * (i + 1) / tiles - outer.channel](&outer);
         }
     }

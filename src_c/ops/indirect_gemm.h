@@ -37,7 +37,7 @@ typedef struct cnn_indirect_gemm_operands {
 } cnn_indirect_gemm_operands;
 
 /* Which algorithm a convolution's plan is of: the first member of every plan, set by convolution.c's choice. */
-typedef enum cnn_algorithm { CNN_INDIRECT_GEMM, CNN_WINOGRAD } cnn_algorithm;
+typedef enum cnn_algorithm { CNN_INDIRECT_GEMM, CNN_POINTWISE, CNN_WINOGRAD } cnn_algorithm;
 
 /* What the algorithms share. The checks of a plan: */
 int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t,

@@ -240,7 +240,7 @@ static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward
     cnn_streams_cut(&next, panels.count * tiles);
     const int64_t step = cnn_ceil_div(next.part, b->pixels), lines = cnn_ceil_div(step, LINE);
     cnn_gemm_outer outer = {.pixels = b->pixels, .x = s->rows_of_in, .row = s->number, .grad_y_stride = p->out_pitch,
-                            .stride = p->out_channels, .accumulate = accumulate, .ahead_step = step};
+                            .added_stride = p->out_channels, .stride = p->out_channels, .ahead_step = step};
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
         cnn_normalised_gradient_load(c, e, &d, b->first, b->pixels, n.begin, n.columns, s->out + n.begin, p->out_pitch);
@@ -251,6 +251,7 @@ static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward
             outer.ahead = cnn_streams_next(&next, 1);
             outer.lines = outer.ahead ? lines : 0;
             outer.w = grad_w + outer.channel * p->out_channels + n.begin;
+            outer.added = accumulate ? outer.w : NULL;
             c->kernels->gemm->outer[n.vectors][rows + (tile < larger)](&outer);
             outer.channel += rows + (tile < larger);
         }

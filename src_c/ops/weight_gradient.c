@@ -1,7 +1,7 @@
 #include "weight_gradient.h"
 #include "coming.h"
-#include "panels.h"
 #include "pixel_lists.h"
+#include "pointwise_weight_gradient.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ enum {
     GROUP_PIXELS = 384,
     GROUPS = 16,                      /* groups wanted, for so many threads */
     PARTIAL_BYTES = 2 << 20,          /* at most so much for partial sums, that they stay in a cache */
-    HIDING_PRODUCTS = 256,            /* see hides_misses */
+    HIDING_PRODUCTS = 256,            /* see cnn_weight_gradient_hides_misses */
     /* So many panels and taps pay for cutting x, so many panels for a copy of x, more tiles than this for packing
      * grad_y. */
     CUT_USES = 11, COPY_USES = 8, PACK_USES = 24,
@@ -66,9 +66,7 @@ static int64_t cost_of(const cnn_panels *panels, int64_t channels) {
     return panels->widest * panels->vl % LINE ? tiles + tiles / 50 + 1 : tiles;
 }
 
-/* Panels of such a width that the fewest tiles do: panels and tiles of unequal sizes leave registers idle. */
-static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
-    const int64_t columns = g->out_channels / g->groups, channels = g->in_channels / g->groups;
+cnn_panels cnn_weight_gradient_panels(const cnn_kernels *k, int64_t columns, int64_t channels) {
     cnn_panels best = cnn_panels_of(k, columns);
     for (int64_t most = best.widest - 1; most > 0; most--) {
         const cnn_panels narrower = cnn_panels_within(k, columns, most);
@@ -77,10 +75,12 @@ static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) 
     return best;
 }
 
-/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then x is not cut,
- * although few of a tile's pixels share a line with others. */
-static int hides_misses(const cnn_panels *panels) {
+int cnn_weight_gradient_hides_misses(const cnn_panels *panels) {
     return panels->rows * panels->widest * panels->vl >= HIDING_PRODUCTS;
+}
+
+static cnn_panels panels_of(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
+    return cnn_weight_gradient_panels(k, g->out_channels / g->groups, g->in_channels / g->groups);
 }
 
 static int64_t taps_of(const gradient_plan *p) {
@@ -144,7 +144,7 @@ static int64_t most_block_pixels(const gradient_plan *p, int64_t grad_w_bytes) {
 
 /* Cuts x where that pays: once for all panels and taps, but with the pixels between those that a block reads. */
 static void plan_cut(gradient_plan *p, const cnn_panels *panels, int64_t pixels) {
-    if (p->source != CNN_IN_PLACE || hides_misses(panels)) return;
+    if (p->source != CNN_IN_PLACE || cnn_weight_gradient_hides_misses(panels)) return;
     const gradient_plan uncut = *p;
     plan_blocks(p, pixels, CUT_PIXELS);
     p->span_pixels = (int32_t)span_pixels(p, pixels);
@@ -155,6 +155,8 @@ static void plan_cut(gradient_plan *p, const cnn_panels *panels, int64_t pixels)
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
                              const cnn_weight_gradient_operands *o, cnn_error *error) {
     gradient_plan *p = (gradient_plan *)c->plan;
+    if (cnn_pointwise_weight_gradient_suits(c->kernels, geometry))
+        return cnn_pointwise_weight_gradient_plan(c, choice, geometry, o, error);
     if (cnn_conv2d_check_size(geometry, error)) return -1;
     *p = (gradient_plan){.algorithm = CNN_INDIRECT_GEMM, .g = cnn_conv2d_flattened(*geometry),
                          .source = o->norm.scale ? CNN_NORMALISED : CNN_IN_PLACE};
@@ -191,7 +193,11 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     return 0;
 }
 
-double cnn_weight_gradient_flops(const cnn_call *c) { return cnn_conv2d_flops(&((const gradient_plan *)c->plan)->g); }
+static int pointwise(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_POINTWISE; }
+
+double cnn_weight_gradient_flops(const cnn_call *c) {
+    return pointwise(c) ? cnn_pointwise_weight_gradient_flops(c) : cnn_conv2d_flops(&((const gradient_plan *)c->plan)->g);
+}
 
 /* ---- how the work is cut ---- */
 
@@ -465,7 +471,7 @@ static void multiply(const job *j, const unit *u, const block *b, coming *next) 
         cnn_gemm_outer outer = {
             .grad_y = j->in_place ? b->grad_y + column : j->s.panel,
             .grad_y_stride = j->in_place ? g->out_channels : j->panels.widest * j->panels.vl,
-            .stride = g->out_channels, .last = n.last, .accumulate = b->number > u->first_block};
+            .added_stride = g->out_channels, .stride = g->out_channels, .last = n.last};
         const cnn_gemm_outer_function *kernels = j->c->kernels->gemm->outer[n.vectors];
         float *w = cnn_weight_gradient_part(&j->sums, u->group) + column;
         int64_t cut = u->first_cut, tap = u->first_tile - cut * j->taps, channel = first_channel(&j->tap_cut, cut);
@@ -476,6 +482,7 @@ static void multiply(const job *j, const unit *u, const block *b, coming *next) 
             outer.row = b->now->pixel + tap * p->block_pixels;
             outer.channel = p->tile_floats ? (cut - u->first_cut) * pitch : conv_group * j->group_in + channel;
             outer.w = w + (tap * j->group_in + channel) * g->out_channels;
+            outer.added = b->number > u->first_block ? outer.w : NULL;
             if (stream.calls == 0) stream = next->stream[1];
             outer.ahead = stream.from;
             outer.ahead_step = stream.step;
@@ -513,6 +520,10 @@ static void run_unit(const job *j, const unit *u) {
 }
 
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
+    if (pointwise(c)) {
+        cnn_pointwise_weight_gradient_run(c, e, o);
+        return;
+    }
     const job j = job_of(c, e, o);
     for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) cnn_pixel_lists_number(&j.s.block[i]);
     const cut parts = cut_of(&j);

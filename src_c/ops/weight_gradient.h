@@ -19,6 +19,7 @@
 
 #include "indirect_gemm.h"
 #include "normalised_gradient.h"
+#include "panels.h"
 #include "weight_gradient_parts.h"
 
 /* Floats: pixels a multiple of BAD_PITCH apart fall into few sets of a cache; a copy of them is padded. */
@@ -33,6 +34,15 @@ typedef struct cnn_weight_gradient_operands {
     cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
 
+/* Panels of such a width that the fewest tiles do, with tiles of so many channels: panels and tiles of unequal sizes leave
+ * registers idle. */
+cnn_panels cnn_weight_gradient_panels(const cnn_kernels *k, int64_t columns, int64_t channels);
+
+/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then it need not be copied,
+ * although few of a tile's pixels share a line with others. */
+int cnn_weight_gradient_hides_misses(const cnn_panels *panels);
+
+/* Products of large matrices are those of pointwise_weight_gradient.h. */
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
                              const cnn_weight_gradient_operands *o, cnn_error *error);
 void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o);

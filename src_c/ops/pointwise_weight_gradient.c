@@ -1,0 +1,344 @@
+#include "pointwise_weight_gradient.h"
+#include "layout.h"
+
+#include <stdio.h>
+
+enum {
+    LINE = 16,                        /* floats in a cache line */
+    CHANNELS = 64,                    /* at least so many on both sides: fewer leave registers idle */
+    BLOCK_PIXELS = 112,               /* of a block: a panel over it takes half of an L1 cache of 48 KB */
+    SUMS_BYTES = 256 << 10,           /* of a unit: they stay in L2 beside what is streamed */
+    FEW_SUMS_BYTES = 128 << 10,       /* several panels share a unit where their sums take no more */
+    /* As many groups as give GROUPS pieces of work of PIECE_BYTES of grad_w each, for so many threads; of at least
+     * GROUP_PIXELS, or adding the partial sums costs some per cent, which take at most PARTIAL_BYTES. */
+    GROUPS = 16, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 384, PARTIAL_BYTES = 2 << 20,
+    AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
+    UNIT_TILES = 8,                   /* fewer tiles a panel do not pay for packing it, see cut_of */
+    PACK_USES = 24,                   /* more tiles than this pay for packing what could be read in place */
+};
+
+typedef struct pointwise_plan {
+    cnn_algorithm algorithm;
+    cnn_conv2d_geometry g;
+    int32_t packs_x, normalised;
+    int32_t groups, blocks, block_pixels;     /* of pixels: groups, blocks over all pixels, the largest block */
+    int32_t unit_tiles, unit_panels;          /* the most of a unit */
+    char text[112];
+} pointwise_plan;
+_Static_assert(sizeof(pointwise_plan) <= CNN_PLAN_BYTES, "the plan must fit");
+
+typedef struct scratch {
+    const float **x;                  /* [block_pixels] the streamed pixels */
+    int32_t *row;                     /* [block_pixels] 0, 1, ... */
+    float *panel;                     /* [block_pixels][widest panel] */
+    float *sums;                      /* [panel of the unit][its streamed channels][widest panel] */
+} scratch;
+
+static int64_t packed_channels(const pointwise_plan *p) { return p->packs_x ? p->g.in_channels : p->g.out_channels; }
+static int64_t streamed_channels(const pointwise_plan *p) { return p->packs_x ? p->g.out_channels : p->g.in_channels; }
+
+static cnn_panels panels_of(const cnn_kernels *k, const pointwise_plan *p) {
+    return cnn_weight_gradient_panels(k, packed_channels(p), streamed_channels(p));
+}
+
+static int64_t scratch_layout(scratch *s, char *memory, const pointwise_plan *p, const cnn_panels *panels) {
+    const int64_t n = p->block_pixels, width = (int64_t)panels->widest * panels->vl;
+    const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, streamed_channels(p));
+    const int direct = p->blocks == p->groups && !p->packs_x;      /* to grad_w, without sums of their own */
+    cnn_layout all = {.memory = memory};
+    s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
+    s->row = cnn_take(&all, n * (int64_t)sizeof *s->row);
+    s->panel = cnn_take(&all, n * width * (int64_t)sizeof(float));
+    s->sums = cnn_take(&all, direct ? 0 : p->unit_panels * channels * width * (int64_t)sizeof(float));
+    return all.bytes;
+}
+
+/* ---- plan ---- */
+
+int cnn_pointwise_weight_gradient_suits(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
+    const int inside = g->pad_top == 0 && g->pad_left == 0 && (g->out_h - 1) * (int64_t)g->stride_h < g->in_h
+        && (g->out_w - 1) * (int64_t)g->stride_w < g->in_w;
+    const cnn_panels widest = cnn_panels_of(k, (int64_t)k->gemm->vectors * k->vector);
+    return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && cnn_weight_gradient_hides_misses(&widest)
+        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS;
+}
+
+int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
+                                       const cnn_weight_gradient_operands *o, cnn_error *error) {
+    pointwise_plan *p = (pointwise_plan *)c->plan;
+    if (cnn_conv2d_check_size(geometry, error)) return -1;
+    *p = (pointwise_plan){.algorithm = CNN_POINTWISE, .g = cnn_conv2d_flattened(*geometry),
+                          .normalised = o->norm.scale != NULL};
+    const cnn_conv2d_geometry *g = &p->g;
+    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, in = g->in_channels, out = g->out_channels;
+    const int64_t grad_w_bytes = in * out * (int64_t)sizeof(float);
+    const int64_t wanted = cnn_min(cnn_ceil_div(GROUPS * (int64_t)PIECE_BYTES, grad_w_bytes), GROUPS);
+    p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(wanted, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
+    p->blocks = (int32_t)cnn_round_up(cnn_ceil_div(pixels, BLOCK_PIXELS), p->groups);
+    p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
+    p->packs_x = p->normalised || !cnn_conv2d_is_flat(g) || pixels * (out - in) > 2 * in * out * p->groups;
+
+    const cnn_panels panels = panels_of(c->kernels, p);
+    const int64_t streamed = streamed_channels(p), tile_bytes = (int64_t)panels.widest * panels.vl * panels.rows * 4;
+    p->unit_tiles = (int32_t)cnn_min(cnn_ceil_div(streamed, panels.rows), SUMS_BYTES / tile_bytes);
+    p->unit_panels = (int32_t)cnn_max(1, cnn_min(panels.count, FEW_SUMS_BYTES / (p->unit_tiles * tile_bytes)));
+    scratch layout;
+    choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
+    choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, in * out, out, o->grad_bias != NULL);
+    snprintf(p->text, sizeof p->text, "direct %dx%d, %s packed%s, %d pixel groups of %d-pixel blocks", panels.rows,
+             panels.widest * panels.vl, p->packs_x ? "x" : "grad_y", p->normalised ? ", normalised" : "", p->groups,
+             p->block_pixels);
+    choice->kernel = p->text;
+    return 0;
+}
+
+double cnn_pointwise_weight_gradient_flops(const cnn_call *c) {
+    return cnn_conv2d_flops(&((const pointwise_plan *)c->plan)->g);
+}
+
+/* ---- how the work is cut ---- */
+
+/* What all units of a run share. */
+typedef struct job {
+    const cnn_call *c;
+    const cnn_exec *e;
+    const cnn_weight_gradient_operands *o;
+    const pointwise_plan *p;
+    cnn_panels panels;                /* of the packed channels */
+    int64_t pixels, tiles, rows, larger;      /* tiles of the streamed channels: `larger` ones of rows + 1, then of rows */
+    int64_t streamed_channels, packed_channels;
+    const float *streamed, *packed;
+    cnn_weight_gradient_parts parts;
+    scratch s;
+    int in_place;                     /* what could be packed is read where it lies */
+} job;
+
+static int64_t first_channel(const job *j, int64_t tile) { return tile * j->rows + cnn_min(tile, j->larger); }
+
+static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
+    const pointwise_plan *p = (const pointwise_plan *)c->plan;
+    const cnn_conv2d_geometry *g = &p->g;
+    const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
+    job j = {.c = c, .e = e, .o = o, .p = p, .panels = panels_of(c->kernels, p),
+             .pixels = (int64_t)g->images * g->out_h * g->out_w, .streamed_channels = streamed_channels(p),
+             .packed_channels = packed_channels(p), .streamed = p->packs_x ? grad_y : x, .packed = p->packs_x ? x : grad_y};
+    j.tiles = cnn_ceil_div(j.streamed_channels, j.panels.rows);
+    j.rows = j.streamed_channels / j.tiles;
+    j.larger = j.streamed_channels % j.tiles;
+    j.parts = cnn_weight_gradient_parts_of(e, p->groups, g->in_channels, g->out_channels, cnn_data(e, o->grad_w),
+                                           cnn_data(e, o->grad_bias));
+    scratch_layout(&j.s, e->thread_workspace, p, &j.panels);
+    j.in_place = !p->normalised && cnn_conv2d_is_flat(g) && (p->packs_x || !j.parts.grad_bias)
+        && j.packed_channels % j.panels.vl == 0 && (uintptr_t)j.packed % ((size_t)j.panels.vl * sizeof(float)) == 0
+        && (j.panels.count == 1 || j.tiles <= PACK_USES || !cnn_pitch_pad(j.packed_channels));
+    return j;
+}
+
+/* How grad_w is cut for this number of threads: any cut gives the same sums. */
+typedef struct cut { int64_t row_ranges, panel_ranges, count; } cut;
+
+static cut cut_of(const job *j) {
+    const pointwise_plan *p = j->p;
+    cut c = {.row_ranges = cnn_ceil_div(j->tiles, p->unit_tiles),
+             .panel_ranges = cnn_ceil_div(j->panels.count, p->unit_panels)};
+    const int64_t columns = p->groups * c.panel_ranges, threads = j->e->threads;
+    /* Ranges of a few panels differ much if they do; a thread then has all of them for the same rows. */
+    const int64_t equal = j->panels.count % c.panel_ranges ? p->groups : columns;
+    while (equal * c.row_ranges % threads && columns * c.row_ranges < 4 * threads
+           && (c.row_ranges + 1) * UNIT_TILES <= j->tiles)
+        c.row_ranges++;
+    c.count = columns * c.row_ranges;
+    return c;
+}
+
+/* A thread's piece of the work: some tiles of streamed channels x some panels, over a group of pixels. */
+typedef struct unit {
+    int64_t group, first_block, end_block, first_tile, end_tile, first_panel, end_panel;
+    int64_t first_channel, end_channel;       /* of the streamed ones */
+    int64_t column, columns;                  /* of the packed ones */
+} unit;
+
+static unit unit_at(const job *j, const cut *c, int64_t index) {
+    const pointwise_plan *p = j->p;
+    const int64_t columns = index % c->panel_ranges, range = index / c->panel_ranges % c->row_ranges,
+        group = index / c->row_ranges / c->panel_ranges;
+    unit u = {.group = group, .first_block = (int64_t)p->blocks * group / p->groups,
+        .end_block = (int64_t)p->blocks * (group + 1) / p->groups,
+        .first_tile = j->tiles * range / c->row_ranges, .end_tile = j->tiles * (range + 1) / c->row_ranges,
+        .first_panel = j->panels.count * columns / c->panel_ranges,
+        .end_panel = j->panels.count * (columns + 1) / c->panel_ranges};
+    u.first_channel = first_channel(j, u.first_tile);
+    u.end_channel = first_channel(j, u.end_tile);
+    const cnn_panel last = cnn_panel_at(&j->panels, u.end_panel - 1);
+    u.column = cnn_panel_at(&j->panels, u.first_panel).begin;
+    u.columns = last.begin + last.columns - u.column;
+    return u;
+}
+
+/* A block of pixels, and what comes after it: another of the unit or the next unit's first; pixels 0: nothing. */
+typedef struct block {
+    int64_t begin, pixels;
+    int first, last;                  /* of its unit? */
+    struct { int64_t begin, pixels, column, columns, first_channel; } next;
+} block;
+
+static block block_at(const job *j, const unit *u, int64_t number, const unit *after) {
+    const pointwise_plan *p = j->p;
+    block b = {.begin = j->pixels * number / p->blocks, .first = number == u->first_block,
+               .last = number + 1 == u->end_block};
+    b.pixels = j->pixels * (number + 1) / p->blocks - b.begin;
+    const unit *next = b.last ? after : u;
+    if (!next) return b;
+    const int64_t coming = b.last ? after->first_block : number + 1;
+    b.next.begin = j->pixels * coming / p->blocks;
+    b.next.pixels = j->pixels * (coming + 1) / p->blocks - b.next.begin;
+    b.next.column = next->column;
+    b.next.columns = next->columns;
+    b.next.first_channel = next->first_channel;
+    return b;
+}
+
+/* ---- the packed tensor ---- */
+
+/* A piece of one row of an image: `pixels` of them from output pixel `q` on lie `stride` floats apart. */
+typedef struct piece { const float *from; int64_t pixels, stride; } piece;
+
+static piece piece_at(const job *j, int64_t q, int64_t most) {
+    const cnn_conv2d_geometry *g = &j->p->g;
+    if (!j->p->packs_x || cnn_conv2d_is_flat(g))
+        return (piece){j->packed + q * j->packed_channels, most, j->packed_channels};
+    const int64_t column = q % g->out_w, row = q / g->out_w % g->out_h, image = q / g->out_w / g->out_h;
+    return (piece){j->packed + ((image * g->in_h + row * g->stride_h) * g->in_w + column * g->stride_w) * g->in_channels,
+                   cnn_min(most, g->out_w - column), (int64_t)g->stride_w * g->in_channels};
+}
+
+/* Packs a panel's channels of the block's pixels, normalised where they are to be. */
+static void pack_panel(const job *j, const block *b, const cnn_panel *n) {
+    const cnn_normalised *norm = &j->o->norm;
+    const int64_t width = (int64_t)j->panels.widest * j->panels.vl;
+    for (int64_t done = 0; done < b->pixels;) {
+        const piece from = piece_at(j, b->begin + done, b->pixels - done);
+        float *to = j->s.panel + done * width;
+        for (int64_t i = 0; i < from.pixels && j->p->normalised; i++)
+            j->c->kernels->batchnorm->apply(1, n->columns, 1, from.from + i * from.stride + n->begin,
+                                            (const float *)cnn_data(j->e, norm->scale) + n->begin,
+                                            (const float *)cnn_data(j->e, norm->shift) + n->begin,
+                                            (cnn_batchnorm_residual){.x = NULL}, norm->act, 0, to + i * width);
+        if (!j->p->normalised)
+            j->c->kernels->gemm->pack(from.pixels, n->columns, width, from.from + n->begin, from.stride, to);
+        done += from.pixels;
+    }
+}
+
+/* What the next block packs, asked for a few lines with each tile: it comes from memory, whose requests are few. */
+typedef struct asking { int64_t pixel, end, column, columns, now, lines; } asking;
+
+static asking asking_of(const unit *u, const block *b) {
+    const int64_t calls = (u->end_tile - u->first_tile) * (u->end_panel - u->first_panel);
+    return (asking){.pixel = b->next.begin, .end = b->next.begin + b->next.pixels, .column = b->next.column,
+                    .columns = b->next.columns,
+                    .lines = cnn_ceil_div(b->next.pixels * cnn_ceil_div(b->next.columns, LINE), calls)};
+}
+
+/* By itself: within a long function its state would have no registers. */
+static __attribute__((noinline)) void ask(const job *j, asking *a) {
+    for (int64_t left = a->lines; left > 0 && a->pixel < a->end; a->pixel++) {
+        const float *from = piece_at(j, a->pixel, 1).from + a->column;
+        for (; left > 0 && a->now < a->columns; left--, a->now += LINE) __builtin_prefetch(from + a->now, 0, 2);
+        if (a->now < a->columns) return;
+        a->now = 0;
+    }
+}
+
+/* ---- run ---- */
+
+/* Adds the block's sums of the unit's streamed channels of grad_y to those of its group. */
+static void add_to_bias(const job *j, const unit *u, const block *b) {
+    const cnn_gemm_kernels *kernels = j->c->kernels->gemm;
+    const int64_t width = (int64_t)j->panels.widest * j->panels.vl;
+    const float *grad_y = j->streamed + b->begin * j->streamed_channels;
+    double *sum = cnn_weight_gradient_bias_part(&j->parts, u->group);
+    for (int64_t from = u->first_channel; from < u->end_channel; from += width) {
+        const int64_t columns = cnn_min(width, u->end_channel - from);
+        for (int64_t i = 0; i < columns && b->first; i++) sum[from + i] = 0;
+        kernels->pack(b->pixels, columns, width, grad_y + from, j->streamed_channels, j->s.panel);
+        kernels->add_rows(b->pixels, columns, width, j->s.panel, sum + from);
+    }
+}
+
+/* The same of a panel of grad_y. */
+static void add_panel_to_bias(const job *j, const unit *u, const block *b, const cnn_panel *n) {
+    double *sum = cnn_weight_gradient_bias_part(&j->parts, u->group) + n->begin;
+    for (int64_t i = 0; i < n->columns && b->first; i++) sum[i] = 0;
+    j->c->kernels->gemm->add_rows(b->pixels, n->columns, (int64_t)j->panels.widest * j->panels.vl, j->s.panel, sum);
+}
+
+/* Where the tile that begins at `channel` lets its kernel ask for streamed channels, a line of each pixel: those that the
+ * unit reads AHEAD channels later, in the next block after its last ones; NULL where they are here. */
+static const float *ahead_of(const job *j, const unit *u, const block *b, int64_t panel, int64_t channel) {
+    const int64_t later = channel + AHEAD;
+    if (later < u->end_channel)
+        return panel == u->first_panel ? j->streamed + b->begin * j->streamed_channels + later : NULL;
+    if (panel + 1 < u->end_panel || b->next.pixels == 0) return NULL;
+    return j->streamed + b->next.begin * j->streamed_channels + b->next.first_channel + later - u->end_channel;
+}
+
+/* Adds the products of the block's pixels to the unit's sums, or from the last block on to grad_w. */
+static void multiply(const job *j, const unit *u, const block *b) {
+    const pointwise_plan *p = j->p;
+    const int64_t width = (int64_t)j->panels.widest * j->panels.vl, out_channels = p->g.out_channels,
+        channels = u->end_channel - u->first_channel;
+    float *part = cnn_weight_gradient_part(&j->parts, u->group);
+    const int whole = b->last && !p->packs_x;         /* the sums are complete, and go to grad_w */
+    asking next = asking_of(u, b);
+    for (int64_t panel = u->first_panel; panel < u->end_panel; panel++) {
+        const cnn_panel n = cnn_panel_at(&j->panels, panel);
+        float *sums = j->s.sums ? j->s.sums + (panel - u->first_panel) * channels * width : NULL;
+        if (!j->in_place) pack_panel(j, b, &n);
+        if (!p->packs_x && j->parts.grad_bias && u->first_tile == 0) add_panel_to_bias(j, u, b, &n);
+        cnn_gemm_outer outer = {
+            .pixels = b->pixels, .x = j->s.x, .row = j->s.row,
+            .grad_y = j->in_place ? j->packed + b->begin * j->packed_channels + n.begin : j->s.panel,
+            .grad_y_stride = j->in_place ? j->packed_channels : width, .last = n.last, .added_stride = width,
+            .stride = whole ? out_channels : width, .ahead_step = j->streamed_channels};
+        outer.channel = u->first_channel;
+        for (int64_t tile = u->first_tile; tile < u->end_tile; tile++) {
+            const int64_t rows = j->rows + (tile < j->larger);
+            float *tile_sums = sums ? sums + (outer.channel - u->first_channel) * width : NULL;
+            outer.added = b->first ? NULL : tile_sums;
+            outer.w = whole ? part + outer.channel * out_channels + n.begin : tile_sums;
+            outer.ahead = ahead_of(j, u, b, panel, outer.channel);
+            outer.lines = outer.ahead != NULL;
+            j->c->kernels->gemm->outer[n.vectors][rows](&outer);
+            if (next.lines) ask(j, &next);
+            outer.channel += rows;
+        }
+        if (b->last && p->packs_x)
+            j->c->kernels->gemm->transpose(channels, n.columns, sums, width,
+                                           part + n.begin * out_channels + u->first_channel, out_channels);
+    }
+}
+
+static void run_unit(const job *j, const unit *u, const cnn_work *work, const cut *c) {
+    for (int64_t number = u->first_block; number < u->end_block; number++) {
+        const int64_t coming = number + 1 < u->end_block ? -1 : cnn_work_coming(work);
+        unit after;
+        if (coming >= 0) after = unit_at(j, c, coming);
+        const block b = block_at(j, u, number, coming >= 0 ? &after : NULL);
+        for (int64_t i = 0; i < b.pixels; i++) j->s.x[i] = j->streamed + (b.begin + i) * j->streamed_channels;
+        if (j->p->packs_x && j->parts.grad_bias && u->first_panel == 0) add_to_bias(j, u, &b);
+        multiply(j, u, &b);
+    }
+}
+
+void cnn_pointwise_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
+    const job j = job_of(c, e, o);
+    for (int32_t i = 0; i < j.p->block_pixels; i++) j.s.row[i] = i;
+    const cut parts = cut_of(&j);
+    cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
+    for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
+        const unit u = unit_at(&j, &parts, index);
+        run_unit(&j, &u, &work, &parts);
+    }
+    cnn_weight_gradient_combine(c, e, &j.parts);
+}
