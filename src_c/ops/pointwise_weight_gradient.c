@@ -12,6 +12,8 @@ enum {
     /* As many groups as give GROUPS pieces of work of PIECE_BYTES of grad_w each, for so many threads; of at least
      * GROUP_PIXELS, or adding the partial sums costs some per cent, which take at most PARTIAL_BYTES. */
     GROUPS = 16, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 384, PARTIAL_BYTES = 2 << 20,
+    STREAMED_CHANNELS = 256,          /* so many pay for packing any number of the others */
+    COPY_BYTES = 8 << 20,             /* at most so much is copied: it stays in a last cache */
     AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
     UNIT_TILES = 8,                   /* fewer tiles a panel do not pay for packing it, see cut_of */
     PACK_USES = 24,                   /* more tiles than this pay for packing what could be read in place */
@@ -21,6 +23,7 @@ typedef struct pointwise_plan {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
     int32_t packs_x, normalised;
+    int32_t pitch;                            /* floats between the pixels of the copy of x, 0: there is none */
     int32_t groups, blocks, block_pixels;     /* of pixels: groups, blocks over all pixels, the largest block */
     int32_t unit_tiles, unit_panels;          /* the most of a unit */
     char text[112];
@@ -44,13 +47,18 @@ static cnn_panels panels_of(const cnn_kernels *k, const pointwise_plan *p) {
 static int64_t scratch_layout(scratch *s, char *memory, const pointwise_plan *p, const cnn_panels *panels) {
     const int64_t n = p->block_pixels, width = (int64_t)panels->widest * panels->vl;
     const int64_t channels = cnn_min(p->unit_tiles * (int64_t)panels->rows, streamed_channels(p));
-    const int direct = p->blocks == p->groups && !p->packs_x;      /* to grad_w, without sums of their own */
     cnn_layout all = {.memory = memory};
     s->x = cnn_take(&all, n * (int64_t)sizeof *s->x);
     s->row = cnn_take(&all, n * (int64_t)sizeof *s->row);
     s->panel = cnn_take(&all, n * width * (int64_t)sizeof(float));
-    s->sums = cnn_take(&all, direct ? 0 : p->unit_panels * channels * width * (int64_t)sizeof(float));
+    s->sums = cnn_take(&all, p->unit_panels * channels * width * (int64_t)sizeof(float));
     return all.bytes;
+}
+
+/* Of the workspace: the groups' sums come first, then the copy of x. */
+static int64_t parts_bytes(const pointwise_plan *p, int bias) {
+    const int64_t out = p->g.out_channels;
+    return cnn_round_up(cnn_weight_gradient_parts_bytes(p->groups, p->g.in_channels * out, out, bias), CNN_ALIGNMENT);
 }
 
 /* ---- plan ---- */
@@ -59,8 +67,9 @@ int cnn_pointwise_weight_gradient_suits(const cnn_kernels *k, const cnn_conv2d_g
     const int inside = g->pad_top == 0 && g->pad_left == 0 && (g->out_h - 1) * (int64_t)g->stride_h < g->in_h
         && (g->out_w - 1) * (int64_t)g->stride_w < g->in_w;
     const cnn_panels widest = cnn_panels_of(k, (int64_t)k->gemm->vectors * k->vector);
+    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w;
     return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && cnn_weight_gradient_hides_misses(&widest)
-        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS;
+        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS && pixels > BLOCK_PIXELS;
 }
 
 int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
@@ -76,7 +85,11 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(wanted, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     p->blocks = (int32_t)cnn_round_up(cnn_ceil_div(pixels, BLOCK_PIXELS), p->groups);
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
-    p->packs_x = p->normalised || !cnn_conv2d_is_flat(g) || pixels * (out - in) > 2 * in * out * p->groups;
+    const int64_t pitch = in + cnn_pitch_pad(in), copy_bytes = pixels * pitch * (int64_t)sizeof(float);
+    const int as_it_is = !p->normalised && cnn_conv2d_is_flat(g);
+    p->packs_x = (in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups)
+        || (!as_it_is && copy_bytes > COPY_BYTES);
+    p->pitch = as_it_is || p->packs_x ? 0 : (int32_t)pitch;
 
     const cnn_panels panels = panels_of(c->kernels, p);
     const int64_t streamed = streamed_channels(p), tile_bytes = (int64_t)panels.widest * panels.vl * panels.rows * 4;
@@ -84,10 +97,10 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(panels.count, FEW_SUMS_BYTES / (p->unit_tiles * tile_bytes)));
     scratch layout;
     choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
-    choice->workspace_bytes = cnn_weight_gradient_parts_bytes(p->groups, in * out, out, o->grad_bias != NULL);
-    snprintf(p->text, sizeof p->text, "direct %dx%d, %s packed%s, %d pixel groups of %d-pixel blocks", panels.rows,
-             panels.widest * panels.vl, p->packs_x ? "x" : "grad_y", p->normalised ? ", normalised" : "", p->groups,
-             p->block_pixels);
+    choice->workspace_bytes = parts_bytes(p, o->grad_bias != NULL) + (p->pitch ? copy_bytes : 0);
+    snprintf(p->text, sizeof p->text, "direct %dx%d, %s packed%s%s, %d pixel groups of %d-pixel blocks", panels.rows,
+             panels.widest * panels.vl, p->packs_x ? "x" : "grad_y", p->normalised ? ", normalised" : "",
+             p->pitch ? ", copied" : "", p->groups, p->block_pixels);
     choice->kernel = p->text;
     return 0;
 }
@@ -107,7 +120,9 @@ typedef struct job {
     cnn_panels panels;                /* of the packed channels */
     int64_t pixels, tiles, rows, larger;      /* tiles of the streamed channels: `larger` ones of rows + 1, then of rows */
     int64_t streamed_channels, packed_channels;
-    const float *streamed, *packed;
+    const float *streamed, *packed, *x;       /* x: as it is, of which one of the others may be a copy */
+    float *copy;                              /* of x, see pitch */
+    int64_t streamed_pitch;                   /* from pixel to pixel */
     cnn_weight_gradient_parts parts;
     scratch s;
     int in_place;                     /* what could be packed is read where it lies */
@@ -121,14 +136,17 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     job j = {.c = c, .e = e, .o = o, .p = p, .panels = panels_of(c->kernels, p),
              .pixels = (int64_t)g->images * g->out_h * g->out_w, .streamed_channels = streamed_channels(p),
-             .packed_channels = packed_channels(p), .streamed = p->packs_x ? grad_y : x, .packed = p->packs_x ? x : grad_y};
+             .packed_channels = packed_channels(p), .packed = p->packs_x ? x : grad_y, .x = x,
+             .copy = (float *)(e->workspace + parts_bytes(p, o->grad_bias != NULL))};
+    j.streamed = p->packs_x ? grad_y : p->pitch ? j.copy : x;
+    j.streamed_pitch = p->pitch ? p->pitch : j.streamed_channels;
     j.tiles = cnn_ceil_div(j.streamed_channels, j.panels.rows);
     j.rows = j.streamed_channels / j.tiles;
     j.larger = j.streamed_channels % j.tiles;
     j.parts = cnn_weight_gradient_parts_of(e, p->groups, g->in_channels, g->out_channels, cnn_data(e, o->grad_w),
                                            cnn_data(e, o->grad_bias));
     scratch_layout(&j.s, e->thread_workspace, p, &j.panels);
-    j.in_place = !p->normalised && cnn_conv2d_is_flat(g) && (p->packs_x || !j.parts.grad_bias)
+    j.in_place = (!p->packs_x || (!p->normalised && cnn_conv2d_is_flat(g))) && (p->packs_x || !j.parts.grad_bias)
         && j.packed_channels % j.panels.vl == 0 && (uintptr_t)j.packed % ((size_t)j.panels.vl * sizeof(float)) == 0
         && (j.panels.count == 1 || j.tiles <= PACK_USES || !cnn_pitch_pad(j.packed_channels));
     return j;
@@ -198,36 +216,44 @@ static block block_at(const job *j, const unit *u, int64_t number, const unit *a
     return b;
 }
 
-/* ---- the packed tensor ---- */
+/* ---- x that is normalised or skips pixels ---- */
 
 /* A piece of one row of an image: `pixels` of them from output pixel `q` on lie `stride` floats apart. */
 typedef struct piece { const float *from; int64_t pixels, stride; } piece;
 
 static piece piece_at(const job *j, int64_t q, int64_t most) {
     const cnn_conv2d_geometry *g = &j->p->g;
-    if (!j->p->packs_x || cnn_conv2d_is_flat(g))
-        return (piece){j->packed + q * j->packed_channels, most, j->packed_channels};
+    if (cnn_conv2d_is_flat(g)) return (piece){j->x + q * g->in_channels, most, g->in_channels};
     const int64_t column = q % g->out_w, row = q / g->out_w % g->out_h, image = q / g->out_w / g->out_h;
-    return (piece){j->packed + ((image * g->in_h + row * g->stride_h) * g->in_w + column * g->stride_w) * g->in_channels,
+    return (piece){j->x + ((image * g->in_h + row * g->stride_h) * g->in_w + column * g->stride_w) * g->in_channels,
                    cnn_min(most, g->out_w - column), (int64_t)g->stride_w * g->in_channels};
 }
 
-/* Packs a panel's channels of the block's pixels, normalised where they are to be. */
-static void pack_panel(const job *j, const block *b, const cnn_panel *n) {
+/* Some channels of x, of pixels begin .. end - 1, to rows `pitch` floats apart; normalised where they are to be. */
+static void load_x(const job *j, int64_t begin, int64_t end, int64_t channel, int64_t channels, int64_t pitch, float *to) {
     const cnn_normalised *norm = &j->o->norm;
-    const int64_t width = (int64_t)j->panels.widest * j->panels.vl;
-    for (int64_t done = 0; done < b->pixels;) {
-        const piece from = piece_at(j, b->begin + done, b->pixels - done);
-        float *to = j->s.panel + done * width;
+    for (int64_t q = begin; q < end;) {
+        const piece from = piece_at(j, q, end - q);
         for (int64_t i = 0; i < from.pixels && j->p->normalised; i++)
-            j->c->kernels->batchnorm->apply(1, n->columns, 1, from.from + i * from.stride + n->begin,
-                                            (const float *)cnn_data(j->e, norm->scale) + n->begin,
-                                            (const float *)cnn_data(j->e, norm->shift) + n->begin,
-                                            (cnn_batchnorm_residual){.x = NULL}, norm->act, 0, to + i * width);
+            j->c->kernels->batchnorm->apply(1, channels, 1, from.from + i * from.stride + channel,
+                                            (const float *)cnn_data(j->e, norm->scale) + channel,
+                                            (const float *)cnn_data(j->e, norm->shift) + channel,
+                                            (cnn_batchnorm_residual){.x = NULL}, norm->act, 0, to + i * pitch);
         if (!j->p->normalised)
-            j->c->kernels->gemm->pack(from.pixels, n->columns, width, from.from + n->begin, from.stride, to);
-        done += from.pixels;
+            j->c->kernels->gemm->pack(from.pixels, channels, pitch, from.from + channel, from.stride, to);
+        q += from.pixels;
+        to += from.pixels * pitch;
     }
+}
+
+/* ---- the packed tensor ---- */
+
+static void pack_panel(const job *j, const block *b, const cnn_panel *n) {
+    const int64_t width = (int64_t)j->panels.widest * j->panels.vl;
+    if (j->p->packs_x) load_x(j, b->begin, b->begin + b->pixels, n->begin, n->columns, width, j->s.panel);
+    else
+        j->c->kernels->gemm->pack(b->pixels, n->columns, width, j->packed + b->begin * j->packed_channels + n->begin,
+                                  j->packed_channels, j->s.panel);
 }
 
 /* What the next block packs, asked for a few lines with each tile: it comes from memory, whose requests are few. */
@@ -243,7 +269,8 @@ static asking asking_of(const unit *u, const block *b) {
 /* By itself: within a long function its state would have no registers. */
 static __attribute__((noinline)) void ask(const job *j, asking *a) {
     for (int64_t left = a->lines; left > 0 && a->pixel < a->end; a->pixel++) {
-        const float *from = piece_at(j, a->pixel, 1).from + a->column;
+        const float *from = (j->p->packs_x ? piece_at(j, a->pixel, 1).from : j->packed + a->pixel * j->packed_channels)
+            + a->column;
         for (; left > 0 && a->now < a->columns; left--, a->now += LINE) __builtin_prefetch(from + a->now, 0, 2);
         if (a->now < a->columns) return;
         a->now = 0;
@@ -278,9 +305,17 @@ static void add_panel_to_bias(const job *j, const unit *u, const block *b, const
 static const float *ahead_of(const job *j, const unit *u, const block *b, int64_t panel, int64_t channel) {
     const int64_t later = channel + AHEAD;
     if (later < u->end_channel)
-        return panel == u->first_panel ? j->streamed + b->begin * j->streamed_channels + later : NULL;
+        return panel == u->first_panel ? j->streamed + b->begin * j->streamed_pitch + later : NULL;
     if (panel + 1 < u->end_panel || b->next.pixels == 0) return NULL;
-    return j->streamed + b->next.begin * j->streamed_channels + b->next.first_channel + later - u->end_channel;
+    return j->streamed + b->next.begin * j->streamed_pitch + b->next.first_channel + later - u->end_channel;
+}
+
+/* A panel's complete sums, of streamed channels begin .. end - 1 of grad_y, to grad_w. A line at a time, while the next
+ * tiles are computed: each takes as long to be written as memory takes to give it. */
+static void turn(const job *j, const cnn_panel *n, const float *sums, float *part, int64_t begin, int64_t end) {
+    const int64_t out_channels = j->p->g.out_channels;
+    j->c->kernels->gemm->transpose(end - begin, n->columns, sums, (int64_t)j->panels.widest * j->panels.vl,
+                                   part + n->begin * out_channels + begin, out_channels);
 }
 
 /* Adds the products of the block's pixels to the unit's sums, or from the last block on to grad_w. */
@@ -293,18 +328,19 @@ static void multiply(const job *j, const unit *u, const block *b) {
     asking next = asking_of(u, b);
     for (int64_t panel = u->first_panel; panel < u->end_panel; panel++) {
         const cnn_panel n = cnn_panel_at(&j->panels, panel);
-        float *sums = j->s.sums ? j->s.sums + (panel - u->first_panel) * channels * width : NULL;
+        float *sums = j->s.sums + (panel - u->first_panel) * channels * width;
         if (!j->in_place) pack_panel(j, b, &n);
         if (!p->packs_x && j->parts.grad_bias && u->first_tile == 0) add_panel_to_bias(j, u, b, &n);
         cnn_gemm_outer outer = {
             .pixels = b->pixels, .x = j->s.x, .row = j->s.row,
             .grad_y = j->in_place ? j->packed + b->begin * j->packed_channels + n.begin : j->s.panel,
             .grad_y_stride = j->in_place ? j->packed_channels : width, .last = n.last, .added_stride = width,
-            .stride = whole ? out_channels : width, .ahead_step = j->streamed_channels};
+            .stride = whole ? out_channels : width, .ahead_step = j->streamed_pitch};
         outer.channel = u->first_channel;
+        int64_t turned = u->first_channel;               /* streamed channels before it are in grad_w */
         for (int64_t tile = u->first_tile; tile < u->end_tile; tile++) {
             const int64_t rows = j->rows + (tile < j->larger);
-            float *tile_sums = sums ? sums + (outer.channel - u->first_channel) * width : NULL;
+            float *tile_sums = sums + (outer.channel - u->first_channel) * width;
             outer.added = b->first ? NULL : tile_sums;
             outer.w = whole ? part + outer.channel * out_channels + n.begin : tile_sums;
             outer.ahead = ahead_of(j, u, b, panel, outer.channel);
@@ -312,10 +348,12 @@ static void multiply(const job *j, const unit *u, const block *b) {
             j->c->kernels->gemm->outer[n.vectors][rows](&outer);
             if (next.lines) ask(j, &next);
             outer.channel += rows;
+            if (b->last && p->packs_x && turned + LINE <= outer.channel) {
+                turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, turned + LINE);
+                turned += LINE;
+            }
         }
-        if (b->last && p->packs_x)
-            j->c->kernels->gemm->transpose(channels, n.columns, sums, width,
-                                           part + n.begin * out_channels + u->first_channel, out_channels);
+        if (b->last && p->packs_x) turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, u->end_channel);
     }
 }
 
@@ -325,7 +363,7 @@ static void run_unit(const job *j, const unit *u, const cnn_work *work, const cu
         unit after;
         if (coming >= 0) after = unit_at(j, c, coming);
         const block b = block_at(j, u, number, coming >= 0 ? &after : NULL);
-        for (int64_t i = 0; i < b.pixels; i++) j->s.x[i] = j->streamed + (b.begin + i) * j->streamed_channels;
+        for (int64_t i = 0; i < b.pixels; i++) j->s.x[i] = j->streamed + (b.begin + i) * j->streamed_pitch;
         if (j->p->packs_x && j->parts.grad_bias && u->first_panel == 0) add_to_bias(j, u, &b);
         multiply(j, u, &b);
     }
@@ -334,6 +372,12 @@ static void run_unit(const job *j, const unit *u, const cnn_work *work, const cu
 void cnn_pointwise_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const job j = job_of(c, e, o);
     for (int32_t i = 0; i < j.p->block_pixels; i++) j.s.row[i] = i;
+    if (j.p->pitch) {
+        int64_t begin, end;
+        cnn_share(e, j.pixels, &begin, &end);                             /* parallel over pixels */
+        load_x(&j, begin, end, 0, j.streamed_channels, j.p->pitch, j.copy + begin * j.p->pitch);
+        cnn_barrier(e);
+    }
     const cut parts = cut_of(&j);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
