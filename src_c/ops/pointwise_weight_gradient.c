@@ -11,7 +11,7 @@ enum {
     FEW_SUMS_BYTES = 128 << 10,       /* several panels share a unit where their sums take no more */
     /* As many groups as give GROUPS pieces of work of PIECE_BYTES of grad_w each, for so many threads; of at least
      * GROUP_PIXELS, or adding the partial sums costs some per cent, which take at most PARTIAL_BYTES. */
-    GROUPS = 16, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 384, PARTIAL_BYTES = 2 << 20,
+    GROUPS = 8, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 784, PARTIAL_BYTES = 2 << 20,
     STREAMED_CHANNELS = 256,          /* so many pay for packing any number of the others */
     COPY_BYTES = 8 << 20,             /* at most so much is copied: it stays in a last cache */
     AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
