@@ -13,7 +13,8 @@ enum {
      * GROUP_PIXELS, or adding the partial sums costs some per cent, which take at most PARTIAL_BYTES. */
     GROUPS = 8, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 784, PARTIAL_BYTES = 2 << 20,
     STREAMED_CHANNELS = 256,          /* so many pay for packing any number of the others */
-    COPY_BYTES = 8 << 20,             /* at most so much is copied: it stays in a last cache */
+    SET_CHANNELS = 1024,              /* the first cache has a line in each set for so many */
+    COPY_BYTES = 8 << 20,             /* at most so much is copied where x can be packed: it stays in a last cache */
     AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
     UNIT_TILES = 8,                   /* fewer tiles a panel do not pay for packing it, see cut_of */
     PACK_USES = 24,                   /* more tiles than this pay for packing what could be read in place */
@@ -63,13 +64,18 @@ static int64_t parts_bytes(const pointwise_plan *p, int bias) {
 
 /* ---- plan ---- */
 
+/* Do tiles wait for pixels of so many channels, all of which fall into one set of the first cache? */
+static int far_apart(const cnn_kernels *k, int64_t channels) {
+    const cnn_panels widest = cnn_panels_of(k, (int64_t)k->gemm->vectors * k->vector);
+    return channels % SET_CHANNELS == 0 && !cnn_weight_gradient_hides_misses(&widest);
+}
+
 int cnn_pointwise_weight_gradient_suits(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
     const int inside = g->pad_top == 0 && g->pad_left == 0 && (g->out_h - 1) * (int64_t)g->stride_h < g->in_h
         && (g->out_w - 1) * (int64_t)g->stride_w < g->in_w;
-    const cnn_panels widest = cnn_panels_of(k, (int64_t)k->gemm->vectors * k->vector);
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w;
-    return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && cnn_weight_gradient_hides_misses(&widest)
-        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS && pixels > BLOCK_PIXELS;
+    return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && pixels > BLOCK_PIXELS
+        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS && !far_apart(k, g->in_channels);
 }
 
 int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
@@ -87,8 +93,8 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
     const int64_t pitch = in + cnn_pitch_pad(in), copy_bytes = pixels * pitch * (int64_t)sizeof(float);
     const int as_it_is = !p->normalised && cnn_conv2d_is_flat(g);
-    p->packs_x = (in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups)
-        || (!as_it_is && copy_bytes > COPY_BYTES);
+    const int few = in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups;
+    p->packs_x = (few || (!as_it_is && copy_bytes > COPY_BYTES)) && !far_apart(c->kernels, out);
     p->pitch = as_it_is || p->packs_x ? 0 : (int32_t)pitch;
 
     const cnn_panels panels = panels_of(c->kernels, p);

@@ -11,11 +11,6 @@ enum {
     /* Of a block: a panel of grad_y over it takes half of an L1 cache of 48 KB; where x is cut, whose tiles take little
      * of it, half of one of 32 KB. */
     BLOCK_PIXELS = 112, CUT_PIXELS = 224,
-    /* Larger ones, as long as x and grad_y take half of an L2 cache of 1 MB, the other half being the next block's: each
-     * block adds to grad_w, which costs as much as four pixels do. That pays for one tap, so many channels on both sides
-     * and a small grad_w. Alike for what is normalised while it is read, which has the same bits. */
-    LARGE_BLOCK_PIXELS = 392, LARGE_BLOCK_CHANNELS = 64,
-    LARGE_BLOCK_BYTES = 512 << 10, LARGE_BLOCK_WEIGHT_BYTES = 128 << 10,
     BLOCK_ROWS = 512, BLOCK_BYTES = 512 << 10,  /* at most so much of grad_w is summed at a time: it stays in L2 */
     /* at least so many pixels in a group, or adding the partial sums costs some per cent */
     GROUP_PIXELS = 384,
@@ -133,15 +128,6 @@ static void plan_blocks(gradient_plan *p, int64_t pixels, int64_t most) {
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
 }
 
-/* The most pixels of a block where x is not cut. */
-static int64_t most_block_pixels(const gradient_plan *p, int64_t grad_w_bytes) {
-    const int64_t in = p->g.in_channels, out = p->g.out_channels;
-    if (taps_of(p) > 1 || cnn_min(in, out) < LARGE_BLOCK_CHANNELS || grad_w_bytes > LARGE_BLOCK_WEIGHT_BYTES)
-        return BLOCK_PIXELS;
-    const int64_t pixels = LARGE_BLOCK_BYTES / (int64_t)sizeof(float) / (in + out);
-    return cnn_max(BLOCK_PIXELS, cnn_min(pixels, LARGE_BLOCK_PIXELS));
-}
-
 /* Cuts x where that pays: once for all panels and taps, but with the pixels between those that a block reads. */
 static void plan_cut(gradient_plan *p, const cnn_panels *panels, int64_t pixels) {
     if (p->source != CNN_IN_PLACE || cnn_weight_gradient_hides_misses(panels)) return;
@@ -174,7 +160,7 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     const int64_t grad_w_bytes = rows * g->out_channels * 4;
 
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(GROUPS, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
-    plan_blocks(p, pixels, most_block_pixels(p, grad_w_bytes));
+    plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
     p->copied = p->source == CNN_NORMALISED
         || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES);
