@@ -91,7 +91,8 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(wanted, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
     p->blocks = (int32_t)cnn_round_up(cnn_ceil_div(pixels, BLOCK_PIXELS), p->groups);
     p->block_pixels = (int32_t)cnn_ceil_div(pixels, p->blocks);
-    const int64_t pitch = in + cnn_pitch_pad(in), copy_bytes = pixels * pitch * (int64_t)sizeof(float);
+    const int64_t whole = cnn_round_up(in, c->kernels->vector), pitch = whole + cnn_pitch_pad(whole),
+        copy_bytes = pixels * pitch * (int64_t)sizeof(float);
     const int as_it_is = !p->normalised && cnn_conv2d_is_flat(g);
     const int few = in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups;
     p->packs_x = (few || (!as_it_is && copy_bytes > COPY_BYTES)) && !far_apart(c->kernels, out);
