@@ -1,5 +1,5 @@
-"""Gradients in the weights of 1x1 convolutions and dense layers with many channels on both sides: what is packed, what is
-streamed, and what is copied first (src_c/ops/pointwise_weight_gradient.h) changes no bit.
+"""Gradients in the weights of 1x1 convolutions and dense layers with many channels on both sides: what is packed,
+streamed and copied first (src_c/ops/pointwise_weight_gradient.h) changes no bit.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from op_cases import Case, integers
 POINTWISE = {"kernel_h": 1, "kernel_w": 1}
 RELU = {"activation": 1}
 
-# Images, height, width, channels of x and of grad_y, stride; and what is done with x that is read as it is, and normalised.
+# Images, height, width, channels of x and of grad_y, stride; what is done with x as it is, and normalised.
 NAMED = {
     "streamed": ((2, 11, 13, 256, 80, 1), ("grad_y packed", "grad_y packed, normalised, copied")),
     "packed": ((5, 16, 21, 64, 200, 1), ("x packed", "x packed, normalised")),
