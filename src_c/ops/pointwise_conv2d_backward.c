@@ -9,8 +9,8 @@
  * The residual may also be of every other row and column alone, see sparse_residual.h.
  *
  * Pixels are cut, by shapes alone, into blocks and groups of blocks, the unit of parallel work. Of a block, what is
- * computed on load goes to a thread's workspace, d a panel at a time, while grad_w's sums of the group grow by it; then
- * its part of grad_x is computed. The groups' sums are added in order, like those of weight_gradient.h. */
+ * computed on load, t and d, goes to a thread's workspace; then grad_w's sums of the group grow by it, and its part of
+ * grad_x is computed. The groups' sums are added in order, like those of weight_gradient.h. */
 #include "coming.h"
 #include "gradient_epilogue.h"
 #include "layout.h"
@@ -211,7 +211,7 @@ static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan 
     return b;
 }
 
-/* t of the block, and the rows of d and t. */
+/* d and t of the block, and their rows. */
 static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b, scratch *s) {
     const float *in = (const float *)cnn_data(e, c->in[IN]) + b->first * p->in_channels;
     if (operand(c, IN_SCALE)) {
@@ -223,17 +223,18 @@ static void load(const cnn_call *c, const cnn_exec *e, const backward_plan *p, c
                                          s->in_shift, (cnn_batchnorm_residual){.x = NULL}, act, 0,
                                          s->in + i * p->in_pitch);
     }
+    const cnn_normalised_gradient d = gradient_of(c);
+    cnn_normalised_gradient_load(c, e, &d, b->first, b->pixels, 0, p->out_channels, s->out, p->out_pitch);
     for (int64_t i = 0; i < b->pixels; i++) {
         s->rows_of_out[i] = s->out + i * p->out_pitch;
         s->rows_of_in[i] = operand(c, IN_SCALE) ? s->in + i * p->in_pitch : in + i * p->in_channels;
     }
 }
 
-/* d, and grad_w += or = t^T d */
-static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward_plan *p, const block *b,
-                            const scratch *s, int accumulate, float *grad_w) {
+/* grad_w += or = t^T d */
+static void weight_gradient(const cnn_call *c, const backward_plan *p, const block *b, const scratch *s, int accumulate,
+                            float *grad_w) {
     const cnn_panels panels = cnn_panels_of(c->kernels, p->out_channels);
-    const cnn_normalised_gradient d = gradient_of(c);
     const int64_t tiles = cnn_ceil_div(p->in_channels, panels.rows), rows = p->in_channels / tiles,
                   larger = p->in_channels % tiles;
     cnn_streams next = b->next_out;
@@ -243,7 +244,6 @@ static void weight_gradient(const cnn_call *c, const cnn_exec *e, const backward
                             .added_stride = p->out_channels, .stride = p->out_channels, .ahead_step = step};
     for (int64_t panel = 0; panel < panels.count; panel++) {
         const cnn_panel n = cnn_panel_at(&panels, panel);
-        cnn_normalised_gradient_load(c, e, &d, b->first, b->pixels, n.begin, n.columns, s->out + n.begin, p->out_pitch);
         outer.grad_y = s->out + n.begin;
         outer.last = n.last;
         outer.channel = 0;
@@ -331,7 +331,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             const int64_t coming = i + 1 < end ? 0 : cnn_work_coming(&work);
             const block b = block_at(c, e, p, i, i + 1 < end ? i + 1 : coming < 0 ? -1 : p->blocks * coming / p->groups);
             load(c, e, p, &b, &s);
-            weight_gradient(c, e, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
+            weight_gradient(c, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
             input_gradient(c, e, p, &b, &slots, i, &s);
         }
     }
