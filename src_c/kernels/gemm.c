@@ -11,8 +11,9 @@
 #define STEP_THAT_FITS ((VREGISTERS - 1 - ROWS * VECTORS) / VECTORS)
 #define STEP (STEP_THAT_FITS >= 4 ? 4 : STEP_THAT_FITS >= 2 ? 2 : 1)
 
-/* Of a sum with so many terms or more the rows' memory is asked for one row every few terms. */
-enum { LONG_SUM = 64, ASK_EVERY = 8 };
+/* Of a sum with so many terms or more the rows' memory is asked for one row every few terms, all of them so many terms
+ * before its end. */
+enum { LONG_SUM = 64, ASK_EVERY = 8, ASK_BEFORE = 144 };
 
 /* What differs from tile to tile of several. */
 typedef struct tile_place {

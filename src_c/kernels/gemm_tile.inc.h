@@ -56,7 +56,8 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
     /* Of a long sum row after row while it grows: a processor has only so many requests under way, and those of all
-     * rows at once would keep it from what the sum reads. */
+     * rows at once would keep it from what the sum reads. Towards its end: weights would drive the rows out of the first
+     * cache again. */
     ptrdiff_t asked = 0;                         /* rows */
     if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM) {
         TILE(ask)(t, place, 0, ROWS);
@@ -78,10 +79,12 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
         else
 #pragma GCC unroll 16
             for (int r = 0; r < ROWS; r++) x[r] = place->x[run * ROWS + r] + t->channel;
+        const ptrdiff_t late = run + 1 < t->runs ? channels : channels - (ROWS * ASK_EVERY + ASK_BEFORE);
         ptrdiff_t c = 0;
         do {
             ptrdiff_t end = channels;
-            if (asked < ROWS) {
+            if (c + STEP <= late) end = late;
+            else if (asked < ROWS) {
                 TILE(ask)(t, place, asked, asked + 1);
                 asked++;
                 if (c + ASK_EVERY < channels) end = c + ASK_EVERY;
