@@ -87,6 +87,14 @@ static void merge(const cnn_program *p, int *parent, int *last, int reuse) {
     }
 }
 
+/* Of a tensor. A large one is followed by a gap, so that those of one shape do not begin at the same place of a page: an
+ * operation reads some of them side by side, whose rows, where they are a page apart, would all fall into the same sets of
+ * the first cache. */
+static int64_t block_bytes(const cnn_tensor *t) {
+    enum { LARGE_BYTES = 64 << 10, GAP_BYTES = 256 };
+    return cnn_round_up(cnn_bytes(t), CNN_ALIGNMENT) + (cnn_bytes(t) >= LARGE_BYTES ? GAP_BYTES : 0);
+}
+
 static int larger_first(const void *a, const void *b) {
     const block *x = a, *y = b;
     if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
@@ -148,7 +156,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     }
     for (int t = 0; t < T; t++)
         if (p->tensors[t].storage == CNN_ARENA && parent[t] == t && last[t] >= 0)
-            blocks[count++] = (block){.bytes = cnn_round_up(cnn_bytes(&p->tensors[t]), CNN_ALIGNMENT),
+            blocks[count++] = (block){.bytes = block_bytes(&p->tensors[t]),
                                       .first = first[t],
                                       .last = last[t],
                                       .tensor = t,
