@@ -240,7 +240,8 @@ static void add_parts(ptrdiff_t parts, ptrdiff_t stride, ptrdiff_t n, const floa
 
 extern const cnn_gemm_kernels KERNEL(cnn_gemm);
 const cnn_gemm_kernels KERNEL(cnn_gemm) = {
-    .pack = pack, .pack_transposed = pack_transposed, .transpose = transpose_matrix, .gather = gather, .cut = cut, .add_rows = add_rows,
+    .pack = pack, .pack_transposed = pack_transposed, .transpose = transpose_matrix,
+    .gather = gather, .cut = cut, .add_rows = add_rows,
     .streams = VL * sizeof(float) == 64, .stream_end = vstream_end,
     .moments = moments, .combine_moments = combine_moments, .add_parts = add_parts,
 #if VREGISTERS >= 32

@@ -73,7 +73,7 @@ typedef struct cnn_gemm_outer {
     const float *grad_y;
     ptrdiff_t grad_y_stride;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
-    const float *added;               /* NULL, or what the sums are added to, row c at added + c * added_stride; may be w */
+    const float *added;               /* NULL, or what is added, row c at added + c * added_stride; may be w */
     float *w;                         /* row c is at w + c * stride */
     ptrdiff_t added_stride, stride, last;      /* last: as above */
     /* What is needed soon comes to the second cache: `lines` lines for each pixel p, from ahead + p * ahead_step on.

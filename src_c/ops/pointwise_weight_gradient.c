@@ -16,7 +16,7 @@ enum {
     SET_CHANNELS = 1024,              /* the first cache has a line in each set for so many */
     COPY_BYTES = 8 << 20,             /* at most so much is copied where x can be packed: it stays in a last cache */
     AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
-    UNIT_TILES = 8,                   /* fewer tiles a panel do not pay for packing it, see cut_of */
+    LEAST_TILES = 8,                  /* fewer do not pay for packing a panel */
     PACK_USES = 24,                   /* more tiles than this pay for packing what could be read in place */
 };
 
@@ -125,7 +125,8 @@ typedef struct job {
     const cnn_weight_gradient_operands *o;
     const pointwise_plan *p;
     cnn_panels panels;                /* of the packed channels */
-    int64_t pixels, tiles, rows, larger;      /* tiles of the streamed channels: `larger` ones of rows + 1, then of rows */
+    /* Tiles of the streamed channels: `larger` ones of rows + 1, then of rows. */
+    int64_t pixels, tiles, rows, larger;
     int64_t streamed_channels, packed_channels;
     const float *streamed, *packed, *x;       /* x: as it is, of which one of the others may be a copy */
     float *copy;                              /* of x, see pitch */
@@ -159,23 +160,6 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     return j;
 }
 
-/* How grad_w is cut for this number of threads: any cut gives the same sums. */
-typedef struct cut { int64_t row_ranges, panel_ranges, count; } cut;
-
-static cut cut_of(const job *j) {
-    const pointwise_plan *p = j->p;
-    cut c = {.row_ranges = cnn_ceil_div(j->tiles, p->unit_tiles),
-             .panel_ranges = cnn_ceil_div(j->panels.count, p->unit_panels)};
-    const int64_t columns = p->groups * c.panel_ranges, threads = j->e->threads;
-    /* Ranges of a few panels differ much if they do; a thread then has all of them for the same rows. */
-    const int64_t equal = j->panels.count % c.panel_ranges ? p->groups : columns;
-    while (equal * c.row_ranges % threads && columns * c.row_ranges < 4 * threads
-           && (c.row_ranges + 1) * UNIT_TILES <= j->tiles)
-        c.row_ranges++;
-    c.count = columns * c.row_ranges;
-    return c;
-}
-
 /* A thread's piece of the work: some tiles of streamed channels x some panels, over a group of pixels. */
 typedef struct unit {
     int64_t group, first_block, end_block, first_tile, end_tile, first_panel, end_panel;
@@ -183,7 +167,7 @@ typedef struct unit {
     int64_t column, columns;                  /* of the packed ones */
 } unit;
 
-static unit unit_at(const job *j, const cut *c, int64_t index) {
+static unit unit_at(const job *j, const cnn_weight_gradient_cut *c, int64_t index) {
     const pointwise_plan *p = j->p;
     const int64_t columns = index % c->panel_ranges, range = index / c->panel_ranges % c->row_ranges,
         group = index / c->row_ranges / c->panel_ranges;
@@ -237,7 +221,8 @@ static piece piece_at(const job *j, int64_t q, int64_t most) {
 }
 
 /* Some channels of x, of pixels begin .. end - 1, to rows `pitch` floats apart; normalised where they are to be. */
-static void load_x(const job *j, int64_t begin, int64_t end, int64_t channel, int64_t channels, int64_t pitch, float *to) {
+static void load_x(const job *j, int64_t begin, int64_t end, int64_t channel, int64_t channels, int64_t pitch,
+                   float *to) {
     const cnn_normalised *norm = &j->o->norm;
     for (int64_t q = begin; q < end;) {
         const piece from = piece_at(j, q, end - q);
@@ -364,7 +349,7 @@ static void multiply(const job *j, const unit *u, const block *b) {
     }
 }
 
-static void run_unit(const job *j, const unit *u, const cnn_work *work, const cut *c) {
+static void run_unit(const job *j, const unit *u, const cnn_work *work, const cnn_weight_gradient_cut *c) {
     for (int64_t number = u->first_block; number < u->end_block; number++) {
         const int64_t coming = number + 1 < u->end_block ? -1 : cnn_work_coming(work);
         unit after;
@@ -385,7 +370,8 @@ void cnn_pointwise_weight_gradient_run(const cnn_call *c, const cnn_exec *e, con
         load_x(&j, begin, end, 0, j.streamed_channels, j.p->pitch, j.copy + begin * j.p->pitch);
         cnn_barrier(e);
     }
-    const cut parts = cut_of(&j);
+    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(e->threads, j.p->groups, j.tiles, j.p->unit_tiles,
+                                                                     LEAST_TILES, j.panels.count, j.p->unit_panels);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
         const unit u = unit_at(&j, &parts, index);

@@ -237,18 +237,15 @@ static int64_t column_of(const job *j, int64_t panel) {
     return panel / j->panels.count * j->group_out + cnn_panel_at(&j->panels, panel % j->panels.count).begin;
 }
 
-/* How grad_w is cut for this number of threads. Any cut gives the same sums: only groups and blocks of pixels, which
- * the shapes fix, decide how they are added up. */
-typedef struct cut { int64_t row_ranges, panel_ranges, count; } cut;
-
-static cut cut_of(const job *j) {
-    const gradient_plan *p = j->p;
-    cut c = {.row_ranges = cnn_ceil_div(j->tiles, p->unit_tiles),
-             .panel_ranges = cnn_ceil_div(j->all_panels, p->unit_panels)};
-    const int64_t columns = p->groups * c.panel_ranges, threads = j->e->threads;
+cnn_weight_gradient_cut cnn_weight_gradient_cut_of(int threads, int64_t groups, int64_t tiles, int64_t unit_tiles,
+                                                   int64_t least_tiles, int64_t panels, int64_t unit_panels) {
+    cnn_weight_gradient_cut c = {.row_ranges = cnn_ceil_div(tiles, unit_tiles),
+                                 .panel_ranges = cnn_ceil_div(panels, unit_panels)};
+    const int64_t columns = groups * c.panel_ranges;
     /* Ranges of a few panels differ much if they do; a thread then has all of them for the same rows. */
-    const int64_t equal = j->all_panels % c.panel_ranges ? p->groups : columns;
-    while (equal * c.row_ranges % threads && columns * c.row_ranges < 4 * threads && c.row_ranges < j->tiles)
+    const int64_t equal = panels % c.panel_ranges ? groups : columns;
+    while (equal * c.row_ranges % threads && columns * c.row_ranges < 4 * threads
+           && (c.row_ranges + 1) * least_tiles <= tiles)
         c.row_ranges++;
     c.count = columns * c.row_ranges;
     return c;
@@ -262,7 +259,7 @@ typedef struct unit {
     int64_t calls;                    /* of kernels that a block takes */
 } unit;
 
-static unit unit_at(const job *j, const cut *c, int64_t index) {
+static unit unit_at(const job *j, const cnn_weight_gradient_cut *c, int64_t index) {
     const gradient_plan *p = j->p;
     const int64_t columns = index % c->panel_ranges, range = index / c->panel_ranges % c->row_ranges,
         group = index / c->row_ranges / c->panel_ranges;
@@ -512,7 +509,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     }
     const job j = job_of(c, e, o);
     for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) cnn_pixel_lists_number(&j.s.block[i]);
-    const cut parts = cut_of(&j);
+    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(e->threads, j.p->groups, j.tiles, j.p->unit_tiles, 1,
+                                                                     j.all_panels, j.p->unit_panels);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
         const unit u = unit_at(&j, &parts, index);

@@ -34,13 +34,23 @@ typedef struct cnn_weight_gradient_operands {
     cnn_normalised_gradient gradient;
 } cnn_weight_gradient_operands;
 
-/* Panels of such a width that the fewest tiles do, with tiles of so many channels: panels and tiles of unequal sizes leave
- * registers idle. */
+/* Panels of such a width that the fewest tiles do, with tiles of so many channels: panels and tiles of unequal sizes
+ * leave registers idle. */
 cnn_panels cnn_weight_gradient_panels(const cnn_kernels *k, int64_t columns, int64_t channels);
 
-/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then it need not be copied,
- * although few of a tile's pixels share a line with others. */
+/* Has a tile so many multiply-adds a pixel that what misses the first cache arrives meanwhile? Then it need not be
+ * copied, although few of a tile's pixels share a line with others. */
 int cnn_weight_gradient_hides_misses(const cnn_panels *panels);
+
+/* How grad_w is cut for a number of threads, into ranges of rows and of panels of its columns, with `count` pieces of
+ * work over all groups. Any cut gives the same sums: only groups and blocks of pixels, which the shapes fix, decide how
+ * they are added up. */
+typedef struct cnn_weight_gradient_cut { int64_t row_ranges, panel_ranges, count; } cnn_weight_gradient_cut;
+
+/* A piece has at most unit_tiles tiles of rows and unit_panels panels, and not less than least_tiles for the threads'
+ * sake. */
+cnn_weight_gradient_cut cnn_weight_gradient_cut_of(int threads, int64_t groups, int64_t tiles, int64_t unit_tiles,
+                                                   int64_t least_tiles, int64_t panels, int64_t unit_panels);
 
 /* Products of large matrices are those of pointwise_weight_gradient.h. */
 int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
