@@ -291,6 +291,24 @@ def test_no_two_values_that_live_together_share_memory(seed, training):
             assert in_place, f"seed {seed}: {lives[i]} overlaps {(other_first, other_last, other_offset, other_bytes)}"
 
 
+def test_large_values_that_an_operation_reads_side_by_side_begin_at_different_places_of_a_page():
+    """Their rows, of 1024 channels a page apart, would all fall into the same sets of the first cache."""
+    x = y = cc.Input((8, 8, 1024))
+    for _ in range(3):
+        z = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(1024, 1, use_bias=False)(y)))
+        y = layers.Add()([y, z])
+    model = cc.Model(x, layers.Dense(3)(layers.GlobalAveragePooling2D()(y)))
+    model.compile(optimizer=cc.optimizers.SGD(0.1), loss="mean_squared_error")
+    executable, pairs = model._program_for(4, True), 0
+    for operation in executable.operations:
+        tensors = {t: executable.tensor(t) for t in [*operation["inputs"], *operation["outputs"]] if t >= 0}
+        images = [t for t in tensors.values() if t[0] == _core.ARENA and len(t[2]) == 4]
+        places = {offset for _, _, _, offset in images}
+        assert len({offset % 4096 for offset in places}) == len(places), f"{operation['op']}: {sorted(places)}"
+        pairs += len(places) > 1
+    assert pairs > 10
+
+
 def test_memory_is_reused():
     model = compiled(random_model(3, size=14))
     used = model._program_for(8, False).arena_bytes(1)
