@@ -75,8 +75,7 @@ int cnn_pointwise_weight_gradient_suits(const cnn_kernels *k, const cnn_conv2d_g
         && (g->out_w - 1) * (int64_t)g->stride_w < g->in_w;
     const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w;
     return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && pixels > BLOCK_PIXELS
-        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS
-        && !(far_apart(k, g->in_channels) && far_apart(k, g->out_channels));
+        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS && !far_apart(k, g->in_channels);
 }
 
 int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
@@ -96,8 +95,7 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
         copy_bytes = pixels * pitch * (int64_t)sizeof(float);
     const int as_it_is = !p->normalised && cnn_conv2d_is_flat(g);
     const int few = in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups;
-    p->packs_x = !far_apart(c->kernels, out)
-        && (few || (as_it_is ? far_apart(c->kernels, in) : copy_bytes > COPY_BYTES));
+    p->packs_x = (few || (!as_it_is && copy_bytes > COPY_BYTES)) && !far_apart(c->kernels, out);
     p->pitch = as_it_is || p->packs_x ? 0 : (int32_t)pitch;
 
     const cnn_panels panels = panels_of(c->kernels, p);
