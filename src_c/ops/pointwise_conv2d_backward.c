@@ -192,7 +192,13 @@ static void pack(const cnn_call *c, const cnn_exec *e) {
 /* A block of pixels; of the next one, what has the channels of d, and of t. */
 typedef struct block { int64_t first, pixels; cnn_streams next_out, next_in; } block;
 
-/* next: the number of the next block, -1 where it is not known */
+/* The first block of the group that the thread will have next, unless another is faster; -1 where it is not known. */
+static int64_t first_block_coming(const backward_plan *p, const cnn_work *work) {
+    const int64_t group = cnn_work_coming(work);
+    return group < 0 ? -1 : p->blocks * group / p->groups;
+}
+
+/* next: the number of the next block, -1 where it is not known. */
 static block block_at(const cnn_call *c, const cnn_exec *e, const backward_plan *p, int64_t index, int64_t next) {
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
     const int64_t first = p->pixels * index / p->blocks, stop = p->pixels * (index + 1) / p->blocks;
@@ -328,8 +334,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
         const int64_t first = p->blocks * group / p->groups, end = p->blocks * (group + 1) / p->groups;
         for (int64_t i = first; i < end; i++) {
-            const int64_t coming = i + 1 < end ? 0 : cnn_work_coming(&work);
-            const block b = block_at(c, e, p, i, i + 1 < end ? i + 1 : coming < 0 ? -1 : p->blocks * coming / p->groups);
+            const block b = block_at(c, e, p, i, i + 1 < end ? i + 1 : first_block_coming(p, &work));
             load(c, e, p, &b, &s);
             weight_gradient(c, p, &b, &s, i > first, cnn_weight_gradient_part(&sums, group));
             input_gradient(c, e, p, &b, &slots, i, &s);
