@@ -56,8 +56,8 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
         for (int r = 0; r < ROWS; r++) sum[r][v] = start;
     }
     /* Of a long sum row after row while it grows: a processor has only so many requests under way, and those of all
-     * rows at once would keep it from what the sum reads. Towards its end: weights would drive the rows out of the first
-     * cache again. */
+     * rows at once would keep it from what the sum reads. Towards its end: weights would drive the rows out of the
+     * first cache again. */
     ptrdiff_t asked = 0;                         /* rows */
     if (t->runs == 0 || t->length[0] * t->channels < LONG_SUM) {
         TILE(ask)(t, place, 0, ROWS);

@@ -292,8 +292,8 @@ static void add_panel_to_bias(const job *j, const unit *u, const block *b, const
     j->c->kernels->gemm->add_rows(b->pixels, n->columns, (int64_t)j->panels.widest * j->panels.vl, j->s.panel, sum);
 }
 
-/* Where the tile that begins at `channel` lets its kernel ask for streamed channels, a line of each pixel: those that the
- * unit reads AHEAD channels later, in the next block after its last ones; NULL where they are here. */
+/* Where the tile that begins at `channel` lets its kernel ask for streamed channels, a line of each pixel: those that
+ * the unit reads AHEAD channels later, in the next block after its last ones; NULL where they are here. */
 static const float *ahead_of(const job *j, const unit *u, const block *b, int64_t panel, int64_t channel) {
     const int64_t later = channel + AHEAD;
     if (later < u->end_channel)
@@ -345,7 +345,8 @@ static void multiply(const job *j, const unit *u, const block *b) {
                 turned += LINE;
             }
         }
-        if (b->last && p->packs_x) turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, u->end_channel);
+        if (b->last && p->packs_x)
+            turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, u->end_channel);
     }
 }
 
@@ -370,8 +371,8 @@ void cnn_pointwise_weight_gradient_run(const cnn_call *c, const cnn_exec *e, con
         load_x(&j, begin, end, 0, j.streamed_channels, j.p->pitch, j.copy + begin * j.p->pitch);
         cnn_barrier(e);
     }
-    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(e->threads, j.p->groups, j.tiles, j.p->unit_tiles,
-                                                                     LEAST_TILES, j.panels.count, j.p->unit_panels);
+    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(
+        e->threads, j.p->groups, j.tiles, j.p->unit_tiles, LEAST_TILES, j.panels.count, j.p->unit_panels);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
         const unit u = unit_at(&j, &parts, index);

@@ -182,7 +182,8 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
 static int pointwise(const cnn_call *c) { return *(const cnn_algorithm *)c->plan == CNN_POINTWISE; }
 
 double cnn_weight_gradient_flops(const cnn_call *c) {
-    return pointwise(c) ? cnn_pointwise_weight_gradient_flops(c) : cnn_conv2d_flops(&((const gradient_plan *)c->plan)->g);
+    if (pointwise(c)) return cnn_pointwise_weight_gradient_flops(c);
+    return cnn_conv2d_flops(&((const gradient_plan *)c->plan)->g);
 }
 
 /* ---- how the work is cut ---- */
@@ -509,8 +510,8 @@ void cnn_weight_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_wei
     }
     const job j = job_of(c, e, o);
     for (int i = 0; i < 2; i++) if (j.p->source == CNN_WINDOWS) cnn_pixel_lists_number(&j.s.block[i]);
-    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(e->threads, j.p->groups, j.tiles, j.p->unit_tiles, 1,
-                                                                     j.all_panels, j.p->unit_panels);
+    const cnn_weight_gradient_cut parts = cnn_weight_gradient_cut_of(
+        e->threads, j.p->groups, j.tiles, j.p->unit_tiles, 1, j.all_panels, j.p->unit_panels);
     cnn_work work = cnn_share_work(e, parts.count);                       /* parallel over units */
     for (int64_t index; (index = cnn_work_next(&work)) >= 0;) {
         const unit u = unit_at(&j, &parts, index);

@@ -87,9 +87,9 @@ static void merge(const cnn_program *p, int *parent, int *last, int reuse) {
     }
 }
 
-/* Of a tensor. A large one is followed by a gap, so that those of one shape do not begin at the same place of a page: an
- * operation reads some of them side by side, whose rows, where they are a page apart, would all fall into the same sets of
- * the first cache. */
+/* Of a tensor. A large one is followed by a gap, so that those of one shape do not begin at the same place of a page:
+ * an operation reads some of them side by side, whose rows, where they are a page apart, would all fall into the same
+ * sets of the first cache. */
 static int64_t block_bytes(const cnn_tensor *t) {
     enum { LARGE_BYTES = 64 << 10, GAP_BYTES = 256 };
     return cnn_round_up(cnn_bytes(t), CNN_ALIGNMENT) + (cnn_bytes(t) >= LARGE_BYTES ? GAP_BYTES : 0);
