@@ -238,8 +238,8 @@ static void TILE(tile)(const cnn_gemm_tile *t) {
     else TILE(tile_of)(t, 0);
 }
 
-/* Row after row, as the addresses of all of them do not fit the registers: see VREAD_AGAIN. last: VL, a constant, or the
- * tile's. */
+/* Row after row, as the addresses of all of them do not fit the registers: see VREAD_AGAIN. last: VL, a constant, or
+ * the tile's. */
 VINLINE void TILE(add_to_gradient)(const cnn_gemm_outer *t, vf sum[ROWS][VECTORS], ptrdiff_t last) {
     float *w = t->w;
     const ptrdiff_t stride = t->stride;

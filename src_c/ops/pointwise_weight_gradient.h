@@ -9,8 +9,8 @@
  *
  * Packed is grad_y, unless x has too few channels to stream: then it is x, the sums are grad_w transposed, and are
  * turned once they are complete. An x that is to be normalised, or that skips pixels, is so while it is packed; to be
- * streamed it is copied first, or packed after all where the copy would be too large for a cache. None of that changes a
- * bit: blocks and groups of pixels, with partial sums like weight_gradient.h's, depend on the shapes alone. */
+ * streamed it is copied first, or packed after all where the copy would be too large for a cache. None of that changes
+ * a bit: blocks and groups of pixels, with partial sums like weight_gradient.h's, depend on the shapes alone. */
 #ifndef CNN_OPS_POINTWISE_WEIGHT_GRADIENT_H
 #define CNN_OPS_POINTWISE_WEIGHT_GRADIENT_H
 
