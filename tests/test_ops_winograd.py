@@ -323,16 +323,21 @@ def test_epilogue_of_the_gradient(shape, name):
 
 
 # More transforms than a cache holds: multiplied element by element.
-MANY = [((90, 7, 8, 256, 250, (1, 1, 1, 1)), "4x4"), ((40, 15, 16, 256, 260, (1, 1, 1, 1)), "4x4 strided")]
+BY_ELEMENT = [((90, 7, 8, 256, 250, (1, 1, 1, 1)), "4x4"), ((40, 15, 16, 256, 260, (1, 1, 1, 1)), "4x4 strided")]
+# Fewer, but too many to stay near until they are used: half of x's channels after the other where threads are few.
+BY_HALVES = [((40, 10, 9, 170, 190, (1, 1, 1, 1)), "4x4"), (STRIDED[-4], "4x4 strided")]
 
 
-@pytest.mark.parametrize("shape, name", [(shape, name) for shape, name in EVERY if name != "2x2"] + MANY)
+@pytest.mark.parametrize(
+    "shape, name", [(shape, name) for shape, name in EVERY if name != "2x2"] + BY_ELEMENT + BY_HALVES[:1]
+)
 def test_backward_weight(shape, name):
     x, _, _, grad_y, attributes, pads = problem(shape, stride_of(name))
     expected = [np.asarray(g) for g in reference.run("conv2d_backward_weight", [x, grad_y], attributes)]
     count = grad_y[..., 0].size
-    by_element = "element by element" in kernel("conv2d_backward_weight", [x, grad_y], attributes, "generic")
-    assert by_element == ((shape, name) in MANY)
+    chosen = kernel("conv2d_backward_weight", [x, grad_y], attributes, "generic")
+    assert ("element by element" in chosen) == ((shape, name) in BY_ELEMENT)
+    assert ("x by halves" in chosen) == ((shape, name) in BY_HALVES)
     for isa, (grad_w, grad_bias) in on_winograd_paths("conv2d_backward_weight", [x, grad_y], attributes):
         assert_within(
             grad_w, expected[0], weight_bound(x, grad_y, pads, FORMS[name]), f"conv2d_backward_weight {shape} {isa}"

@@ -19,6 +19,7 @@ enum {
     STREAM_BYTES = 4 << 20, /* gradients as large leave the caches before the optimizer reads them */
     PART_TILES = 64, /* at least so many tiles in a part, or adding the partial gradients costs some per cent */
     UNITS = 16, /* pieces of work wanted, for so many threads */
+    STAGE_UNITS = 4, /* of a stage for each thread, at least, or some wait for others */
     AHEAD = 3, /* most arrays fetched ahead */
 };
 
@@ -29,9 +30,10 @@ typedef struct winograd_gradient {
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a part has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? ... */
-    int32_t by_element;               /* ... and then multiplied element by element, all of one together? */
+    int32_t by_element;               /* ... and then multiplied element by element, all of one together? ... */
+    int32_t halves;                   /* ... or those of x in two stages, see stage_at()? */
     int32_t bundles, bundled;         /* of the convolution's groups, see winograd.h */
-    char text[112];
+    char text[128];
 } winograd_gradient;
 _Static_assert(sizeof(winograd_gradient) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -62,6 +64,22 @@ static void range_at(const cnn_call *c, const winograd_gradient *p, int64_t r, i
     const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(in_of(p), vl);
     *first = planes * r / p->ranges * vl;
     *channels = cnn_min(planes * (r + 1) / p->ranges * vl, in_of(p)) - *first;
+}
+
+/* The ranges whose channels of x are transformed before the units of work that need them, and those channels. */
+typedef struct stage { int64_t begin, end, first, channels; } stage;
+
+/* The stage that begins with range `begin`: all ranges, or half of them where the transforms of all would not stay in
+ * the last cache until they are used and half of the units still are enough for all threads. No sum depends on it. */
+static stage stage_at(const cnn_call *c, const winograd_gradient *p, const cnn_exec *e, int64_t panels, int64_t begin) {
+    const int64_t half = cnn_ceil_div(p->ranges, 2),
+                  step = p->halves && p->parts * panels * half >= STAGE_UNITS * e->threads ? half : p->ranges;
+    stage s = {.begin = begin, .end = cnn_min(begin + step, p->ranges)};
+    int64_t last, channels;
+    range_at(c, p, s.begin, &s.first, &channels);
+    range_at(c, p, s.end - 1, &last, &channels);
+    s.channels = last + channels - s.first;
+    return s;
 }
 
 /* Transformed tiles: of x, and of grad_y. */
@@ -170,15 +188,16 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     const int64_t again = (panels.count - 1) * v_bytes + (p->ranges - 1) * d_bytes,
                   sums = 2 * ELEMENTS * (int64_t)sizeof(float) * g->in_channels * g->out_channels;
     p->by_element = p->kept && p->parts == 1 && v_bytes + d_bytes > CACHED_BYTES && again > sums;
+    p->halves = p->kept && !p->by_element && v_bytes + d_bytes > NEAR_BYTES;
     scratch s;
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s",
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s%s",
              tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "",
              tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
              panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
-             o->norm.scale ? ", normalised" : "");
+             p->halves ? ", x by halves" : "", o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -249,18 +268,19 @@ static float *bias_of(const winograd_gradient *p, const shared *all, int64_t par
     return all->bias ? all->bias + (part * p->blocks + block) * p->g.out_channels : NULL;
 }
 
-/* All tiles, each once. Parallel over parts, blocks. */
+/* All tiles: a stage's channels of x, and with the first stage grad_y. Parallel over parts, blocks. */
 static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
                           const cnn_winograd_tiling *tiling, const shared *all, const cnn_winograd_images *images,
-                          const gradient *g, const scratch *s) {
+                          const gradient *g, const scratch *s, const stage *of) {
     const transforms *t = &all->kept;
     cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t part = unit / p->blocks, block = unit % p->blocks;
         const cnn_winograd_order order = part_at(p, tiling, part);
         const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
-        transform_x(c, p, tiling, &order, first, end, images, 0, p->g.in_channels, s->zeros, &t->v_block,
+        transform_x(c, p, tiling, &order, first, end, images, of->first, of->channels, s->zeros, &t->v_block,
                     t->v + part * t->v_block.bytes / 4);
+        if (of->begin > 0) continue;
         transform_grad_y(c, p, tiling, &order, first, end, g, 0, p->g.out_channels, s, &t->d_block,
                          t->d + part * t->d_block.bytes / 4, bias_of(p, all, part, block));
     }
@@ -472,38 +492,43 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
     shared_layout(c, &all, e->workspace, p, o);
     memset(s.zeros, 0, (size_t)zeros_bytes(p));
     const cnn_winograd_images images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, s.rescaled);
-    if (p->kept) transform_all(c, e, p, &tiling, &all, &images, &grad_y, &s);
-    if (p->by_element) {
-        const cnn_winograd_order order = part_at(p, &tiling, 0);
-        multiply_by_element(c, e, p, &all, &s, &panels, &order);
-    }
-
     const int stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 &&
         weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 &&
         (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
 
-    /* Parallel over parts of tiles, bundles, panels, ranges of channels. */
-    cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * panels.count * p->ranges);
-    for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-        const int64_t range = unit % p->ranges, bundle = unit / p->ranges / panels.count % p->bundles,
-                      part = unit / p->ranges / panels.count / p->bundles, base = bundle * out_of(p);
-        const cnn_panel n = cnn_panel_at(&panels, unit / p->ranges % panels.count);
-        int64_t first, channels;
-        range_at(c, p, range, &first, &channels);
+    for (stage at = stage_at(c, p, e, panels.count, 0);; at = stage_at(c, p, e, panels.count, at.end)) {
+        if (p->kept) transform_all(c, e, p, &tiling, &all, &images, &grad_y, &s, &at);
         if (p->by_element) {
-            s.sums = all.sums + (unit / p->ranges % panels.count * p->ranges + range) * all.unit;
-        } else if (p->kept) {
-            transforms t = all.kept;
-            t.v += part * t.v_block.bytes / 4;
-            t.d += part * t.d_block.bytes / 4;
-            const cnn_winograd_order order = part_at(p, &tiling, part);
-            multiply_kept(c, p, &t, &s, &order, first, channels, &n);
-        } else {
-            transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, &grad_y,
-                                   base + n.begin, &n, range ? NULL : &all);
+            const cnn_winograd_order order = part_at(p, &tiling, 0);
+            multiply_by_element(c, e, p, &all, &s, &panels, &order);
         }
-        weight_gradients(c, p, &s, first, channels, &n,
-                         (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
+        /* Parallel over parts of tiles, bundles, panels, ranges of channels. */
+        const int64_t ranges = at.end - at.begin;
+        cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * panels.count * ranges);
+        for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
+            const int64_t range = at.begin + unit % ranges, panel = unit / ranges % panels.count,
+                          bundle = unit / ranges / panels.count % p->bundles,
+                          part = unit / ranges / panels.count / p->bundles, base = bundle * out_of(p);
+            const cnn_panel n = cnn_panel_at(&panels, panel);
+            int64_t first, channels;
+            range_at(c, p, range, &first, &channels);
+            if (p->by_element) {
+                s.sums = all.sums + (panel * p->ranges + range) * all.unit;
+            } else if (p->kept) {
+                transforms t = all.kept;
+                t.v += part * t.v_block.bytes / 4;
+                t.d += part * t.d_block.bytes / 4;
+                const cnn_winograd_order order = part_at(p, &tiling, part);
+                multiply_kept(c, p, &t, &s, &order, first - at.first, channels, &n);
+            } else {
+                transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, &grad_y,
+                                       base + n.begin, &n, range ? NULL : &all);
+            }
+            weight_gradients(c, p, &s, first, channels, &n,
+                             (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
+        }
+        if (at.end == p->ranges) break;
+        cnn_barrier(e);                            /* before the next stage's channels take the place of these */
     }
     if (stream) c->kernels->gemm->stream_end();
     if (p->parts == 1 && !grad_bias) return;
