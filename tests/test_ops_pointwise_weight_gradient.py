@@ -19,6 +19,7 @@ NAMED = {
     "packed": ((5, 16, 21, 64, 200, 1), ("x packed", "x packed, normalised")),
     "of bad pitch": ((1, 12, 12, 384, 128, 1), ("grad_y packed", "grad_y packed, normalised, copied")),
     "in groups": ((3, 23, 24, 72, 65, 1), ("grad_y packed", "grad_y packed, normalised, copied")),
+    "of one set of the cache": ((3, 14, 14, 1024, 256, 1), ("x packed", "x packed, normalised")),
     "in ranges of rows": ((1, 10, 12, 64, 1100, 1), ("grad_y packed", "grad_y packed, normalised, copied")),
     "large": ((1, 61, 72, 512, 64, 1), ("grad_y packed", "x packed, normalised")),
     "copied with a stride": ((3, 15, 14, 256, 96, 2), ("grad_y packed, copied", None)),

@@ -265,14 +265,15 @@ VINLINE void TILE(add_to_gradient)(const cnn_gemm_outer *t, vf sum[ROWS][VECTORS
 }
 
 /* `fetch`, a constant: lines fetched ahead for each pixel, 0 or 1, or 2 for any number, as a loop for the one costs two
- * per cent. `low`: as above. */
-VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
+ * per cent. `low`: as above. `copying`: t->copy is written. */
+VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low, int copying) {
     vf sum[ROWS][VECTORS];
     const float *const *x = t->x, *grad_y = t->grad_y;
     const int32_t *row = t->row;
     const ptrdiff_t channel = t->channel, grad_y_stride = t->grad_y_stride, pixels = t->pixels;
     const ptrdiff_t lines = t->lines, ahead_step = t->ahead_step * (ptrdiff_t)sizeof(float);
     uintptr_t ahead = (uintptr_t)t->ahead;
+    float *copy = t->copy;
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
@@ -292,6 +293,11 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
         }
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) column[v] = *(const vf *)(g + v * VL);
+        if (copying) {
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) *(vf *)(copy + v * VL) = column[v];
+            copy += VECTORS * VL;
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < ROWS; r++) {
             vf value = vset(values[r]);
@@ -309,8 +315,9 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low) {
 }
 
 static void TILE(outer)(const cnn_gemm_outer *t) {
-    if (in_low_half(t->last)) TILE(outer_of)(t, 2, 1);
-    else if (t->lines > 1) TILE(outer_of)(t, 2, 0);
-    else if (t->lines == 1) TILE(outer_of)(t, 1, 0);
-    else TILE(outer_of)(t, 0, 0);
+    if (t->copy) TILE(outer_of)(t, 2, 0, 1);
+    else if (in_low_half(t->last)) TILE(outer_of)(t, 2, 1, 0);
+    else if (t->lines > 1) TILE(outer_of)(t, 2, 0, 0);
+    else if (t->lines == 1) TILE(outer_of)(t, 1, 0, 0);
+    else TILE(outer_of)(t, 0, 0, 0);
 }

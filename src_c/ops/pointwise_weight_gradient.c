@@ -7,17 +7,16 @@ enum {
     LINE = 16,                        /* floats in a cache line */
     CHANNELS = 64,                    /* at least so many on both sides: fewer leave registers idle */
     BLOCK_PIXELS = 112,               /* of a block: a panel over it takes half of an L1 cache of 48 KB */
-    SUMS_BYTES = 256 << 10,           /* of a unit: they stay in L2 beside what is streamed */
-    FEW_SUMS_BYTES = 128 << 10,       /* several panels share a unit where their sums take no more */
+    SUMS_BYTES = 272 << 10,           /* of a unit, two panels of 512 channels: they stay in L2 beside what streams */
     /* As many groups as give GROUPS pieces of work of PIECE_BYTES of grad_w each, for so many threads; of at least
      * GROUP_PIXELS, or adding the partial sums costs some per cent, which take at most PARTIAL_BYTES. */
     GROUPS = 8, PIECE_BYTES = 64 << 10, GROUP_PIXELS = 784, PARTIAL_BYTES = 2 << 20,
     STREAMED_CHANNELS = 256,          /* so many pay for packing any number of the others */
-    SET_CHANNELS = 1024,              /* the first cache has a line in each set for so many */
+    TURN_PIXELS = 512,                /* so many pay for turning many sums */
+    SET_CHANNELS = 1024,              /* the first cache has a line in each set for so many: pixels share their sets */
     COPY_BYTES = 8 << 20,             /* at most so much is copied where x can be packed: it stays in a last cache */
     AHEAD = 2 * LINE,                 /* streamed channels are asked for so many before they are read */
     LEAST_TILES = 8,                  /* fewer do not pay for packing a panel */
-    PACK_USES = 24,                   /* more tiles than this pay for packing what could be read in place */
 };
 
 typedef struct pointwise_plan {
@@ -70,12 +69,20 @@ static int far_apart(const cnn_kernels *k, int64_t channels) {
     return channels % SET_CHANNELS == 0 && !cnn_weight_gradient_hides_misses(&widest);
 }
 
+static int64_t pixels_of(const cnn_conv2d_geometry *g) { return (int64_t)g->images * g->out_h * g->out_w; }
+
+/* Do the pixels of x share their sets, but not those of grad_y, which has enough channels to be streamed instead? */
+static int better_packed(const cnn_conv2d_geometry *g) {
+    return g->in_channels % SET_CHANNELS == 0 && g->out_channels % SET_CHANNELS != 0
+        && g->out_channels >= STREAMED_CHANNELS && pixels_of(g) >= TURN_PIXELS;
+}
+
 int cnn_pointwise_weight_gradient_suits(const cnn_kernels *k, const cnn_conv2d_geometry *g) {
     const int inside = g->pad_top == 0 && g->pad_left == 0 && (g->out_h - 1) * (int64_t)g->stride_h < g->in_h
         && (g->out_w - 1) * (int64_t)g->stride_w < g->in_w;
-    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w;
-    return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && pixels > BLOCK_PIXELS
-        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS && !far_apart(k, g->in_channels);
+    return g->kernel_h == 1 && g->kernel_w == 1 && g->groups == 1 && inside && pixels_of(g) > BLOCK_PIXELS
+        && cnn_min(g->in_channels, g->out_channels) >= CHANNELS
+        && (!far_apart(k, g->in_channels) || better_packed(g));
 }
 
 int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *geometry,
@@ -85,7 +92,7 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
     *p = (pointwise_plan){.algorithm = CNN_POINTWISE, .g = cnn_conv2d_flattened(*geometry),
                           .normalised = o->norm.scale != NULL};
     const cnn_conv2d_geometry *g = &p->g;
-    const int64_t pixels = (int64_t)g->images * g->out_h * g->out_w, in = g->in_channels, out = g->out_channels;
+    const int64_t pixels = pixels_of(g), in = g->in_channels, out = g->out_channels;
     const int64_t grad_w_bytes = in * out * (int64_t)sizeof(float);
     const int64_t wanted = cnn_min(cnn_ceil_div(GROUPS * (int64_t)PIECE_BYTES, grad_w_bytes), GROUPS);
     p->groups = (int32_t)cnn_max(1, cnn_min(cnn_min(wanted, pixels / GROUP_PIXELS), PARTIAL_BYTES / grad_w_bytes));
@@ -95,13 +102,13 @@ int cnn_pointwise_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cn
         copy_bytes = pixels * pitch * (int64_t)sizeof(float);
     const int as_it_is = !p->normalised && cnn_conv2d_is_flat(g);
     const int few = in < STREAMED_CHANNELS && pixels * (out - in) > 2 * in * out * p->groups;
-    p->packs_x = (few || (!as_it_is && copy_bytes > COPY_BYTES)) && !far_apart(c->kernels, out);
+    p->packs_x = (few || better_packed(g) || (!as_it_is && copy_bytes > COPY_BYTES)) && !far_apart(c->kernels, out);
     p->pitch = as_it_is || p->packs_x ? 0 : (int32_t)pitch;
 
     const cnn_panels panels = panels_of(c->kernels, p);
     const int64_t streamed = streamed_channels(p), tile_bytes = (int64_t)panels.widest * panels.vl * panels.rows * 4;
     p->unit_tiles = (int32_t)cnn_min(cnn_ceil_div(streamed, panels.rows), SUMS_BYTES / tile_bytes);
-    p->unit_panels = (int32_t)cnn_max(1, cnn_min(panels.count, FEW_SUMS_BYTES / (p->unit_tiles * tile_bytes)));
+    p->unit_panels = (int32_t)cnn_max(1, cnn_min(panels.count, SUMS_BYTES / (p->unit_tiles * tile_bytes)));
     scratch layout;
     choice->thread_workspace_bytes = scratch_layout(&layout, NULL, p, &panels);
     choice->workspace_bytes = parts_bytes(p, o->grad_bias != NULL) + (p->pitch ? copy_bytes : 0);
@@ -133,7 +140,8 @@ typedef struct job {
     int64_t streamed_pitch;                   /* from pixel to pixel */
     cnn_weight_gradient_parts parts;
     scratch s;
-    int in_place;                     /* what could be packed is read where it lies */
+    int direct;                       /* can kernels read what is packed where it lies? ... */
+    int in_place;                     /* ... and need it not be packed, as the only panel? */
 } job;
 
 static int64_t first_channel(const job *j, int64_t tile) { return tile * j->rows + cnn_min(tile, j->larger); }
@@ -143,7 +151,7 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     const cnn_conv2d_geometry *g = &p->g;
     const float *x = cnn_data(e, o->x), *grad_y = cnn_data(e, o->grad_y);
     job j = {.c = c, .e = e, .o = o, .p = p, .panels = panels_of(c->kernels, p),
-             .pixels = (int64_t)g->images * g->out_h * g->out_w, .streamed_channels = streamed_channels(p),
+             .pixels = pixels_of(g), .streamed_channels = streamed_channels(p),
              .packed_channels = packed_channels(p), .packed = p->packs_x ? x : grad_y, .x = x,
              .copy = (float *)(e->workspace + parts_bytes(p, o->grad_bias != NULL))};
     j.streamed = p->packs_x ? grad_y : p->pitch ? j.copy : x;
@@ -154,9 +162,9 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     j.parts = cnn_weight_gradient_parts_of(e, p->groups, g->in_channels, g->out_channels, cnn_data(e, o->grad_w),
                                            cnn_data(e, o->grad_bias));
     scratch_layout(&j.s, e->thread_workspace, p, &j.panels);
-    j.in_place = (!p->packs_x || (!p->normalised && cnn_conv2d_is_flat(g))) && (p->packs_x || !j.parts.grad_bias)
-        && j.packed_channels % j.panels.vl == 0 && (uintptr_t)j.packed % ((size_t)j.panels.vl * sizeof(float)) == 0
-        && (j.panels.count == 1 || j.tiles <= PACK_USES || !cnn_pitch_pad(j.packed_channels));
+    j.direct = (!p->packs_x || (!p->normalised && cnn_conv2d_is_flat(g))) && j.packed_channels % j.panels.vl == 0
+        && (uintptr_t)j.packed % ((size_t)j.panels.vl * sizeof(float)) == 0;
+    j.in_place = j.direct && j.panels.count == 1 && (p->packs_x || !j.parts.grad_bias);
     return j;
 }
 
@@ -240,33 +248,51 @@ static void load_x(const job *j, int64_t begin, int64_t end, int64_t channel, in
 
 /* ---- the packed tensor ---- */
 
+static const float *packed_at(const job *j, int64_t pixel, int64_t column) {
+    return j->packed + pixel * j->packed_channels + column;
+}
+
 static void pack_panel(const job *j, const block *b, const cnn_panel *n) {
-    const int64_t width = (int64_t)j->panels.widest * j->panels.vl;
-    if (j->p->packs_x) load_x(j, b->begin, b->begin + b->pixels, n->begin, n->columns, width, j->s.panel);
+    if (j->p->packs_x) load_x(j, b->begin, b->begin + b->pixels, n->begin, n->columns, n->width, j->s.panel);
     else
-        j->c->kernels->gemm->pack(b->pixels, n->columns, width, j->packed + b->begin * j->packed_channels + n->begin,
+        j->c->kernels->gemm->pack(b->pixels, n->columns, n->width, packed_at(j, b->begin, n->begin),
                                   j->packed_channels, j->s.panel);
 }
 
-/* What the next block packs, asked for a few lines with each tile: it comes from memory, whose requests are few. */
-typedef struct asking { int64_t pixel, end, column, columns, now, lines; } asking;
+/* ---- what is read later ---- */
 
-static asking asking_of(const unit *u, const block *b) {
-    const int64_t calls = (u->end_tile - u->first_tile) * (u->end_panel - u->first_panel);
-    return (asking){.pixel = b->next.begin, .end = b->next.begin + b->next.pixels, .column = b->next.column,
-                    .columns = b->next.columns,
-                    .lines = cnn_ceil_div(b->next.pixels * cnn_ceil_div(b->next.columns, LINE), calls)};
+/* The streamed channels AHEAD of `channel`, in the next block after the unit's last ones; NULL where they are here. */
+static const float *streamed_ahead(const job *j, const unit *u, const block *b, int64_t panel, int64_t channel) {
+    const int64_t later = channel + AHEAD;
+    if (later < u->end_channel)
+        return panel == u->first_panel ? j->streamed + b->begin * j->streamed_pitch + later : NULL;
+    if (panel + 1 < u->end_panel || b->next.pixels == 0) return NULL;
+    return j->streamed + b->next.begin * j->streamed_pitch + b->next.first_channel + later - u->end_channel;
 }
 
-/* By itself: within a long function its state would have no registers. */
-static __attribute__((noinline)) void ask(const job *j, asking *a) {
-    for (int64_t left = a->lines; left > 0 && a->pixel < a->end; a->pixel++) {
-        const float *from = (j->p->packs_x ? piece_at(j, a->pixel, 1).from : j->packed + a->pixel * j->packed_channels)
-            + a->column;
-        for (; left > 0 && a->now < a->columns; left--, a->now += LINE) __builtin_prefetch(from + a->now, 0, 2);
-        if (a->now < a->columns) return;
-        a->now = 0;
+/* What a tile's kernel asks for, a line of each pixel, which comes to the second cache meanwhile: where a line of
+ * streamed channels begins, one of those; otherwise the next one of what the next block packs, of which `asked` lines
+ * have been, or of what it reads at that moment: that costs less than changing to a kernel that does not ask. An x that
+ * skips pixels has no such lines: it is not asked for. */
+static void ask(const job *j, const unit *u, const block *b, int64_t panel, int64_t rows, int64_t *asked,
+                cnn_gemm_outer *outer) {
+    const int64_t line = cnn_round_up(outer->channel, LINE), begins = line < outer->channel + rows;
+    const float *streamed = streamed_ahead(j, u, b, panel, begins ? line : outer->channel);
+    const int packed = b->next.pixels > 0 && *asked * LINE < b->next.columns
+        && (!j->p->packs_x || cnn_conv2d_is_flat(&j->p->g));
+    outer->ahead = NULL;
+    if (begins && streamed) {
+        outer->ahead = streamed;
+        outer->ahead_step = j->streamed_pitch;
+    } else if (packed) {
+        outer->ahead = packed_at(j, b->next.begin, b->next.column + *asked * LINE);
+        outer->ahead_step = j->packed_channels;
+        ++*asked;
+    } else if (streamed) {
+        outer->ahead = outer->grad_y;
+        outer->ahead_step = outer->grad_y_stride;
     }
+    outer->lines = outer->ahead != NULL;
 }
 
 /* ---- run ---- */
@@ -289,17 +315,7 @@ static void add_to_bias(const job *j, const unit *u, const block *b) {
 static void add_panel_to_bias(const job *j, const unit *u, const block *b, const cnn_panel *n) {
     double *sum = cnn_weight_gradient_bias_part(&j->parts, u->group) + n->begin;
     for (int64_t i = 0; i < n->columns && b->first; i++) sum[i] = 0;
-    j->c->kernels->gemm->add_rows(b->pixels, n->columns, (int64_t)j->panels.widest * j->panels.vl, j->s.panel, sum);
-}
-
-/* Where the tile that begins at `channel` lets its kernel ask for streamed channels, a line of each pixel: those that
- * the unit reads AHEAD channels later, in the next block after its last ones; NULL where they are here. */
-static const float *ahead_of(const job *j, const unit *u, const block *b, int64_t panel, int64_t channel) {
-    const int64_t later = channel + AHEAD;
-    if (later < u->end_channel)
-        return panel == u->first_panel ? j->streamed + b->begin * j->streamed_pitch + later : NULL;
-    if (panel + 1 < u->end_panel || b->next.pixels == 0) return NULL;
-    return j->streamed + b->next.begin * j->streamed_pitch + b->next.first_channel + later - u->end_channel;
+    j->c->kernels->gemm->add_rows(b->pixels, n->columns, n->width, j->s.panel, sum);
 }
 
 /* A panel's complete sums, of streamed channels begin .. end - 1 of grad_y, to grad_w. A line at a time, while the next
@@ -317,34 +333,34 @@ static void multiply(const job *j, const unit *u, const block *b) {
         channels = u->end_channel - u->first_channel;
     float *part = cnn_weight_gradient_part(&j->parts, u->group);
     const int whole = b->last && !p->packs_x;         /* the sums are complete, and go to grad_w */
-    asking next = asking_of(u, b);
+    int64_t asked = 0;
     for (int64_t panel = u->first_panel; panel < u->end_panel; panel++) {
         const cnn_panel n = cnn_panel_at(&j->panels, panel);
         float *sums = j->s.sums + (panel - u->first_panel) * channels * width;
-        if (!j->in_place) pack_panel(j, b, &n);
-        if (!p->packs_x && j->parts.grad_bias && u->first_tile == 0) add_panel_to_bias(j, u, b, &n);
+        if (!j->direct) pack_panel(j, b, &n);
         cnn_gemm_outer outer = {
-            .pixels = b->pixels, .x = j->s.x, .row = j->s.row,
-            .grad_y = j->in_place ? j->packed + b->begin * j->packed_channels + n.begin : j->s.panel,
-            .grad_y_stride = j->in_place ? j->packed_channels : width, .last = n.last, .added_stride = width,
-            .stride = whole ? out_channels : width, .ahead_step = j->streamed_pitch};
-        outer.channel = u->first_channel;
+            .pixels = b->pixels, .x = j->s.x, .row = j->s.row, .channel = u->first_channel, .last = n.last,
+            .added_stride = width, .stride = whole ? out_channels : width};
         int64_t turned = u->first_channel;               /* streamed channels before it are in grad_w */
         for (int64_t tile = u->first_tile; tile < u->end_tile; tile++) {
             const int64_t rows = j->rows + (tile < j->larger);
+            /* The first tile packs what it reads. */
+            const int packs = j->direct && !j->in_place && tile == u->first_tile, where_it_lies = j->in_place || packs;
             float *tile_sums = sums + (outer.channel - u->first_channel) * width;
+            outer.grad_y = where_it_lies ? packed_at(j, b->begin, n.begin) : j->s.panel;
+            outer.grad_y_stride = where_it_lies ? j->packed_channels : n.width;
+            outer.copy = packs ? j->s.panel : NULL;
             outer.added = b->first ? NULL : tile_sums;
             outer.w = whole ? part + outer.channel * out_channels + n.begin : tile_sums;
-            outer.ahead = ahead_of(j, u, b, panel, outer.channel);
-            outer.lines = outer.ahead != NULL;
+            ask(j, u, b, panel, rows, &asked, &outer);
             j->c->kernels->gemm->outer[n.vectors][rows](&outer);
-            if (next.lines) ask(j, &next);
             outer.channel += rows;
             if (b->last && p->packs_x && turned + LINE <= outer.channel) {
                 turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, turned + LINE);
                 turned += LINE;
             }
         }
+        if (!p->packs_x && j->parts.grad_bias && u->first_tile == 0) add_panel_to_bias(j, u, b, &n);
         if (b->last && p->packs_x)
             turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, u->end_channel);
     }
