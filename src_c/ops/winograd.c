@@ -10,6 +10,9 @@ enum {
     AHEAD = 4, /* most arrays fetched ahead: what is written, what a gradient's epilogue reads, the next block */
     UNITS = 16, /* pieces of work wanted, for so many threads; ... */
     FEW_UNITS = 8, /* ... fewer where a block is all tiles: reading U for half as many costs more */
+    /* Where U does not stay in the second cache, reading it costs as much as the products of some tiles: blocks have so
+     * many, if that leaves so many pieces of work. */
+    BLOCK_TILES = 12, LEAST_UNITS = 4,
     SMALLEST_TILES = 16,
     LARGE_U_BYTES = 1 << 20, LARGE_V_BYTES = 1 << 19, /* of a panel, of a block: what does not stay in L2 */
     FEW_BLOCKS = 2, /* most threads use a panel of U for one of them only */
@@ -116,11 +119,13 @@ static const cnn_winograd_form *form(const cnn_call *c, const winograd_plan *p) 
 static int64_t read_of(const winograd_plan *p) { return p->g.in_channels / p->bundles; }
 static int64_t in_of(const winograd_plan *p) { return (folded(p) ? 4 : 1) * read_of(p); }
 static int64_t out_of(const winograd_plan *p) { return p->g.out_channels / p->bundles; }
+static int64_t u_bytes(const winograd_plan *p) {
+    return elements(p) * in_of(p) * out_of(p) * p->bundles * (int64_t)sizeof(float);
+}
 static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
-    const int64_t u_bytes = elements(p) * in_of(p) * out_of(p) * p->bundles * (int64_t)sizeof(float);
-    return cnn_two_tiles_do(c->kernels, cnn_winograd_tiles(&t), u_bytes) ? cnn_panels_within(c->kernels, out_of(p), 2)
-                                                                         : cnn_panels_of(c->kernels, out_of(p));
+    return cnn_two_tiles_do(c->kernels, cnn_winograd_tiles(&t), u_bytes(p)) ? cnn_panels_within(c->kernels, out_of(p), 2)
+                                                                            : cnn_panels_of(c->kernels, out_of(p));
 }
 
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
@@ -207,6 +212,10 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     p->ranges = p->bundles > 1 ? 1 : (int32_t)cnn_min(panels.count, cnn_ceil_div(UNITS, cnn_ceil_div(tiles, most)));
     p->blocks = (int32_t)cnn_min(cnn_ceil_div(tiles, panels.rows),
                                  cnn_max(cnn_ceil_div(tiles, most), cnn_ceil_div(units, p->ranges)));
+    if (u_bytes(p) >= CNN_WEIGHTS_FROM_MEMORY) {
+        const int64_t enough = cnn_max(tiles / BLOCK_TILES, cnn_ceil_div(LEAST_UNITS, p->ranges));
+        p->blocks = (int32_t)cnn_min(p->blocks, cnn_max(cnn_ceil_div(tiles, most), enough));
+    }
     if (p->blocks > 1 && p->blocks < 4 * UNITS) p->blocks = (int32_t)cnn_min(cnn_round_up(p->blocks, 2), tiles);
     p->block = (int32_t)cnn_ceil_div(tiles, p->blocks);
     scratch s;
