@@ -72,7 +72,9 @@ typedef struct cnn_gemm_outer {
     const int32_t *row;
     const float *grad_y;
     ptrdiff_t grad_y_stride;
-    float *copy;                      /* NULL, or pixel after pixel of grad_y goes there as well; `last` is a vector */
+    /* NULL, or the rows that are read go there as well, one after the other, aligned to a vector; only where `last` is
+     * a whole vector */
+    float *copy;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
     const float *added;               /* NULL, or what is added, row c at added + c * added_stride; may be w */
     float *w;                         /* row c is at w + c * stride */

@@ -14,9 +14,11 @@
  *
  * Every unit of a range needs the same tiles of x, every unit of a panel the same of grad_y. Where channels are many,
  * all tiles are transformed first, and kept; loop order in a unit: element, block of tiles, tile of channels. Where
- * tiles are so many as well that they do not stay in a cache from unit to unit, elements are outside: each is multiplied
- * for all units, and the units make gradients of their sums afterwards. Where channels are few, a unit transforms what it
- * needs, in L2: block of tiles, element, tile of channels.
+ * tiles are so many as well that they do not stay near until they are used, x is transformed in two halves of its
+ * channels, unless threads are so many that half of the units are too few; where they do not even stay in a last cache
+ * from unit to unit, elements are outside: each is multiplied for all units, and the units make gradients of their
+ * sums afterwards. Where channels are few, a unit transforms what it needs, in L2: block of tiles, element, tile of
+ * channels.
  *
  * Of a grouped convolution each bundle (winograd.h) is treated so by itself, and of its sums those between channels of
  * the same group become gradients. */
