@@ -142,6 +142,7 @@ typedef struct job {
     scratch s;
     int direct;                       /* can kernels read what is packed where it lies? ... */
     int in_place;                     /* ... and need it not be packed, as the only panel? */
+    int skips;                        /* is it an x of which pixels are skipped? */
 } job;
 
 static int64_t first_channel(const job *j, int64_t tile) { return tile * j->rows + cnn_min(tile, j->larger); }
@@ -165,6 +166,7 @@ static job job_of(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradien
     j.direct = (!p->packs_x || (!p->normalised && cnn_conv2d_is_flat(g))) && j.packed_channels % j.panels.vl == 0
         && (uintptr_t)j.packed % ((size_t)j.panels.vl * sizeof(float)) == 0;
     j.in_place = j.direct && j.panels.count == 1 && (p->packs_x || !j.parts.grad_bias);
+    j.skips = p->packs_x && !cnn_conv2d_is_flat(g);
     return j;
 }
 
@@ -273,15 +275,14 @@ static const float *streamed_ahead(const job *j, const unit *u, const block *b, 
 /* What a tile's kernel asks for, a line of each pixel, which comes to the second cache meanwhile: where a line of
  * streamed channels begins, one of those; otherwise the next one of what the next block packs, of which `asked` lines
  * have been, or of what it reads at that moment: that costs less than changing to a kernel that does not ask. An x that
- * skips pixels has no such lines: it is not asked for. */
+ * skips pixels has no such lines, see below; streamed ones are asked for again then, as a busy processor drops some. */
 static void ask(const job *j, const unit *u, const block *b, int64_t panel, int64_t rows, int64_t *asked,
                 cnn_gemm_outer *outer) {
     const int64_t line = cnn_round_up(outer->channel, LINE), begins = line < outer->channel + rows;
     const float *streamed = streamed_ahead(j, u, b, panel, begins ? line : outer->channel);
-    const int packed = b->next.pixels > 0 && *asked * LINE < b->next.columns
-        && (!j->p->packs_x || cnn_conv2d_is_flat(&j->p->g));
+    const int packed = b->next.pixels > 0 && !j->skips && *asked * LINE < b->next.columns;
     outer->ahead = NULL;
-    if (begins && streamed) {
+    if (streamed && (begins || j->skips)) {
         outer->ahead = streamed;
         outer->ahead_step = j->streamed_pitch;
     } else if (packed) {
@@ -293,6 +294,16 @@ static void ask(const job *j, const unit *u, const block *b, int64_t panel, int6
         outer->ahead_step = outer->grad_y_stride;
     }
     outer->lines = outer->ahead != NULL;
+}
+
+/* After kernel call number `call` of a block: asks for its share of the pixels of such an x that the next block packs. */
+static void ask_for_pixels(const job *j, const unit *u, const block *b, int64_t call) {
+    const int64_t calls = (u->end_tile - u->first_tile) * (u->end_panel - u->first_panel),
+        end = b->next.pixels * (call + 1) / calls;
+    for (int64_t q = b->next.pixels * call / calls; q < end; q++) {
+        const float *from = piece_at(j, b->next.begin + q, 1).from + b->next.column;
+        for (int64_t k = 0; k < b->next.columns; k += LINE) __builtin_prefetch(from + k, 0, 2);
+    }
 }
 
 /* ---- run ---- */
@@ -333,7 +344,7 @@ static void multiply(const job *j, const unit *u, const block *b) {
         channels = u->end_channel - u->first_channel;
     float *part = cnn_weight_gradient_part(&j->parts, u->group);
     const int whole = b->last && !p->packs_x;         /* the sums are complete, and go to grad_w */
-    int64_t asked = 0;
+    int64_t asked = 0, call = 0;
     for (int64_t panel = u->first_panel; panel < u->end_panel; panel++) {
         const cnn_panel n = cnn_panel_at(&j->panels, panel);
         float *sums = j->s.sums + (panel - u->first_panel) * channels * width;
@@ -354,6 +365,7 @@ static void multiply(const job *j, const unit *u, const block *b) {
             outer.w = whole ? part + outer.channel * out_channels + n.begin : tile_sums;
             ask(j, u, b, panel, rows, &asked, &outer);
             j->c->kernels->gemm->outer[n.vectors][rows](&outer);
+            if (j->skips) ask_for_pixels(j, u, b, call++);
             outer.channel += rows;
             if (b->last && p->packs_x && turned + LINE <= outer.channel) {
                 turn(j, &n, sums + (turned - u->first_channel) * width, part, turned, turned + LINE);
