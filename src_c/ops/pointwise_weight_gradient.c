@@ -296,8 +296,9 @@ static void ask(const job *j, const unit *u, const block *b, int64_t panel, int6
     outer->lines = outer->ahead != NULL;
 }
 
-/* After kernel call number `call` of a block: asks for its share of the pixels of such an x that the next one packs. */
-static void ask_for_pixels(const job *j, const unit *u, const block *b, int64_t call) {
+/* After kernel call number `call` of a block: asks for its share of the pixels of such an x that the next one packs. By
+ * itself, as few shapes need it. */
+static __attribute__((noinline)) void ask_for_pixels(const job *j, const unit *u, const block *b, int64_t call) {
     const int64_t calls = (u->end_tile - u->first_tile) * (u->end_panel - u->first_panel),
         end = b->next.pixels * (call + 1) / calls;
     for (int64_t q = b->next.pixels * call / calls; q < end; q++) {
