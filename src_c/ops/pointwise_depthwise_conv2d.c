@@ -10,8 +10,8 @@
  * panels of channels, tiles of pixels. */
 #include "depthwise.h"
 #include "indirect_gemm.h"
-#include "panels.h"
 #include "row_window.h"
+#include "rows_product.h"
 
 enum { X, W_INNER, W, BIAS_INNER, BIAS };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE, INNER_ACTIVATION, INNER_ALPHA, INNER_MAX_VALUE };
@@ -25,7 +25,6 @@ static const cnn_attr_def attrs[] = {
 enum {
     UNITS = 32,                       /* pieces of work wanted, for so many threads */
     BUFFER_BYTES = 512 << 10,         /* of L2, for rows of t */
-    CHUNK_PIXELS = 96,                /* of x, that stay in L1 while the panels pass */
 };
 
 /* g is that of the depthwise convolution; its band is a unit's output rows. */
@@ -67,12 +66,11 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     if (c->in[W_INNER]->storage == CNN_ARENA)
         return cnn_fail(error, "w_inner must not be computed within the run, because it is packed before it; "
                         "compute it in the prepare section or pass it from outside");
-    const cnn_panels panels = cnn_panels_of(c->kernels, g->c);
     p->rows = cnn_depthwise_buffer_rows(c, g, BUFFER_BYTES);
     g->bands = cnn_min(g->out_h, cnn_ceil_div(UNITS, g->n));
     choice->kernel = "rows of the inner tensor in L2";
     choice->thread_workspace_bytes = p->rows * row_floats(g) * 4;
-    choice->packed_bytes = c->in[X]->dims[3] * panels.vectors * panels.vl * 4;
+    choice->packed_bytes = cnn_rows_product_bytes(c->kernels, c->in[X]->dims[3], g->c);
     return 0;
 }
 
@@ -82,44 +80,18 @@ static double flops(const cnn_call *c) {
            + 2 * c->attr[CNN_DW_KERNEL_H] * c->attr[CNN_DW_KERNEL_W] * (double)cnn_count(c->out[0]);
 }
 
-/* [panel][channel][width]; parallel over panels. */
-static void pack(const cnn_call *c, const cnn_exec *e) {
-    const cnn_tensor *w = c->in[W_INNER];
-    const cnn_panels panels = cnn_panels_of(c->kernels, w->dims[3]);
-    int64_t begin, end;
-    cnn_share(e, panels.count, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
-        const cnn_panel n = cnn_panel_at(&panels, i);
-        c->kernels->gemm->pack(w->dims[2], n.columns, n.width, (const float *)cnn_data(e, w) + n.begin, w->dims[3],
-                               (float *)e->packed + n.begin * w->dims[2]);
-    }
-}
+static void pack(const cnn_call *c, const cnn_exec *e) { cnn_rows_product_pack_weights(c, e, c->in[W_INNER]); }
 
 /* t = inner_act(x w_inner + bias) of adjacent pixels. */
 static void expand(const cnn_call *c, const cnn_exec *e, int64_t pixels, const float *x, float *t) {
-    static const int32_t no_tap = 0, one_tap = 1;
-    const int64_t in = c->in[X]->dims[3], out = c->in[W]->dims[2];
     const cnn_act act = {.kind = (int)cnn_int(c, INNER_ACTIVATION), .alpha = cnn_float(c, INNER_ALPHA),
                          .max_value = cnn_float(c, INNER_MAX_VALUE)};
     const cnn_epilogue epilogue = cnn_epilogue_of(act);
-    const cnn_panels panels = cnn_panels_of(c->kernels, out);
-    const float *bias = cnn_data(e, input(c, BIAS_INNER)), *rows[CNN_GEMM_ROWS];
-    ptrdiff_t at[CNN_GEMM_ROWS];
-    for (int64_t r = 0; r < CNN_GEMM_ROWS; r++) at[r] = r * out;
-    for (int64_t panel = 0; panel < panels.count; panel++) {
-        const cnn_panel n = cnn_panel_at(&panels, panel);
-        const int64_t tiles = cnn_ceil_div(pixels, c->kernels->gemm->rows[n.vectors]);
-        for (int64_t i = 0; i < tiles; i++) {
-            const int64_t begin = pixels * i / tiles, count = pixels * (i + 1) / tiles - begin;
-            for (int64_t r = 0; r < count; r++) rows[r] = x + (begin + r) * in;
-            const cnn_gemm_tile tile = {.runs = 1, .channels = in, .x = rows, .tap = &no_tap, .length = &one_tap,
-                                        .w = (const float *)e->packed + n.begin * in,
-                                        .bias = bias ? bias + n.begin : NULL, .y = t + begin * out + n.begin, .at = at,
-                                        .last = n.last, .low = epilogue.low, .high = epilogue.high};
-            c->kernels->gemm->tile[n.vectors][count](&tile);
-        }
-    }
-    if (!epilogue.in_tile) c->kernels->elementwise->activate(act, pixels * out, t, t);
+    const cnn_rows_product product = {.in = c->in[X]->dims[3], .out = c->in[W]->dims[2], .w = (const float *)e->packed,
+                                      .bias = cnn_data(e, input(c, BIAS_INNER)), .low = epilogue.low,
+                                      .high = epilogue.high};
+    cnn_rows_product_run(c->kernels, &product, pixels, x, t);
+    if (!epilogue.in_tile) c->kernels->elementwise->activate(act, pixels * product.out, t, t);
 }
 
 /* Makes rows begin..end of the image's t present, in the order of memory. */
@@ -128,10 +100,8 @@ static void provide(const cnn_call *c, const cnn_exec *e, cnn_row_window *t, int
     const cnn_depthwise *g = &((const plan_memory *)c->plan)->g;
     const int64_t in = c->in[X]->dims[3];
     float *to;
-    const int64_t rows = cnn_row_window_move(t, image, begin, end, &to), wanted = rows * g->w;
-    for (int64_t pixel = 0; pixel < wanted; pixel += CHUNK_PIXELS)
-        expand(c, e, cnn_min(CHUNK_PIXELS, wanted - pixel), x + ((image * g->h + t->end) * g->w + pixel) * in,
-               to + pixel * g->c);
+    const int64_t rows = cnn_row_window_move(t, image, begin, end, &to);
+    expand(c, e, rows * g->w, x + (image * g->h + t->end) * g->w * in, to);
     t->end += rows;
 }
 
