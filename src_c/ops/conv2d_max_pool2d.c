@@ -83,10 +83,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     const cnn_pool *pool = &p->g.pool;
     scratch s;
     if (cnn_conv2d_pool_geometry(c, c->in[X], c->in[W]->dims[3], &p->g, error)
-        || cnn_conv2d_check_size(&p->g.conv, error)) return -1;
-    if (c->in[W]->storage == CNN_ARENA)
-        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
-                        "compute it in the prepare section or pass it from outside");
+        || cnn_conv2d_check_size(&p->g.conv, error) || cnn_expect_packable(c->in[W], "w", error)) return -1;
     p->whole = cnn_pool_is_halving(pool) && cnn_epilogue_of(act_of(c)).in_tile;
     const cnn_panels panels = panels_of(c->kernels, p);
     const int64_t depth = cnn_conv2d_pool_depth(&p->g.conv);

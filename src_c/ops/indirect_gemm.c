@@ -56,10 +56,7 @@ cnn_epilogue cnn_epilogue_of(cnn_act act) {
 
 int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t,
                             cnn_error *error) {
-    if (cnn_conv2d_check_size(g, error)) return -1;
-    if (t->w->storage == CNN_ARENA)
-        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
-                        "compute it in the prepare section or pass it from outside");
+    if (cnn_conv2d_check_size(g, error) || cnn_expect_packable(t->w, "w", error)) return -1;
     if ((t->mean || t->var) && (act.kind != CNN_LINEAR || act.max_value < INFINITY))
         return cnn_fail(error, "moments are of the linear output; ask for none or leave the activation linear");
     return 0;

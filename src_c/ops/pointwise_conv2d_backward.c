@@ -140,10 +140,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     backward_plan *p = (backward_plan *)c->plan;
     const cnn_tensor *in = c->in[IN], *w = c->in[W];
     const cnn_gradient_epilogue_operands gradient = cnn_gradient_epilogue_of(c, EPILOGUE, ACTIVATION);
-    if (cnn_gradient_epilogue_check(&gradient, error)) return -1;
-    if (w->storage == CNN_ARENA)
-        return cnn_fail(error, "w must not be computed within the run, because it is packed before it; "
-                        "compute it in the prepare section or pass it from outside");
+    if (cnn_gradient_epilogue_check(&gradient, error) || cnn_expect_packable(w, "w", error)) return -1;
     *p = (backward_plan){.pixels = cnn_rows(in), .in_channels = w->dims[2], .out_channels = w->dims[3]};
     const cnn_tensor *residual = operand(c, RESIDUAL);
     p->sparse = residual && !cnn_same_shape(residual, in);

@@ -62,10 +62,7 @@ static int64_t row_floats(const cnn_depthwise *g) { return g->w * g->c; }
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     plan_memory *p = (plan_memory *)c->plan;
     cnn_depthwise *g = &p->g;
-    if (geometry(c, g, error)) return -1;
-    if (c->in[W_INNER]->storage == CNN_ARENA)
-        return cnn_fail(error, "w_inner must not be computed within the run, because it is packed before it; "
-                        "compute it in the prepare section or pass it from outside");
+    if (geometry(c, g, error) || cnn_expect_packable(c->in[W_INNER], "w_inner", error)) return -1;
     p->rows = cnn_depthwise_buffer_rows(c, g, BUFFER_BYTES);
     g->bands = cnn_min(g->out_h, cnn_ceil_div(UNITS, g->n));
     choice->kernel = "rows of the inner tensor in L2";

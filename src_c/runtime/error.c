@@ -41,3 +41,9 @@ int cnn_expect_vector(const cnn_tensor *tensor, const char *what, int64_t length
                         dtype_names[tensor->dtype], cnn_shape_text(tensor, shape));
     return 0;
 }
+
+int cnn_expect_packable(const cnn_tensor *weight, const char *what, cnn_error *error) {
+    if (weight->storage != CNN_ARENA) return 0;
+    return cnn_fail(error, "%s must not be computed within the run, because it is packed before it; compute it in the "
+                    "prepare section or pass it from outside", what);
+}

@@ -99,6 +99,8 @@ static inline void cnn_like(cnn_tensor *t, const cnn_tensor *model) {     /* sha
 int cnn_expect(const cnn_tensor *tensor, const char *what, int rank, int dtype, cnn_error *error);
 /* Fails unless an optional vector (a bias, a scale) is absent or float32 of shape (length). */
 int cnn_expect_vector(const cnn_tensor *tensor, const char *what, int64_t length, cnn_error *error);
+/* Fails where a weight that pack() reads is computed within the run: a check of plan(), which knows the storage. */
+int cnn_expect_packable(const cnn_tensor *weight, const char *what, cnn_error *error);
 
 static inline int64_t cnn_int(const cnn_call *c, int attr) { return (int64_t)c->attr[attr]; }
 static inline float cnn_float(const cnn_call *c, int attr) { return (float)c->attr[attr]; }
