@@ -44,6 +44,19 @@ def test_a_normalisation_is_done_within_the_depthwise_convolution_that_reads_it(
     assert_equal_but_for_rounding(results[True], results[False])
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_the_gradient_of_the_normalisation_after_a_depthwise_convolution_is_made_on_load(strides, monkeypatch):
+    x, y = np.random.default_rng(3).normal(size=(4, 9, 8, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for on_load in (True, False):
+        monkeypatch.setattr(normalised_gradients, "SMALLEST_BYTES", 0 if on_load else 1 << 60)
+        model = _inverted_bottleneck(strides, shortcut=False)
+        results[on_load] = one_step(model, x, y)
+        kernel = "gradient normalised on load"
+        assert (kernel in model.describe(batch_size=4, training=True)) == on_load
+    assert_equal_but_for_rounding(results[True], results[False])
+
+
 def test_a_normalisation_that_others_read_is_written():
     names = {name for name, _ in operations(_inverted_bottleneck(1, shortcut=True))}
     assert "depthwise_conv2d_backward_weight" in names and "batchnorm_depthwise_conv2d" not in names

@@ -91,7 +91,9 @@ def conv_cases():
     relu = {"activation": 1, "in_activation": 1}
     yield Case("pointwise_conv2d_backward", 0, both, relu, (True,) * 4)
     backward = [large(), x, depthwise, vector(), *norm]
-    yield Case("batchnorm_depthwise_conv2d_backward", 0, backward, {**CONV, "activation": 1}, (True,) * 4)
+    after = [large(), *(vector() for _ in range(3))]
+    for inputs in (backward, [*backward, *after]):
+        yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, {**CONV, "activation": 1}, (True,) * 4)
     few, weight = normal(RNG, 3, 61, 67, 3), normal(RNG, 3, 3, 3, CHANNELS, scale=0.2)
     for pooling in (POOL, {**POOL, "pool_h": 2, "pool_w": 2, "pad_top": 0, "pad_left": 0}):
         t = reference.conv2d(few, weight, **CONV, activation=1)[0]
@@ -203,7 +205,9 @@ def streamed_cases():
     yield Case("batchnorm_depthwise_conv2d_backward", 0, [y, x, depthwise, mean, *norm], relu6, (True,) * 4)
     halved = {**relu6, "stride_h": 2, "stride_w": 2}
     inputs = [normal(RNG, n, 49, 46, c), x, depthwise, mean, *norm]
-    yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, halved, (True,) * 4)
+    after = [normal(RNG, n, 49, 46, c), *(vector(c) for _ in range(3))]
+    for inputs in (inputs, [*inputs, *after]):
+        yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, halved, (True,) * 4)
     strided = dict(
         kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, **dict.fromkeys(PADS, 1), in_h=h, in_w=w, activation=1
     )

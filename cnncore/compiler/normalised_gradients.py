@@ -5,6 +5,7 @@ convolution before, and by nobody else. Where tensors are too large for the cach
 these operations do. What stands in their place computes it from g and x a few pixels at a time; it is never written:
 
 * of a 1x1 convolution one operation makes both gradients of it;
+* of a depthwise convolution that reads a normalised tensor, the operation that makes both already;
 * of a network's first convolution, which needs no gradient in its input, the gradient in its weight.
 
 The sums of g that p, q and s are made of come with it from where it is made (`fuse.fuse_backward`), or take a pass.
@@ -47,16 +48,34 @@ def _fuse(graph, norm, readers):
     ):
         return
     if len(readers.get(gradient, ())) == 1:
-        _into_weight(graph, norm, readers[gradient][0])
+        _into_one(graph, norm, readers[gradient][0])
     elif len(readers.get(gradient, ())) == 2:
         _together(graph, norm, readers[gradient])
+
+
+def _into_one(graph, norm, reader):
+    if reader.name == "batchnorm_depthwise_conv2d_backward":
+        _into_depthwise(graph, norm, reader)
+    elif reader.name == "conv2d_backward_weight":
+        _into_weight(graph, norm, reader)
+
+
+def _into_depthwise(graph, norm, both):
+    if (
+        both.inputs[0] is not norm.outputs[0]
+        or norm.outputs[0] in both.inputs[1:]
+        or norm.outputs[0].bytes < SMALLEST_BYTES
+    ):
+        return
+    constants = _constants_of(graph, norm)
+    both.inputs = [norm.inputs[GRAD_Y], *both.inputs[1:], norm.inputs[X], *constants.outputs[:3]]
+    both.layer = f"{both.layer} + {norm.layer}"
 
 
 def _into_weight(graph, norm, weight):
     operands = [norm.inputs[X], *[norm.inputs[MEAN]] * 3]  # of the shapes of x, p, q and s
     if (
-        weight.name != "conv2d_backward_weight"
-        or weight.inputs[1] is not norm.outputs[0]
+        weight.inputs[1] is not norm.outputs[0]
         or weight.inputs[0] is norm.outputs[0]
         or any(value is not None for value in weight.outputs[1:])
         or norm.outputs[0].bytes < SMALLEST_BYTES

@@ -11,7 +11,9 @@ typedef struct strip {
     vf scale, shift, mean, sum_g, sum_gx;
     const float *x, *grad_y[3];                        /* the next columns */
     float *grad_x;
-    ptrdiff_t x_ahead, grad_y_ahead, grad_x_ahead;     /* from a column to the one asked for with it */
+    ptrdiff_t x_ahead, grad_x_ahead;                   /* from a column to the one asked for with it */
+    const float *coming;
+    ptrdiff_t coming_second;                           /* bytes from there to that of the other tensor */
 } strip;
 
 /* The next column of x, `offset` columns behind q * stride - pad: it meets taps `offset`, `offset` + stride, ... Where
@@ -45,13 +47,15 @@ VINLINE void column(int rows, int stride, int kind, int checked, ptrdiff_t n, co
 /* The columns of x that begin with q * stride - pad. */
 VINLINE void columns(int rows, int stride, int kind, int checked, ptrdiff_t n, const cnn_depthwise_backward *b,
                      ptrdiff_t q, const relu_constants *act, strip *s) {
-    __builtin_prefetch(s->grad_y[0] + s->grad_y_ahead, 0, 2);
+    __builtin_prefetch(s->coming, 0, 2);
+    __builtin_prefetch((const char *)s->coming + s->coming_second, 0, 2);
+    s->coming += b->pixel;
 #pragma GCC unroll 3
     for (int i = 0; i < rows; i++) {
         s->seen[i][2] = s->seen[i][1];
         s->seen[i][1] = s->seen[i][0];
         s->seen[i][0] = !checked || q < b->out_w ? vload_upto(s->grad_y[i], n) : vzero();
-        s->grad_y[i] += b->pixel;
+        s->grad_y[i] += b->grad_y_pixel;
     }
 #pragma GCC unroll 2
     for (int offset = 0; offset < stride; offset++) {
@@ -67,7 +71,7 @@ VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cn
     const int across = b->lines > 3;
     strip s = {.scale = vload_upto(b->scale + c, n), .shift = vload_upto(b->shift + c, n),
                .mean = vload_upto(b->mean + c, n), .x_ahead = across ? VL : b->in_w * b->pixel,
-               .grad_y_ahead = across ? VL : b->out_w * b->pixel,
+               .coming_second = (const char *)b->coming[1] - (const char *)b->coming[0],
                .grad_x_ahead = across ? VL : 4 * b->pixel};
     for (int i = 0; i < rows; i++)
         for (int tap = 0; tap < 3; tap++) s.weight[i][tap] = vload_upto(b->w[i] + tap * b->pixel + c, n);
@@ -78,8 +82,9 @@ VINLINE void channel_strip(int rows, int stride, int kind, ptrdiff_t n, const cn
     for (ptrdiff_t line = 0; line < b->lines; line++) {
         s.x = b->x + line * b->in_w * b->pixel + c;
         s.grad_x = b->grad_x + line * b->in_w * b->pixel + c;
+        s.coming = b->coming[0] + line * b->out_w * b->pixel + c + (across ? VL : 0);
 #pragma GCC unroll 3
-        for (int i = 0; i < rows; i++) s.grad_y[i] = b->grad_y[i] + line * b->out_w * b->pixel + c;
+        for (int i = 0; i < rows; i++) s.grad_y[i] = b->grad_y[i] + line * b->out_w * b->grad_y_pixel + c;
         for (ptrdiff_t q = 0; q < last; q++) {
             if (q == begin)
                 for (; q < end; q++) columns(rows, stride, kind, 0, n, b, q, act, &s);

@@ -11,13 +11,15 @@
  * of `rows` pointers go by the tap row. Column j of x meets tap b of output column q where j = q * stride - pad + b. */
 typedef struct cnn_depthwise_backward {
     ptrdiff_t channels;                        /* treated by this call */
-    ptrdiff_t pixel;                           /* floats from one pixel to the next, and from one tap of w to the next */
+    ptrdiff_t pixel, grad_y_pixel;             /* floats from one pixel to the next; pixel also from tap to tap of w */
     ptrdiff_t in_w, out_w, pad;
     int stride, rows;                          /* 1 or 2; 1 to 3 */
     ptrdiff_t lines;                           /* rows of x; with stride 2 only one */
     const float *x, *mean, *scale, *shift;
     cnn_act act;                               /* of the relu family */
     const float *grad_y[3], *w[3];             /* column 0; tap 0 of the row */
+    /* What is asked for with column q of grad_y, from two tensors: at coming[i] + q * pixel. Never read. */
+    const float *coming[2];
     float *grad_w[3];                          /* added to */
     float *grad_x;                             /* act'(y) times the gradient of y */
     double *sum_g, *sum_gx;                    /* added to: sums of grad_x and of grad_x (x - mean) */

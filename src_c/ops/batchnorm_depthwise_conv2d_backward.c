@@ -5,21 +5,30 @@
  *     grad_x = d act'(t);  grad_w = gradient in w;  sum_g = sum grad_x, sum_gx = sum grad_x (x - mean) per channel,
  *
  * of which batchnorm_backward makes the gradients of the normalisation. Parallel over images, bands of rows and
- * blocks of channels; each image and band has a slot for its sums, and the slots are combined in order. */
+ * blocks of channels; each image and band has a slot for its sums, and the slots are combined in order.
+ *
+ * Where a normalisation follows the convolution, grad_y may be the gradient in what that gave, with out, what it read:
+ * the gradient in the convolution's result (normalised_gradient.h) is then made in a window of rows in the cache. */
 #include "batchnorm.h"
 #include "depthwise.h"
+#include "normalised_gradient.h"
 
-enum { GRAD_Y, X, W, MEAN, SCALE, SHIFT };
+enum { GRAD_Y, X, W, MEAN, SCALE, SHIFT, OUT };
 enum { GRAD_X, GRAD_W, SUM_G, SUM_GX };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
 enum {
     TAPS = 9,
     STREAM_BYTES = 8 << 20,           /* from this size on grad_x is written past the caches */
+    WINDOW_BYTES = 128 << 10,         /* of L2, for rows of the gradient in the convolution's result */
     CALL_PIXELS = 64,                 /* wanted in a call, of a row of x or several: what is done once then costs little */
 };
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
+
+static cnn_normalised_gradient gradient_of(const cnn_call *c) {
+    return cnn_normalised_gradient_of(c, c->in[GRAD_Y], OUT);
+}
 
 static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
     const cnn_tensor *x = c->in[X];
@@ -29,9 +38,11 @@ static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const vectors[] = {"mean", "scale", "shift"};
     const cnn_tensor *x = c->in[X], *w = c->in[W];
+    const cnn_normalised_gradient d = gradient_of(c);
     cnn_depthwise g;
     if (cnn_depthwise_expect_normalised(c, x, w, error)) return -1;
     if (geometry(c, &g, error) || cnn_depthwise_expect_grad(c->in[GRAD_Y], &g, error) ||
+        cnn_normalised_gradient_check(&d, error) ||
         cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error))
         return -1;
     for (int i = MEAN; i <= SHIFT; i++)
@@ -46,42 +57,81 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 static int64_t slots_of(const cnn_depthwise *g) { return g->n * g->bands; }
 static int64_t grad_w_floats(const cnn_depthwise *g) { return cnn_round_up(TAPS * g->c, 16); }
 
+/* Rows of x that a call treats at most. */
+static int64_t most_lines(const cnn_depthwise *g) { return cnn_ceil_div(CALL_PIXELS, g->w); }
+
+/* A thread's window of rows of the gradient in the convolution's result, a block of channels wide. */
+static cnn_row_window window_of(const cnn_depthwise *g, int64_t channels, char *memory) {
+    const int64_t row = g->out_w * channels, reach = most_lines(g) + 2,
+                  fit = WINDOW_BYTES / (row * (int64_t)sizeof(float));
+    return (cnn_row_window){.capacity = cnn_min(g->out_h, cnn_max(reach, fit)), .row = row, .image = -1,
+                            .buffer = (float *)memory};
+}
+
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     cnn_depthwise g;
     if (geometry(c, &g, error)) return -1;
     cnn_depthwise_cut(c, &g, g.h);
     memcpy(c->plan, &g, sizeof g);
     choice->kernel = "both gradients, row by row";
+    if (gradient_of(c).out) {
+        const cnn_row_window window = window_of(&g, g.block, NULL);
+        choice->kernel = "both gradients, row by row, gradient normalised on load";
+        choice->thread_workspace_bytes = window.capacity * window.row * (int64_t)sizeof(float);
+    }
     choice->workspace_bytes = (slots_of(&g) + 1) * 2 * g.c * (int64_t)sizeof(double) +
                               slots_of(&g) * grad_w_floats(&g) * (int64_t)sizeof(float);
     return 0;
 }
 
 static double flops(const cnn_call *c) {
-    return 4.0 * TAPS * (double)cnn_count(c->in[GRAD_Y]) + 6.0 * (double)cnn_count(c->in[X]);
+    return (4.0 * TAPS + (gradient_of(c).out ? 4 : 0)) * (double)cnn_count(c->in[GRAD_Y]) +
+           6.0 * (double)cnn_count(c->in[X]);
 }
 
-/* Row y of an image, and those before row `end` that a call can treat with it: the rows of grad_y that reach it and the
- * taps with which they do. */
-static void rows_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t end, const float *grad_y,
-                    const float *w, float *grad_w, cnn_depthwise_backward *b) {
+/* Row y of an image, and those before row `end` that a call can treat with it: the taps with which rows of grad_y reach
+ * it, and which rows those are, the last one first. */
+static void taps_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t end, const float *w, float *grad_w,
+                    int64_t *row, cnn_depthwise_backward *b) {
     const int64_t stride = cnn_int(c, CNN_DW_STRIDE_H);
     b->rows = 0;
     b->lines = 1;
     for (int64_t tap = 0; tap < 3; tap++) {
         const int64_t from = y + cnn_int(c, CNN_DW_TOP) - tap, p = from / stride;
         if (from < 0 || from % stride || p >= g->out_h) continue;
-        b->grad_y[b->rows] = grad_y + p * g->out_w * g->c;
+        row[b->rows] = p;
         b->w[b->rows] = w + tap * 3 * g->c;
         b->grad_w[b->rows++] = grad_w + tap * 3 * g->c;
     }
     if (stride == 1 && b->rows == 3)  /* the same taps for all */
-        b->lines = cnn_min(cnn_min(end, g->out_h - cnn_int(c, CNN_DW_TOP)) - y, cnn_ceil_div(CALL_PIXELS, g->w));
+        b->lines = cnn_min(cnn_min(end, g->out_h - cnn_int(c, CNN_DW_TOP)) - y, most_lines(g));
+}
+
+/* Those rows, where they lie, or in the window, where those that are missing are made first. */
+static void rows_of(const cnn_call *c, const cnn_exec *e, const cnn_depthwise *g, const cnn_depthwise_unit *u,
+                    const int64_t *row, cnn_row_window *window, cnn_depthwise_backward *b) {
+    const cnn_normalised_gradient d = gradient_of(c);
+    const int64_t image = u->image * g->out_h, line = g->out_w * g->c, origin = image * line + u->at;
+    const float *grad_y = (const float *)cnn_data(e, d.grad_y) + origin,
+                *out = d.out ? (const float *)cnn_data(e, d.out) + origin : grad_y;
+    if (b->rows == 0) return;
+    if (d.out) {
+        float *to;
+        const int64_t missing = cnn_row_window_move(window, u->image, row[b->rows - 1], row[0] + b->lines, &to);
+        cnn_normalised_gradient_load(c, e, &d, (image + window->end) * g->out_w, missing * g->out_w, u->at, u->channels,
+                                     to, u->channels);
+        window->end += missing;
+    }
+    for (int i = 0; i < b->rows; i++)
+        b->grad_y[i] = d.out ? cnn_row_window_at(window, row[i]) : grad_y + row[i] * line;
+    const int64_t next = row[0] + (b->lines > 3 ? 0 : b->lines);     /* as the kernel asks for x */
+    b->coming[0] = grad_y + next * line;
+    b->coming[1] = out + next * line;
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
-    const float *grad_y = cnn_data(e, c->in[GRAD_Y]), *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
+    const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
                 *mean = cnn_data(e, c->in[MEAN]), *scale = cnn_data(e, c->in[SCALE]), *shift = cnn_data(e, c->in[SHIFT]);
     float *grad_x = cnn_data(e, c->out[GRAD_X]);
     const int64_t slots = slots_of(g), n = g->c, size = grad_w_floats(g);
@@ -93,6 +143,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t i; (i = cnn_work_next(&work)) >= 0;) {
         const cnn_depthwise_unit u = cnn_depthwise_unit_at(g, i, g->h);
         const int64_t slot = i / g->blocks;
+        cnn_row_window window = {0};
+        if (gradient_of(c).out) window = window_of(g, u.channels, e->thread_workspace);
         double *sum = sums + slot * 2 * n + u.at;
         float *slot_w = grad_w + slot * size + u.at;
         memset(sum, 0, (size_t)u.channels * sizeof *sum);
@@ -100,6 +152,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         for (int64_t tap = 0; tap < TAPS; tap++) memset(slot_w + tap * n, 0, (size_t)u.channels * sizeof *slot_w);
         cnn_depthwise_backward b = {.channels = u.channels,
                                     .pixel = n,
+                                    .grad_y_pixel = window.capacity ? u.channels : n,
                                     .in_w = g->w,
                                     .out_w = g->out_w,
                                     .pad = cnn_int(c, CNN_DW_LEFT),
@@ -113,11 +166,12 @@ static void run(const cnn_call *c, const cnn_exec *e) {
                                     .sum_g = sum,
                                     .sum_gx = sum + n,
                                     .stream = stream};
-        for (int64_t y = u.begin; y < u.end; y += b.lines) {
+        for (int64_t y = u.begin, row[3]; y < u.end; y += b.lines) {
             const int64_t at = (u.image * g->h + y) * g->w * n + u.at;
             b.x = x + at;
             b.grad_x = grad_x + at;
-            rows_of(c, g, y, u.end, grad_y + u.image * g->out_h * g->out_w * n + u.at, w + u.at, slot_w, &b);
+            taps_of(c, g, y, u.end, w + u.at, slot_w, row, &b);
+            rows_of(c, e, g, &u, row, &window, &b);
             if (b.rows) c->kernels->depthwise_backward->rows(&b);
             else for (int64_t j = 0; j < g->w; j++) memset(grad_x + at + j * n, 0, (size_t)u.channels * sizeof *grad_x);
         }
@@ -141,7 +195,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 const cnn_op cnn_op_batchnorm_depthwise_conv2d_backward = {
     .name = "batchnorm_depthwise_conv2d_backward",
     .summary = "gradients of batchnorm_depthwise_conv2d: grad_x = (gradient in act's result) act', its sums, and grad_w",
-    .inputs = "grad_y x w mean scale shift",
+    .inputs = "grad_y x w mean scale shift [out] [p] [q] [s]",
     .outputs = "grad_x [grad_w] [sum_g] [sum_gx]",
     .attrs = attrs,
     .infer = infer,

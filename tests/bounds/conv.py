@@ -108,18 +108,21 @@ def _batchnorm_depthwise(inputs, attributes, outputs):
 
 @bound("batchnorm_depthwise_conv2d_backward")
 def _batchnorm_depthwise_backward(inputs, attributes, outputs):
-    """grad_x and its sums as those of depthwise_conv2d_backward_input; grad_w from t, which is off by `error`."""
-    grad_y, x, w, mean, scale, shift = inputs
+    """grad_x and its sums as those of depthwise_conv2d_backward_input; grad_w from t, which is off by `error`. Where d is
+    made of grad_y, all carry its error: grad_x no more than through the steepest slope."""
+    grad_y, x, w, mean, scale, shift, *after = inputs
+    d, d_error = normalised_gradient(grad_y, *after) if after else (grad_y, np.zeros(grad_y.shape))
     t, error, geometry = normalised(x, scale, shift, attributes)
     size = {"in_h": x.shape[1], "in_w": x.shape[2]}
-    grad_x, *sums = BOUNDS["depthwise_conv2d_backward_input"](
-        [grad_y, w, None, x, mean, scale, shift], {**attributes, **size}, [outputs[0], *outputs[2:]]
+    grad_x, *_ = BOUNDS["depthwise_conv2d_backward_input"](
+        [d, w, None, x, mean, scale, shift], {**attributes, **size}, [outputs[0], *outputs[2:]]
     )
-    magnitude, carried = (
-        ref.depthwise_conv2d_backward_weight(values, np.abs(grad_y), multiplier=1, **geometry)[0]
-        for values in (np.abs(t), error)
-    )
-    return [grad_x, reduction(grad_y.size // grad_y.shape[3], magnitude) + carried, *sums]
+    steepest = max(1.0, abs(attributes.get("alpha", 0.0)))
+    grad_x = grad_x + steepest * ref.depthwise_conv2d_backward_input(d_error, np.abs(w), **size, **geometry)
+    product = lambda t, d: ref.depthwise_conv2d_backward_weight(t, d, multiplier=1, **geometry)[0]
+    weight_error = reduction(d.size // d.shape[3], product(np.abs(t), np.abs(d)))
+    weight_error += product(error, np.abs(d)) + product(np.abs(t) + error, d_error)
+    return [grad_x, weight_error, *gradient_sums(grad_x, x, mean, outputs[0])]
 
 
 @bound("batchnorm_conv2d")

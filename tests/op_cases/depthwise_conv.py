@@ -91,6 +91,8 @@ def _batchnorm_depthwise_backward(rng, op):
     act = relu_family(rng) if rng.random() < 0.8 else {}
     sums = bool(rng.random() < 0.8)
     inputs = [grad_y, x, w, normal(rng, x.shape[3]), scale, shift]
+    if rng.random() < 0.5:  # a normalisation follows
+        inputs += [normal(rng, *grad_y.shape), *(normal(rng, x.shape[3]) for _ in range(3))]
     return inputs, {**attributes, **act}, (True, bool(rng.random() < 0.8), sums, sums)
 
 

@@ -211,12 +211,28 @@ def batchnorm_depthwise_conv2d(x, w, scale, shift, *, activation=0, alpha=0.0, m
 
 
 def batchnorm_depthwise_conv2d_backward(
-    grad_y, x, w, mean, scale, shift, *, activation=0, alpha=0.0, max_value=np.inf, **geometry
+    grad_y,
+    x,
+    w,
+    mean,
+    scale,
+    shift,
+    out=None,
+    p=None,
+    q=None,
+    s=None,
+    *,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    **geometry,
 ):
     """Gradients in t = act(x scale + shift), through act, with its sums (`gradient_epilogue`), and in w.
 
-    Returns (grad_x, grad_w, sum_g, sum_gx).
+    Of grad_y, or with out of `normalised_gradient`. Returns (grad_x, grad_w, sum_g, sum_gx).
     """
+    if out is not None:
+        grad_y = normalised_gradient(grad_y, out, p, q, s)
     act = {"activation": activation, "alpha": alpha, "max_value": max_value}
     size = {"in_h": x.shape[1], "in_w": x.shape[2]}
     grad_x, sum_g, sum_gx = depthwise_conv2d_backward_input(
