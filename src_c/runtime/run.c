@@ -91,9 +91,8 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
         }
     }
     /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short
-     * run one thread is faster. So it is when a process begins with a prediction, as NumPy's threads spin after its
-     * import. */
-    if (cnn_first_team_is_crowded(threads) && p->flops < SHORT_FLOPS) threads = 1;
+     * run fewer threads are faster. A longer one goes on without the thread that waits. */
+    if (p->flops < SHORT_FLOPS) threads = cnn_team_fitting(threads);
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
     w.asked = w.start;
     cnn_team_run(threads, walk_program, &w);

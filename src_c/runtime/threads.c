@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -27,6 +28,7 @@ typedef struct cnn_member {
                                          after the last */
     unsigned works;                   /* that the thread has begun */
     atomic_int processor;             /* that it was last seen on, counting from 1; 0: it has not come to a barrier */
+    double waited;                    /* seconds at barriers after it had let go of its processor */
 } cnn_member;
 
 /* A sense-reversing barrier: the last thread to arrive opens the next phase. Each on its own cache line. */
@@ -52,6 +54,12 @@ static int processor(int thread) {
 #endif
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Was another thread of the team last seen on this one's processor, or not seen yet? It can go on only when this one
  * lets go: there are more threads than processors, or the others are busy with something else, as when a process that
  * has just started its threads finds those of another library spinning. */
@@ -74,11 +82,17 @@ void cnn_team_barrier(cnn_team *team, int thread) {
         atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
         return;
     }
+    double since = 0;
     for (int spin = 0; atomic_load_explicit(&team->phase, memory_order_acquire) == phase; spin++) {
         if (spin == SPINS / 16 && in_the_way(team, thread, threads)) spin = SPINS;
-        if (spin < SPINS) CNN_PAUSE();
-        else sched_yield();
+        if (spin < SPINS) {
+            CNN_PAUSE();
+        } else {
+            if (since == 0) since = now();
+            sched_yield();
+        }
     }
+    if (since > 0) team->members[thread].waited += now() - since;
 }
 
 /* ---- work ---- */
@@ -187,6 +201,49 @@ static void run_flushed(cnn_team_function function, void *context, cnn_team *tea
     restore(before);
 }
 
+/* ---- other programs ---- */
+
+static const double LONG_WAIT = 1e-3, LOOK_AGAIN = 1e-3;             /* seconds */
+
+/* What is known of threads that run and are not of the last team, for all teams of the process. Where several run at once
+ * they may overwrite what the other has found, which is as good. */
+static atomic_int others, last_threads;
+static _Atomic double looked;
+
+/* Looks for them: threads that run, or would if they had a processor, but those of the last team, which do so as well for
+ * a while after their work. None where the system does not tell. */
+static void look_for_others(void) {
+    int running = 0;
+#if defined(__linux__)
+    FILE *file = fopen("/proc/loadavg", "r");         /* "1.33 1.54 1.25 3/104 17446": three of 104 threads are running */
+    if (file) {
+        if (fscanf(file, "%*f %*f %*f %d", &running) != 1) running = 0;
+        fclose(file);
+    }
+#endif
+    const int found = running - atomic_load_explicit(&last_threads, memory_order_relaxed);
+    atomic_store_explicit(&others, found > 0 ? found : 0, memory_order_relaxed);
+    atomic_store_explicit(&looked, now(), memory_order_relaxed);
+}
+
+int cnn_team_fitting(int threads) {
+    static atomic_flag asked = ATOMIC_FLAG_INIT;
+    if (threads == 1) return 1;
+    if (!atomic_flag_test_and_set(&asked)) {
+        atomic_store_explicit(&last_threads, 1, memory_order_relaxed);
+        look_for_others();
+    } else if (atomic_load_explicit(&others, memory_order_relaxed) == 0) {
+        return threads;
+    } else if (now() - atomic_load_explicit(&looked, memory_order_relaxed) > LOOK_AGAIN) {
+        look_for_others();
+    }
+    const int there = atomic_load_explicit(&others, memory_order_relaxed);
+    const int left = there ? (int)sysconf(_SC_NPROCESSORS_ONLN) - there : threads;
+    return left < 1 ? 1 : left < threads ? left : threads;
+}
+
+/* ---- teams ---- */
+
 void cnn_team_run(int threads, cnn_team_function function, void *context) {
 #ifdef _OPENMP
     pthread_once(&once, watch_fork);
@@ -195,35 +252,29 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
         cnn_member members[threads];
         memset(members, 0, sizeof members);
         cnn_team team = {.threads = 0, .members = members};
+        double done = 0;
         #pragma omp parallel num_threads(threads)
         {
             /* Every thread says how many they are, so that none waits for the others before it begins. */
             const int granted = omp_get_num_threads();
             atomic_store_explicit(&team.threads, granted, memory_order_relaxed);
             run_flushed(function, context, &team, omp_get_thread_num(), granted);
+            if (omp_get_thread_num() == 0) done = now();
         }
+        const int granted = atomic_load_explicit(&team.threads, memory_order_relaxed);
+        double waited = now() - done;
+        for (int i = 0; i < granted; i++) if (members[i].waited > waited) waited = members[i].waited;
+        atomic_store_explicit(&last_threads, granted, memory_order_relaxed);
+        if (waited > LONG_WAIT) look_for_others();
         return;
     }
 #else
     (void)threads;
 #endif
+    atomic_store_explicit(&last_threads, 1, memory_order_relaxed);
     cnn_member member = {0};
     cnn_team alone = {.threads = 1, .members = &member};
     run_flushed(function, context, &alone, 0, 1);
-}
-
-int cnn_first_team_is_crowded(int threads) {
-    static atomic_flag asked = ATOMIC_FLAG_INIT;
-    if (threads == 1 || atomic_flag_test_and_set(&asked)) return 0;
-    int running = 0;
-#if defined(__linux__)
-    FILE *file = fopen("/proc/loadavg", "r"); /* "1.33 1.54 1.25 3/104 17446": three of 104 threads are running */
-    if (file) {
-        if (fscanf(file, "%*f %*f %*f %d", &running) != 1) running = 0;
-        fclose(file);
-    }
-#endif
-    return running + threads - 1 > sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 int cnn_has_openmp(void) {
