@@ -63,6 +63,11 @@ def _code(path):
     return re.sub(r'/\*.*?\*/|//[^\n]*|"(\\.|[^"\\\n])*"', " ", path.read_text(), flags=re.S)
 
 
+def test_lines_of_c_are_no_longer_than_those_of_python():
+    long = [f"{p.name}:{i}" for p in C_FILES for i, line in enumerate(p.read_text().splitlines(), 1) if len(line) > 120]
+    assert not long
+
+
 def test_openmp_is_behind_one_header():
     users = {p.name for p in C_FILES if re.search(r"#\s*pragma\s+omp|\bomp_\w+\s*\(|<omp\.h>", _code(p))}
     assert users <= {"threads.c", "threads.h"}, users

@@ -25,12 +25,12 @@
  * weights are HWIO. Counts are elements; names of byte counts end in _bytes, of seconds in _s.
  *
  * LARGE BATCHES. A program for some eight images, run again and again with the base pointers of inputs and outputs
- * moved on, takes less memory than one for many, and less time where images are large: what an operation writes is still
- * in the caches when the next one reads it.
+ * moved on, takes less memory than one for many, and less time where images are large: what an operation writes is
+ * still in the caches when the next one reads it.
  *
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
- * results do not depend on the number of threads, bit for bit. A process whose first run is short makes it on one
- * thread where others are running on its processors.
+ * results do not depend on the number of threads, bit for bit. A run that is short takes no more threads than find
+ * a processor, while other programs are running.
  *
  * NUMBERS. float32; within a run numbers below 2^-126 (1.2e-38) count as zero, as operands and as results, because they
  * cost a processor a hundred cycles each and a network that has converged is full of them. The caller's floating-point

@@ -182,7 +182,8 @@ static void apply(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const floa
                    &act, y);
     else if (kind == RELU_NONE && stream) apply_shifted(RELU_NONE, 1, count, width, x, scale, shift, residual, &act, y);
     else if (kind == RELU_NONE) apply_shifted(RELU_NONE, 0, count, width, x, scale, shift, residual, &act, y);
-    else if (kind == RELU_PLAIN && stream) apply_shifted(RELU_PLAIN, 1, count, width, x, scale, shift, residual, &act, y);
+    else if (kind == RELU_PLAIN && stream)
+        apply_shifted(RELU_PLAIN, 1, count, width, x, scale, shift, residual, &act, y);
     else if (kind == RELU_PLAIN) apply_shifted(RELU_PLAIN, 0, count, width, x, scale, shift, residual, &act, y);
     else apply_shifted(RELU_SLOPE, 0, count, width, x, scale, shift, residual, &act, y);
 }
@@ -259,7 +260,9 @@ static void gradient_sums(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, co
     memset(scratch, 0, (size_t)width * 2 * sizeof *scratch);
     switch (2 * from + store) {
     case 2 * UNMASKED: sums_block(UNMASKED, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
-    case 2 * UNMASKED + 1: sums_block(UNMASKED, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
+    case 2 * UNMASKED + 1:
+        sums_block(UNMASKED, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product);
+        break;
     case 2 * FROM_Y: sums_block(FROM_Y, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
     case 2 * FROM_Y + 1: sums_block(FROM_Y, 1, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
     case 2 * FROM_X: sums_block(FROM_X, 0, count, width, grad_y, m, x, mean, grad_residual, sum, product); break;
@@ -429,10 +432,11 @@ static void gradient_columns(ptrdiff_t rows, ptrdiff_t columns, const float *p, 
                              const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x, ptrdiff_t pitch) {
     ptrdiff_t c = 0;
     for (; c + EPILOGUE_VECTORS * VL <= columns; c += EPILOGUE_VECTORS * VL)
-        gradient_of_vectors(EPILOGUE_VECTORS, VL, rows, p + c, q + c, s + c, grad_y + c, x + c, stride, grad_x + c, pitch);
+        gradient_of_vectors(EPILOGUE_VECTORS, VL, rows, p + c, q + c, s + c, grad_y + c, x + c, stride, grad_x + c,
+                            pitch);
     for (; c < columns; c += VL)
-        gradient_of_vectors(1, columns - c < VL ? columns - c : VL, rows, p + c, q + c, s + c, grad_y + c, x + c, stride,
-                            grad_x + c, pitch);
+        gradient_of_vectors(1, columns - c < VL ? columns - c : VL, rows, p + c, q + c, s + c, grad_y + c, x + c,
+                            stride, grad_x + c, pitch);
 }
 
 static void moving_average(ptrdiff_t n, double momentum, float *state, const float *sample) {

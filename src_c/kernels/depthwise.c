@@ -26,9 +26,9 @@ static range interior(const cnn_depthwise_row *g, ptrdiff_t j_begin, ptrdiff_t j
 
 VINLINE vf bias_of(const float *bias, ptrdiff_t n) { return bias ? vload_upto(bias, n) : vzero(); }
 
-/* Adds the products of so many taps next to each other to TILE neighbouring outputs. Every column is loaded once and used
- * by all outputs that read it; the weights stay in registers. Where `checked`, columns outside the row are left out. x:
- * column 0; first: the column of output 0, tap 0. */
+/* Adds the products of so many taps next to each other to TILE neighbouring outputs. Every column is loaded once and
+ * used by all outputs that read it; the weights stay in registers. Where `checked`, columns outside the row are left
+ * out. x: column 0; first: the column of output 0, tap 0. */
 VINLINE void add_taps(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
                       const float *x, const float *w, vf sum[TILE]) {
     vf weight[MOST_TAPS];
@@ -53,7 +53,8 @@ VINLINE void store_tile(int checked, ptrdiff_t n, const cnn_depthwise_row *g, pt
             vstore_upto(y + q * g->y_pixel, relu(act->kind, sum[q], act->slope, act->max_value), n);
 }
 
-/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. x: column 0 of the first tap row. */
+/* TILE neighbouring outputs for a fixed number of taps per row, next to each other. x: column 0 of the first tap
+ * row. */
 VINLINE void fixed_tile(int taps, int stride, int checked, ptrdiff_t n, const cnn_depthwise_row *g, ptrdiff_t first,
                         ptrdiff_t count, const float *x, const float *w, vf bias, const relu_constants *act, float *y) {
     vf sum[TILE];

@@ -25,8 +25,8 @@ enum { CNN_GEMM_STRIP = 4 };
 
 typedef struct cnn_gemm_tile {
     ptrdiff_t runs, channels;         /* terms of the sum: runs of taps, any number from 0; channels of a tap, from 1 */
-    /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each. Where the rows are
-     * equally far apart, `apart` floats, not 0, [runs]: of the first row alone. */
+    /* [runs][rows] where the first tap of a run is read; its other taps follow, `channels` floats each. Where the rows
+     * are equally far apart, `apart` floats, not 0, [runs]: of the first row alone. */
     const float *const *x;
     ptrdiff_t apart;
     ptrdiff_t channel;                /* the first channel used of every pixel in x */
@@ -44,8 +44,8 @@ typedef struct cnn_gemm_tile {
     const float *added;
     float *y;                         /* row m is at y + at[m] */
     const ptrdiff_t *at, *added_at;   /* [rows] */
-    /* So many tiles follow that differ in their pixels alone, not pooled: their x, at and added_at are behind this one's,
-     * and what is asked for goes on. */
+    /* So many tiles follow that differ in their pixels alone, not pooled: their x, at and added_at are behind this
+     * one's, and what is asked for goes on. */
     ptrdiff_t more;
     /* columns that exist in the last vector, 1 to VL; the others are neither read nor written */
     ptrdiff_t last;
@@ -95,7 +95,7 @@ typedef struct cnn_gemm_kernels {
     const cnn_gemm_outer_function *outer[CNN_GEMM_VECTORS + 1];
     /* Can tiles be streamed? Then whole vectors are lines of the cache, and results must be aligned to one. */
     int streams;
-    void (*stream_end)(void);                                           /* before other threads read what was streamed */
+    void (*stream_end)(void);                                          /* before other threads read what was streamed */
 
     /* panel[r][0..width) = source[r][0..columns), then zeros; width is a multiple of VL. */
     void (*pack)(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, const float *source, ptrdiff_t stride,
@@ -106,9 +106,12 @@ typedef struct cnn_gemm_kernels {
     /* to[n * to_stride + r] = source[r * stride + n], for as many rows and columns of the source. */
     void (*transpose)(ptrdiff_t rows, ptrdiff_t columns, const float *source, ptrdiff_t stride, float *to,
                       ptrdiff_t to_stride);
-    /* The windows of neighbouring pixels, `rows` rows of `span` floats each, one row after the other: to[q * pitch + r *
-     * span + i] = from[q * step + r * row + i]. In whole pieces of up to CNN_GEMM_PIECE floats: less than one more than a
-     * row has may be read, and written behind it before what comes next is. */
+    /* The windows of neighbouring pixels, `rows` rows of `span` floats each, one row after the other:
+     *
+     *     to[q * pitch + r * span + i] = from[q * step + r * row + i]
+     *
+     * In whole pieces of up to CNN_GEMM_PIECE floats: less than one more than a row has may be read, and written behind
+     * it before what comes next is. */
     void (*gather)(ptrdiff_t windows, ptrdiff_t rows, ptrdiff_t span, const float *from, ptrdiff_t step, ptrdiff_t row,
                    ptrdiff_t pitch, float *to);
     /* Cuts rows into tiles of columns: the first `larger` have size + 1 columns, the others `size`. Row r of tile t is

@@ -6,7 +6,8 @@
 #include "relu.h"
 #include "vec.h"
 
-/* A gradient's epilogue in registers, for a vector of channels. Which of y and x are there is the same for all results. */
+/* A gradient's epilogue in registers, for a vector of channels. Which of y and x are there is the same for all
+ * results. */
 typedef struct output_gradient {
     const float *y, *x;
     vf mean, scale, shift, sum_g, sum_gx;

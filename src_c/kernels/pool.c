@@ -239,8 +239,8 @@ VINLINE void max_backward(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end,
             const float *pixels = place ? NULL : x + from;
             const uint8_t *places = place ? place + to : NULL;
             if (alone && rows == 2 && columns == 2 && write_from <= 0)
-                max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, 0, 2, 2, row_step,
-                                      g->c, grad_x + from);
+                max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, 0, 2, 2,
+                                      row_step, g->c, grad_x + from);
             else if (alone)
                 max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, write_from, rows,
                                       columns, row_step, g->c, grad_x + from);

@@ -1,6 +1,7 @@
-/* Leaves of Winograd's convolution, of 3x3 kernels and of first layers. Of 3x3 kernels with stride 1 in two forms: F(4x4,
- * 3x3), a tile of 4x4 results from 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results from 4x4
- * pixels with 16 products in place of 36, for small maps, where larger tiles would be few or hang over the edges.
+/* Leaves of Winograd's convolution, of 3x3 kernels and of first layers. Of 3x3 kernels with stride 1 in two forms:
+ * F(4x4, 3x3), a tile of 4x4 results from 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results
+ * from 4x4 pixels with 16 products in place of 36, for small maps, where larger tiles would be few or hang over the
+ * edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
@@ -40,14 +41,14 @@
  *
  * Its narrow tiles are of 2 or 3 results as well (or gradients of 4 or 6 pixels), F(2, 2) with the points +-P and
  * infinity, F(3, 2) with Q as well, where F(4, 2) has P = 3/8 and Q = 9/8: r(p) = p^2 - Q^2, or p + Q, and M(x) = x^2 -
- * P^2, or that times x - Q, make A' and B' as above. They have n of the 4 slots of a row or column, the first ones. So an
- * axis of 14 results takes 3 * 9 + 5 = 32 rows of products, not 36, and one of 7 takes 9 + 7 = 16.
+ * P^2, or that times x - Q, make A' and B' as above. They have n of the 4 slots of a row or column, the first ones. So
+ * an axis of 14 results takes 3 * 9 + 5 = 32 rows of products, not 36, and one of 7 takes 9 + 7 = 16.
  *
  * FOLDED is the form of the first layer of networks for large images, a kernel of 7x7 (or one that has 7 or 8 rows and
- * columns with the zeros that make its padding even) with stride 2 and few channels. Four pixels (2 i + dy, 2 j + dx) are
- * taken for one, pixel (i, j), of four times the channels, (2 dy + dx) channels + c. The convolution of these is one of
- * 4x4 taps with stride 1, by F(3x3, 4x4): 3x3 results from 6x6 folded pixels with 36 products of four channels in place
- * of 441 of one. It has the points and B' of F(4x4, 3x3), with A' for three results and G for four taps.
+ * columns with the zeros that make its padding even) with stride 2 and few channels. Four pixels (2 i + dy, 2 j + dx)
+ * are taken for one, pixel (i, j), of four times the channels, (2 dy + dx) channels + c. The convolution of these is
+ * one of 4x4 taps with stride 1, by F(3x3, 4x4): 3x3 results from 6x6 folded pixels with 36 products of four channels
+ * in place of 441 of one. It has the points and B' of F(4x4, 3x3), with A' for three results and G for four taps.
  *
  * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over
  * channels is a matrix product for each e.
@@ -142,8 +143,8 @@ typedef struct cnn_winograd_product {
     const float *v, *u;               /* tiles of an element; [planes * VL][VECTORS * VL], aligned to a vector */
     float *m;                         /* may be v where the panel is all output channels */
     ptrdiff_t v_plane, m_plane;
-    /* What is needed soon: for each group and vector of channels `lines` lines from here on are fetched ahead into L2; the
-     * same of V. */
+    /* What is needed soon: for each group and vector of channels `lines` lines from here on are fetched ahead into L2;
+     * the same of V. */
     const char *ahead, *ahead_v;
     ptrdiff_t lines, lines_v;
 } cnn_winograd_product;
@@ -166,27 +167,28 @@ typedef void (*cnn_winograd_input_function)(const cnn_winograd_source *source);
 typedef void (*cnn_winograd_gradient_function)(const cnn_winograd_source *source, float *sum);
 typedef void (*cnn_winograd_output_function)(const cnn_winograd_result *result);
 
-/* The transforms of tiles, [0] where narrow ones have 2 results and [1] where they have 3, for each kind that there is. */
+/* The transforms of tiles, [0] where narrow ones have 2 results and [1] where they have 3, for each kind that there
+ * is. */
 typedef cnn_winograd_input_function cnn_winograd_inputs_by_kind[2][CNN_WINOGRAD_KINDS];
 typedef cnn_winograd_gradient_function cnn_winograd_gradients_by_kind[2][CNN_WINOGRAD_KINDS];
 typedef cnn_winograd_output_function cnn_winograd_outputs_by_kind[2][CNN_WINOGRAD_KINDS];
 
 /* The transforms of a form. */
 typedef struct cnn_winograd_form {
-    /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n] (4 i + j of the folded form), for `width`
-     * columns, a multiple of VL. flip: g[2 - i][2 - j]. */
+    /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n] (4 i + j of the folded form), for
+     * `width` columns, a multiple of VL. flip: g[2 - i][2 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
     /* Element e of B' d B, d being the tile's pixels. */
     cnn_winograd_inputs_by_kind input;
     /* clamp(A' m A + bias + added). */
     cnn_winograd_outputs_by_kind output;
-    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G, of the forms 4X4, FOLDED
-     * and STRIDED alone. Element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the source are
-     * read; if `sum`, sum[n] += the sum of the pixels of column n. */
+    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G, of the forms 4X4,
+     * FOLDED and STRIDED alone. Element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
+     * source are read; if `sum`, sum[n] += the sum of the pixels of column n. */
     cnn_winograd_gradients_by_kind gradient;
-    /* w[(3 i + j) * tap + n] (4 i + j) = row i, column j of G' u G, u having element e at u[e * stride + n], for `columns`
-     * columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end with
-     * cnn_gemm_kernels' stream_end. */
+    /* w[(3 i + j) * tap + n] (4 i + j) = row i, column j of G' u G, u having element e at u[e * stride + n], for
+     * `columns` columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end
+     * with cnn_gemm_kernels' stream_end. */
     void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream);
 } cnn_winograd_form;
 

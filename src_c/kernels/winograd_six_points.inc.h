@@ -91,8 +91,8 @@ VINLINE void transform_output(int out, const vf m[SIDE], vf *y) {
 }
 
 /* One tile and vector of channels: v[6 i + j] = element (i, j), from pixels (i, j) at row[i] + j * step, those of
- * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those that
- * have terms in common, so that all is in registers. */
+ * columns from .. to - 1, constants, being inside the image. The rows of B' d are taken one or two at a time, those
+ * that have terms in common, so that all is in registers. */
 VINLINE void input_tile(int rows, int columns, const float *const *row, ptrdiff_t step, int from, int to, float *v,
                         ptrdiff_t element) {
     vf d[SIDE], first[SIDE], second[SIDE];

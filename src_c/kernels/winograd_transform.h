@@ -55,8 +55,8 @@ VINLINE ptrdiff_t copied_tiles(const cnn_winograd_source *s, ptrdiff_t t, ptrdif
     return !s->norm.scale ? 1 : left < most ? left : most;
 }
 
-/* Asks for the next vector of channels of pixels from .. to - 1 of some rows: a line each of its own, which no processor
- * expects. */
+/* Asks for the next vector of channels of pixels from .. to - 1 of some rows: a line each of its own, which no
+ * processor expects. */
 VINLINE void ask_for_next(const float *const *row, int rows, int from, int to, ptrdiff_t step) {
     for (int i = 0; i < rows; i++)
         for (int j = from; j < to; j++) __builtin_prefetch(row[i] + j * step + VL);
@@ -72,8 +72,8 @@ VINLINE void store_weight(float *w, vf value, ptrdiff_t n, int stream) {
     else vstore_n(w, value, n);
 }
 
-/* Where what is added to result (i, j) of a tile lies, from r->added on; negative: nowhere. column: the tile's first; to:
- * where the result lies, from r->y on. */
+/* Where what is added to result (i, j) of a tile lies, from r->added on; negative: nowhere. column: the tile's first;
+ * to: where the result lies, from r->y on. */
 VINLINE ptrdiff_t winograd_added(const cnn_winograd_result *r, ptrdiff_t column, int i, int j, ptrdiff_t c,
                                  ptrdiff_t to) {
     if (!r->added || (r->sparse && (i | j) & 1)) return -1;

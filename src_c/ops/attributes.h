@@ -19,7 +19,8 @@
 static inline int cnn_expect_mask(double kind, double alpha, cnn_error *error) {
     if (kind != CNN_LINEAR && kind != CNN_RELU)
         return cnn_fail(
-            error, "activation must be linear (0) or relu (1), got %g; make the activation an operation of its own", kind);
+            error, "activation must be linear (0) or relu (1), got %g; make the activation an operation of its own",
+            kind);
     if (kind == CNN_RELU && alpha < 0)
         return cnn_fail(error,
                         "alpha must not be negative, got %g, as the sign of x does not follow from y then; make the "
@@ -40,7 +41,8 @@ static inline int cnn_mask_is_one(cnn_relu_mask mask) { return mask.slope == 1 &
     CNN_INT_ATTR("pad_bottom", 0, 0, 1 << 20), CNN_INT_ATTR("pad_right", 0, 0, 1 << 20)
 
 #define CNN_RANK_DIMS_ATTRS \
-    CNN_INT_ATTR("rank", 1, 1, CNN_MAX_RANK), CNN_INT_ATTR("d0", 1, 1, 2147483647), CNN_INT_ATTR("d1", 1, 1, 2147483647), \
+    CNN_INT_ATTR("rank", 1, 1, CNN_MAX_RANK), CNN_INT_ATTR("d0", 1, 1, 2147483647), \
+        CNN_INT_ATTR("d1", 1, 1, 2147483647), \
     CNN_INT_ATTR("d2", 1, 1, 2147483647), CNN_INT_ATTR("d3", 1, 1, 2147483647)
 
 #endif

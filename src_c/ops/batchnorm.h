@@ -70,9 +70,9 @@ typedef struct cnn_batchnorm_gradient {
     float *grad_residual;
 } cnn_batchnorm_gradient;
 
-/* sums: [g, gx][channel], for this thread's share of the channels, once all threads have called it: those of every block
- * of rows in a slot of its own, then the slots in their order, with a barrier between. slots: [block][g, gx][channel].
- * Each thread's workspace has room for two wide arrays. */
+/* sums: [g, gx][channel], for this thread's share of the channels, once all threads have called it: those of every
+ * block of rows in a slot of its own, then the slots in their order, with a barrier between. slots: [block][g,
+ * gx][channel]. Each thread's workspace has room for two wide arrays. */
 void cnn_batchnorm_gradient_sums(const cnn_call *c, const cnn_exec *e, const cnn_batchnorm_cut *cut,
                                  const cnn_batchnorm_gradient *g, double *slots, double *sums);
 

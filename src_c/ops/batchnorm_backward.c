@@ -105,7 +105,11 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         const cnn_batchnorm_gradient g = {.grad_y = grad_y, .y = y, .x = x, .mean = mean, .scale = scale,
                                           .shift = shift, .mask = mask, .grad_residual = grad_residual};
         cnn_batchnorm_gradient_sums(c, e, cut, &g, slots, sums);
-        if (grad_residual) { grad_y = grad_residual; grad_residual = NULL; y = scale = NULL; } /* pass 2 starts from g */
+        if (grad_residual) {          /* pass 2 starts from g */
+            grad_y = grad_residual;
+            grad_residual = NULL;
+            y = scale = NULL;
+        }
     }
     if (needs_sums(c)) {
         if (begin < end)

@@ -20,7 +20,7 @@ enum {
     TAPS = 9,
     STREAM_BYTES = 8 << 20,           /* from this size on grad_x is written past the caches */
     WINDOW_BYTES = 128 << 10,         /* of L2, for rows of the gradient in the convolution's result */
-    CALL_PIXELS = 64,                 /* wanted in a call, of a row of x or several: what is done once then costs little */
+    CALL_PIXELS = 64,              /* wanted in a call, of a row of x or several: what is done once then costs little */
 };
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 
@@ -132,7 +132,8 @@ static void rows_of(const cnn_call *c, const cnn_exec *e, const cnn_depthwise *g
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_depthwise *g = (const cnn_depthwise *)c->plan;
     const float *x = cnn_data(e, c->in[X]), *w = cnn_data(e, c->in[W]),
-                *mean = cnn_data(e, c->in[MEAN]), *scale = cnn_data(e, c->in[SCALE]), *shift = cnn_data(e, c->in[SHIFT]);
+                *mean = cnn_data(e, c->in[MEAN]), *scale = cnn_data(e, c->in[SCALE]),
+                *shift = cnn_data(e, c->in[SHIFT]);
     float *grad_x = cnn_data(e, c->out[GRAD_X]);
     const int64_t slots = slots_of(g), n = g->c, size = grad_w_floats(g);
     double *sums = (double *)e->workspace;                          /* [slot][g, gx][channel], then their sums */
@@ -194,7 +195,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_batchnorm_depthwise_conv2d_backward = {
     .name = "batchnorm_depthwise_conv2d_backward",
-    .summary = "gradients of batchnorm_depthwise_conv2d: grad_x = (gradient in act's result) act', its sums, and grad_w",
+    .summary = "gradients of batchnorm_depthwise_conv2d: grad_x = (gradient in act's result) act', its sums, and "
+               "grad_w; of grad_y, or p grad_y + q out + s",
     .inputs = "grad_y x w mean scale shift [out] [p] [q] [s]",
     .outputs = "grad_x [grad_w] [sum_g] [sum_gx]",
     .attrs = attrs,

@@ -39,8 +39,8 @@ static inline void cnn_coming_ask(const cnn_coming *next, int64_t i, int64_t ste
 /* From so many bytes on a tensor is not in a last cache when it is read. */
 enum { CNN_FROM_MEMORY_BYTES = 16 << 20 };
 
-/* Reads what is used next, a line of the cache at a time, in order. For loops that do much with each line of several rows
- * at once: the processor sees too late what they will read, and hardly waits for what it reads in order. */
+/* Reads what is used next, a line of the cache at a time, in order. For loops that do much with each line of several
+ * rows at once: the processor sees too late what they will read, and hardly waits for what it reads in order. */
 static inline void cnn_bring(const float *from, const float *end) {
     enum { LINE = 16 };
     for (; from < end; from += LINE) (void)*(const volatile float *)from;

@@ -23,8 +23,8 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     return 0;
 }
 
-/* Bytes of y that are made at a time, input after input: of more its lines would be asked for in another order than they
- * lie in memory, of less short rows cost calls. */
+/* Bytes of y that are made at a time, input after input: of more its lines would be asked for in another order than
+ * they lie in memory, of less short rows cost calls. */
 enum { BLOCK = 1024 };
 
 /* A row of y is everything from the axis on: the rows of the inputs one after another. */
@@ -37,8 +37,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         char *to = (char *)cnn_data(e, y) + row * bytes;
         for (int i = 0; i < c->n_in; i++) {
             const int64_t part = step * c->in[i]->dims[axis];
-            cnn_copy(c, e, &s, cnn_min(block, s.end - row), part, (const char *)cnn_data(e, c->in[i]) + row * part, part,
-                     to, bytes);
+            cnn_copy(c, e, &s, cnn_min(block, s.end - row), part, (const char *)cnn_data(e, c->in[i]) + row * part,
+                     part, to, bytes);
             to += part;
         }
     }

@@ -1,5 +1,5 @@
-/* Windows (conv2d_windows.h) whose rows are too short for an inner loop each: all values of a window are copied one after
- * the other. The convolution then is a 1x1 convolution of pixels with kernel_h * kernel_w * channels values. */
+/* Windows (conv2d_windows.h) whose rows are too short for an inner loop each: all values of a window are copied one
+ * after the other. The convolution then is a 1x1 convolution of pixels with kernel_h * kernel_w * channels values. */
 #ifndef CNN_OPS_CONV2D_GATHER_H
 #define CNN_OPS_CONV2D_GATHER_H
 

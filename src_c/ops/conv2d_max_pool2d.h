@@ -37,7 +37,8 @@ static inline int cnn_conv2d_pool_geometry(const cnn_call *c, const cnn_tensor *
         return cnn_fail(error, "x must have few channels, without groups, and the kernel more than one column, without "
                         "dilation, got %lld channels; use conv2d and max_pool2d", (long long)x->dims[3]);
     if (cnn_winograd_form_for(&g->conv) != CNN_NO_WINOGRAD)
-        return cnn_fail(error, "the convolution must be one that is computed directly, not by Winograd's algorithm, which "
+        return cnn_fail(error,
+                        "the convolution must be one that is computed directly, not by Winograd's algorithm, which "
                         "takes this one, of %lld channels and a kernel of %dx%d; use conv2d and max_pool2d",
                         (long long)x->dims[3], g->conv.kernel_h, g->conv.kernel_w);
     return 0;

@@ -31,6 +31,7 @@ int cnn_conv2d_check_images(const cnn_call *c, int first, cnn_error *error) {
 }
 
 cnn_conv2d_images cnn_conv2d_images_of(const cnn_call *c, const cnn_exec *e, const cnn_tensor *x, cnn_rescaling by) {
-    return (cnn_conv2d_images){c->kernels, cnn_data(e, x), x->dtype == CNN_U8 ? c->kernels->elementwise->affine_u8 : NULL,
+    return (cnn_conv2d_images){c->kernels, cnn_data(e, x),
+                               x->dtype == CNN_U8 ? c->kernels->elementwise->affine_u8 : NULL,
                                by};
 }

@@ -1,9 +1,9 @@
 /* What a convolution reads its pixels from.
  *
- * In place, the tensor itself, through pointers. Or, of 1x1 convolutions, NORMALISED: a copy of a chunk's pixels, made in
- * a thread's workspace, see cnn_normalised in indirect_gemm.h. Where others need it as well, there is no copy: it is made,
- * and read, where they will read it. (Winograd's transforms have their own.) Or, where pixels have few channels: WINDOWS,
- * see conv2d_windows.h, or GATHERED, see conv2d_gather.h. */
+ * In place, the tensor itself, through pointers. Or, of 1x1 convolutions, NORMALISED: a copy of a chunk's pixels, made
+ * in a thread's workspace, see cnn_normalised in indirect_gemm.h. Where others need it as well, there is no copy: it is
+ * made, and read, where they will read it. (Winograd's transforms have their own.) Or, where pixels have few channels:
+ * WINDOWS, see conv2d_windows.h, or GATHERED, see conv2d_gather.h. */
 #ifndef CNN_OPS_CONV2D_SOURCE_H
 #define CNN_OPS_CONV2D_SOURCE_H
 

@@ -14,8 +14,8 @@ cnn_conv2d_geometry cnn_conv2d_windowed(const cnn_conv2d_geometry *g) {
     return rows;
 }
 
-/* Where rows of an image are short, borders are never far: all rows that the pixels of an image need are copied, a band,
- * once for all the rows of output that share them. */
+/* Where rows of an image are short, borders are never far: all rows that the pixels of an image need are copied, a
+ * band, once for all the rows of output that share them. */
 static int narrow(const cnn_conv2d_geometry *g) { return (int64_t)g->in_w * g->in_channels <= NARROW; }
 
 /* ---- padded copies ---- */

@@ -1,8 +1,8 @@
 /* Convolutions of few channels, as the first layer is. The WINDOW of an output pixel is what lies under the kernel:
- * kernel_h rows of kernel_w * channels values, each row one piece of memory. So it is a convolution of kernel_h taps with
- * so many channels, whose pixels overlap, and its inner loop runs over a row of the window instead of a handful of
- * channels. Windows are read where they lie; those that touch the border are copied with their padding, and so are those
- * of bytes, which are rescaled meanwhile: they are never written as floats. */
+ * kernel_h rows of kernel_w * channels values, each row one piece of memory. So it is a convolution of kernel_h taps
+ * with so many channels, whose pixels overlap, and its inner loop runs over a row of the window instead of a handful of
+ * channels. Windows are read where they lie; those that touch the border are copied with their padding, and so are
+ * those of bytes, which are rescaled meanwhile: they are never written as floats. */
 #ifndef CNN_OPS_CONV2D_WINDOWS_H
 #define CNN_OPS_CONV2D_WINDOWS_H
 
@@ -30,7 +30,8 @@ int64_t cnn_windows_floats(const cnn_conv2d_geometry *g, int64_t pixels, int64_t
 cnn_windows cnn_windows_of(const cnn_conv2d_geometry *g, const cnn_conv2d_images *x, int64_t begin, int64_t end,
                            int64_t spare, float *memory);
 
-/* Windows of `count` adjacent output pixels in one row, `apart` floats apart; their next rows are `row` floats further. */
+/* Windows of `count` adjacent output pixels in one row, `apart` floats apart; their next rows are `row` floats
+ * further. */
 typedef struct cnn_window_row { const float *first; ptrdiff_t apart, row; int64_t count; } cnn_window_row;
 
 /* The next ones, at most so many. */

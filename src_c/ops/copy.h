@@ -29,7 +29,8 @@ static inline void cnn_copy(const cnn_call *c, const cnn_exec *e, const cnn_copy
                             const char *from, int64_t from_step, char *to, int64_t to_step) {
     int64_t begin = 0, end = bytes;
     if (s->parts) cnn_share_grain(e, bytes, CNN_COPY_GRAIN, &begin, &end);
-    if (begin < end) c->kernels->elementwise->copy_rows(rows, end - begin, from + begin, from_step, to + begin, to_step);
+    if (begin < end) c->kernels->elementwise->copy_rows(rows, end - begin, from + begin, from_step, to + begin,
+                                                        to_step);
 }
 
 static inline double cnn_no_flops(const cnn_call *c) { (void)c; return 0; }

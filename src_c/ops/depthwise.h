@@ -79,8 +79,8 @@ static inline int cnn_depthwise_expect_normalised(const cnn_call *k, const cnn_t
     if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(k, w, error)) return -1;
     if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != x->dims[3] || w->dims[3] != 1)
         return cnn_fail(error,
-                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x of "
-                        "%s",
+                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x "
+                        "of %s",
                         cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
     if (stride != cnn_int(k, CNN_DW_STRIDE_W) || stride > 2 || cnn_int(k, CNN_DW_DILATION_H) != 1 ||
         cnn_int(k, CNN_DW_DILATION_W) != 1)
@@ -175,8 +175,8 @@ static inline int64_t cnn_depthwise_rows(const cnn_call *k, const cnn_depthwise 
     return top + *begin * dilation;
 }
 
-/* Rows that a buffer of normalised, computed or repeated rows of x holds (row_window.h): as many as fit `bytes`, but what
- * two rows of outputs reach. */
+/* Rows that a buffer of normalised, computed or repeated rows of x holds (row_window.h): as many as fit `bytes`, but
+ * what two rows of outputs reach. */
 static inline int64_t cnn_depthwise_buffer_rows(const cnn_call *k, const cnn_depthwise *g, int64_t bytes) {
     const int64_t reach = (cnn_int(k, CNN_DW_KERNEL_H) - 1) * cnn_int(k, CNN_DW_DILATION_H) + 1
                           + cnn_int(k, CNN_DW_STRIDE_H);
@@ -230,8 +230,8 @@ static inline void cnn_depthwise_pair(const cnn_call *k, const cnn_depthwise *g,
     row->y_row = g->out_w * g->channels;
 }
 
-/* The input rows of output row p of an image, and of the next one, as the kernels want them: returns the first tap row's
- * memory and fills *row; *first: its tap. */
+/* The input rows of output row p of an image, and of the next one, as the kernels want them: returns the first tap
+ * row's memory and fills *row; *first: its tap. */
 static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depthwise *g, int64_t image, int64_t p,
                                               const float *x, cnn_row_window *repeated, cnn_depthwise_row *row,
                                               int64_t *first) {

@@ -64,7 +64,8 @@ int64_t cnn_gradient_epilogue_bytes(const cnn_gradient_epilogue_operands *o, int
 
 /* The slots: [piece][g, gx][channel]. */
 cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
-                                                         int64_t channels, int64_t piece, int64_t from, int64_t columns) {
+                                                         int64_t channels, int64_t piece, int64_t from,
+                                                         int64_t columns) {
     const float *y = cnn_data(e, o->y), *x = cnn_data(e, o->x), *mean = cnn_data(e, o->mean),
                 *scale = cnn_data(e, o->scale), *shift = cnn_data(e, o->shift);
     const int masked = !cnn_mask_is_one(mask_of(o)), sums = cnn_gradient_epilogue_sums(o);

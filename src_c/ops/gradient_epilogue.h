@@ -1,7 +1,7 @@
 /* What a gradient goes through where it is made, while it is in the cache: the derivative of the activation below, and
  * the sums that the batch normalisation below asks for. So neither takes a pass of its own over memory.
  *
- *     g = (what the operation computes + residual) * act'(y),    sum_g = sum g,    sum_gx = sum g (x - mean) per channel
+ *     g = (what the operation computes + residual) * act'(y),   sum_g = sum g,   sum_gx = sum g (x - mean) per channel
  *
  * y: the activation's output, from which the derivative follows (see cnn_expect_mask). Where that is act(x scale +
  * shift) of a normalisation, scale and shift stand in its place: it is computed again from x, which is read for the
@@ -50,7 +50,8 @@ void cnn_gradient_epilogue_apply(const cnn_call *c, const cnn_exec *e, const cnn
 /* The same for a kernel that has the gradient in registers: what it needs for channels from `from` on of a piece, whose
  * sums, of `columns` channels, are set to zero. x and y are those of the first pixel of the tensor. */
 cnn_gradient_epilogue cnn_gradient_epilogue_in_registers(const cnn_exec *e, const cnn_gradient_epilogue_operands *o,
-                                                         int64_t channels, int64_t piece, int64_t from, int64_t columns);
+                                                         int64_t channels, int64_t piece, int64_t from,
+                                                         int64_t columns);
 
 /* Where such a kernel has its sums as floats: notes them, sum g in `sum` and sum g (x - mean) in `square`. */
 static inline void cnn_gradient_epilogue_note(const cnn_gradient_epilogue *g, int64_t columns,

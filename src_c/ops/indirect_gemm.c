@@ -185,8 +185,8 @@ void cnn_indirect_gemm_pack(const cnn_call *c, const cnn_exec *e, const cnn_tens
 
 /* ---- run ---- */
 
-/* What the next chunk touches: nothing where a thread does not go on with the next pixels; only what is normalised where
- * the weights are so many that they have to be asked for as well. end: the pixel after the chunk's. */
+/* What the next chunk touches: nothing where a thread does not go on with the next pixels; only what is normalised
+ * where the weights are so many that they have to be asked for as well. end: the pixel after the chunk's. */
 static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const cnn_indirect_gemm_operands *o,
                             int ranges, int64_t weights, int64_t end, int64_t pixels, int written) {
     const cnn_conv2d_geometry *g = &p->g;
@@ -205,8 +205,9 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
     return next;
 }
 
-/* All of one chunk for one panel: blocks of channels outside, tiles inside. w: its weights; w_after: those that are used
- * next. at: where the pixels' results go, from tile.y on; added_at: where what is added lies, from tile.added on. */
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. w: its weights; w_after: those that are
+ * used next. at: where the pixels' results go, from tile.y on; added_at: where what is added lies, from tile.added
+ * on. */
 static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, const cnn_table *t, int64_t taps,
                      int64_t channels, int64_t first_channel, const cnn_panel *n, const float *w, const float *w_after,
                      cnn_gemm_tile tile, const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next) {
@@ -334,7 +335,8 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                     + weights_offset(&panels, panel + 1 < end_panel ? panel + 1 : first_panel, f.taps, channels);
                 cnn_gradient_epilogue through;
                 if (gradient)
-                    through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, piece, column, n.columns);
+                    through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, piece, column,
+                                                                 n.columns);
                 multiply(c->kernels, p, &t, f.taps, channels, group * group_in, &n, w, w_after,
                          (cnn_gemm_tile){.bias = bias ? bias + column : NULL,
                                          .added = added ? added + column : NULL,

@@ -19,8 +19,8 @@
 
 /* x as a batch normalisation and its activation give it, act(x scale + shift), computed a piece at a time where it is
  * read. scale NULL: x itself. With direct sums also act(x scale + shift + residual), where residual is not NULL, which
- * may have a scale and a shift of its own; and it is written to memory for others, in `written`, where that is not NULL:
- * by the one piece of work of each chunk that comes first. */
+ * may have a scale and a shift of its own; and it is written to memory for others, in `written`, where that is not
+ * NULL: by the one piece of work of each chunk that comes first. */
 typedef struct cnn_normalised {
     const cnn_tensor *scale, *shift, *residual, *residual_scale, *residual_shift, *written;
     cnn_act act;
@@ -49,8 +49,8 @@ int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn
 typedef struct cnn_epilogue { int in_tile; float low, high; } cnn_epilogue;
 cnn_epilogue cnn_epilogue_of(cnn_act act);
 /* The rest of it, for `columns` of the `channels` channels of neighbouring pixels, from y on. */
-static inline void cnn_activate_pixels(const cnn_call *c, cnn_act act, int64_t pixels, int64_t columns, int64_t channels,
-                                       float *y) {
+static inline void cnn_activate_pixels(const cnn_call *c, cnn_act act, int64_t pixels, int64_t columns,
+                                       int64_t channels, float *y) {
     if (columns == channels) {                    /* they are one piece of memory */
         columns *= pixels;
         pixels = 1;

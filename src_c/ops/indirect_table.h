@@ -46,8 +46,8 @@ typedef struct cnn_table {
     ptrdiff_t *sparse_at;             /* [pixels] where its residual is, in one of some pixels alone */
     /* [tiles] how many runs of taps a tile has; [tiles][taps] their first taps and lengths */
     int32_t *runs, *tap, *length;
-    /* [pixels][taps] pointers, a tile's from first[tile] on: [its runs][its rows], or, of rows apart[tile] floats apart,
-     * [its runs] */
+    /* [pixels][taps] pointers, a tile's from first[tile] on: [its runs][its rows], or, of rows apart[tile] floats
+     * apart, [its runs] */
     const float **x;
     int32_t *first;
     ptrdiff_t *apart;

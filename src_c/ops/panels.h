@@ -27,7 +27,8 @@ static inline cnn_panels cnn_panels_of(const cnn_kernels *k, int64_t columns) {
 enum { CNN_FEW_COLUMNS = 128 };
 
 /* For products that are written: a panel of two vectors among those of three has a tile with their rows, which leaves a
- * third of the registers unused. Where columns are few all have two, if they can: with many, three spare more reading. */
+ * third of the registers unused. Where columns are few all have two, if they can: with many, three spare more
+ * reading. */
 static inline cnn_panels cnn_panels_of_product(const cnn_kernels *k, int64_t columns) {
     const int64_t vectors = cnn_ceil_div(columns, k->vector);
     const int two = k->gemm->vectors == 3 && columns <= CNN_FEW_COLUMNS && vectors % 3 && vectors % 2 == 0;
@@ -36,9 +37,9 @@ static inline cnn_panels cnn_panels_of_product(const cnn_kernels *k, int64_t col
 
 enum { CNN_WEIGHTS_FROM_MEMORY = 1 << 20 };  /* bytes of weights from which on they are not in L2 when they are used */
 
-/* Should panels have two vectors, because two tiles are then all of so few rows, pixels or tiles of an image, where wider
- * panels leave them to three or more? Each reading of weights from memory serves more rows, and there are more pieces of
- * work. */
+/* Should panels have two vectors, because two tiles are then all of so few rows, pixels or tiles of an image, where
+ * wider panels leave them to three or more? Each reading of weights from memory serves more rows, and there are more
+ * pieces of work. */
 static inline int cnn_two_tiles_do(const cnn_kernels *k, int64_t rows, int64_t weight_bytes) {
     return weight_bytes >= CNN_WEIGHTS_FROM_MEMORY && rows > 2 * k->gemm->rows[k->gemm->vectors]
         && rows <= 2 * k->gemm->rows[2];

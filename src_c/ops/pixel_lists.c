@@ -13,8 +13,8 @@ cnn_pixel_span cnn_pixel_span_of(cnn_conv2d_axis h, cnn_conv2d_axis w, int64_t b
         .end = n1 * size + (i1 < 0 ? 0 : i1 >= h.size ? size : i1 * w.size + cnn_min(cnn_max(j1, 0), w.size))};
 }
 
-void cnn_pixel_lists_fill(const cnn_pixel_lists *l, cnn_conv2d_axis h, cnn_conv2d_axis w, cnn_pixel_place x, int64_t begin,
-                          int64_t end) {
+void cnn_pixel_lists_fill(const cnn_pixel_lists *l, cnn_conv2d_axis h, cnn_conv2d_axis w, cnn_pixel_place x,
+                          int64_t begin, int64_t end) {
     const ptrdiff_t step = w.multiplier * x.pitch;
     const int64_t begin_row = begin / w.count, begin_n = begin_row / h.count;
     for (int64_t tap = 0; tap < l->taps; tap++) {
@@ -44,8 +44,8 @@ void cnn_pixel_lists_fill(const cnn_pixel_lists *l, cnn_conv2d_axis h, cnn_conv2
     }
 }
 
-void cnn_pixel_lists_fill_windows(const cnn_pixel_lists *l, const cnn_conv2d_geometry *g, const cnn_conv2d_images *images,
-                                  float *copy, int64_t begin, int64_t end) {
+void cnn_pixel_lists_fill_windows(const cnn_pixel_lists *l, const cnn_conv2d_geometry *g,
+                                  const cnn_conv2d_images *images, float *copy, int64_t begin, int64_t end) {
     cnn_windows windows = cnn_windows_of(g, images, begin, end, 0, copy);
     for (int64_t q = 0; q < end - begin;) {
         const cnn_window_row w = cnn_windows_next(&windows, end - begin);

@@ -9,9 +9,10 @@
  *
  * Packed is grad_y, unless x has too few channels to stream, or so many that its pixels fall into one set: then it is
  * x, the sums are grad_w transposed, and are turned once they are complete. The first tile packs what it reads, if
- * kernels can read it where it lies. An x that is to be normalised, or that skips pixels, is so while it is packed; to be
- * streamed it is copied first, or packed after all where the copy would be too large for a cache. None of that changes
- * a bit: blocks and groups of pixels, with partial sums like weight_gradient.h's, depend on the shapes alone. */
+ * kernels can read it where it lies. An x that is to be normalised, or that skips pixels, is so while it is packed; to
+ * be streamed it is copied first, or packed after all where the copy would be too large for a cache. None of that
+ * changes a bit: blocks and groups of pixels, with partial sums like weight_gradient.h's, depend on the shapes
+ * alone. */
 #ifndef CNN_OPS_POINTWISE_WEIGHT_GRADIENT_H
 #define CNN_OPS_POINTWISE_WEIGHT_GRADIENT_H
 

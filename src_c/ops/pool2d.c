@@ -1,7 +1,7 @@
 /* max_pool2d: the maximum of each window; padding counts as -inf, NaN propagates. The places of the maxima
- * (kernels/pool.h) are what its gradient needs of x, in a byte each. With scale and shift the windows are of what a batch
- * normalisation and its activation, linear or a relu, give: act(x scale + shift), with the same bits, not written to
- * memory.
+ * (kernels/pool.h) are what its gradient needs of x, in a byte each. With scale and shift the windows are of what a
+ * batch normalisation and its activation, linear or a relu, give: act(x scale + shift), with the same bits, not written
+ * to memory.
  * avg_pool2d: the mean of each window, over its pixels inside the image or (count_include_pad) over all.
  * Parallel over images, rows of the output and, where these are few, blocks of channels. */
 #include "coming.h"
@@ -79,7 +79,8 @@ static void run_max(const cnn_call *c, const cnn_exec *e) {
     const float *x = cnn_data(e, c->in[0]);
     const cnn_normalising norm = {
         .scale = cnn_data(e, operand(c, SCALE)), .shift = cnn_data(e, operand(c, SHIFT)),
-        .act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA), .max_value = cnn_float(c, MAX_VALUE)}};
+        .act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA),
+                .max_value = cnn_float(c, MAX_VALUE)}};
     float *y = cnn_data(e, c->out[0]);
     uint8_t *place = c->n_out > 1 ? cnn_data(e, c->out[1]) : NULL;
     cnn_work work = cnn_share_work(e, cnn_pool_units(cut));
@@ -88,7 +89,8 @@ static void run_max(const cnn_call *c, const cnn_exec *e) {
         const int64_t output = u.image * g->out_h * g->out_w * g->c;
         const float *image = x + u.image * g->h * g->w * g->c;
         bring(c, g, &u, image);
-        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, image, norm, y + output, place ? place + output : NULL);
+        c->kernels->pool->max_row(g, u.band, u.c_begin, u.c_end, image, norm, y + output,
+                                  place ? place + output : NULL);
     }
 }
 

@@ -28,8 +28,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_tensor *x = c->in[0], *y = c->out[0];
     const int64_t step = cnn_axis_bytes(x, axis), stride = step * x->dims[axis], bytes = step * y->dims[axis];
     const cnn_copy_share s = cnn_copy_share_of(e, cnn_bytes(y) / bytes, bytes);
-    cnn_copy(c, e, &s, s.end - s.begin, bytes, (const char *)cnn_data(e, x) + step * cnn_int(c, BEGIN) + s.begin * stride,
-             stride, (char *)cnn_data(e, y) + s.begin * bytes, bytes);
+    const char *from = (const char *)cnn_data(e, x) + step * cnn_int(c, BEGIN) + s.begin * stride;
+    cnn_copy(c, e, &s, s.end - s.begin, bytes, from, stride, (char *)cnn_data(e, y) + s.begin * bytes, bytes);
 }
 
 const cnn_op cnn_op_slice = {

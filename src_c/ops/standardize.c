@@ -136,7 +136,8 @@ static void run_backward(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_standardize = {
     .name = "standardize",
-    .summary = "y = scale (x - mean) / max(epsilon, sqrt(ridge + var)) of each sample (and channel); divide=0: no quotient",
+    .summary = "y = scale (x - mean) / max(epsilon, sqrt(ridge + var)) of each sample (and channel); "
+               "divide=0: no quotient",
     .inputs = "x", .outputs = "y", .attrs = attrs,
     .infer = infer, .plan = plan, .flops = flops, .run = run, .in_place = 1,
 };

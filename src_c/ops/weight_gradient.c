@@ -163,7 +163,8 @@ int cnn_weight_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_g
     plan_blocks(p, pixels, BLOCK_PIXELS);
     plan_cut(p, &panels, pixels);
     p->copied = p->source == CNN_NORMALISED
-        || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad && panels.count >= COPY_USES);
+        || (p->source == CNN_IN_PLACE && !p->tile_floats && taps_of(p) == 1 && p->pitch_pad
+            && panels.count >= COPY_USES);
     const int64_t width = (int64_t)panels.widest * panels.vl;
     p->unit_panels = (int32_t)cnn_max(1, cnn_min(all_panels, BLOCK_BYTES / 4 / BLOCK_ROWS / width));
     p->unit_tiles = (int32_t)cnn_max(1, cnn_min(tiles, BLOCK_BYTES / 4 / (p->unit_panels * width * panels.rows)));
@@ -349,9 +350,9 @@ static coming coming_of(const job *j, const unit *u, const block *b) {
     const int64_t pixels = b->end_of_next - b->end, y = b->end * g->out_channels;
     coming c = {0};
     if (pixels == 0) return c;
-    /* Where the next block is one piece of memory, of grad_y (and out) or of x, and the calls are so few that each would
-     * have to fetch much of it at once, the kernels fetch it while they compute: more than some 24 lines, as many as a
-     * processor asks for at once. */
+    /* Where the next block is one piece of memory, of grad_y (and out) or of x, and the calls are so few that each
+     * would have to fetch much of it at once, the kernels fetch it while they compute: more than some 24 lines, as many
+     * as a processor asks for at once. */
     const int64_t read = cnn_max(g->in_channels, (j->out ? 2 : 1) * g->out_channels);
     const int few = j->panels.widest > 1 && u->calls * LINE < 4 * read;
     const int y_streams = few && u->columns == g->out_channels && g->out_channels >= g->in_channels;

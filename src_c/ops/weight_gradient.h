@@ -12,8 +12,8 @@
  *
  * The pixels are cut, by shapes alone, into blocks and groups of blocks, each with its own partial sums
  * (weight_gradient_parts.h). Rows (t, c) and columns of grad_w are cut freely, by threads and so that a unit's part of
- * grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit: block of pixels, panel, tile of channels,
- * tap: the panel stays in L1, and so do the tile's pixels for all taps. */
+ * grad_w stays in L2 while its blocks of pixels pass by. Loop order in a unit: block of pixels, panel, tile of
+ * channels, tap: the panel stays in L1, and so do the tile's pixels for all taps. */
 #ifndef CNN_OPS_WEIGHT_GRADIENT_H
 #define CNN_OPS_WEIGHT_GRADIENT_H
 

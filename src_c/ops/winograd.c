@@ -21,7 +21,7 @@ enum {
     SHARED_BYTES = 16 << 20, /* of all V at most: more does not stay in a cache, and nothing else needs such memory */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
     CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
-    TRANSPOSED_ROWS = 8, MOST_TRANSPOSED_ROWS = 16, /* of weights, transposed at once while packing, at least a vector */
+    TRANSPOSED_ROWS = 8, MOST_TRANSPOSED_ROWS = 16, /* of weights, at once while packing; at least a vector */
     LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
     LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
@@ -96,7 +96,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
         const cnn_winograd_tiling t = cnn_winograd_tiling_of(g, form);
-        const int narrow = t.h == t.low && t.w == t.narrow;     /* narrow tiles alone save less, and the same U is read */
+        const int narrow = t.h == t.low && t.w == t.narrow;   /* narrow tiles alone save less, and the same U is read */
         return !narrow && pays(g, form, g->groups > 1 ? CHANNELS_PER_GROUPED_TILE : CHANNELS_PER_STRIDED_TILE, 1.35)
             ? form : CNN_NO_WINOGRAD;
     }
@@ -124,8 +124,8 @@ static int64_t u_bytes(const winograd_plan *p) {
 }
 static cnn_panels panels_of(const cnn_call *c, const winograd_plan *p) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
-    return cnn_two_tiles_do(c->kernels, cnn_winograd_tiles(&t), u_bytes(p)) ? cnn_panels_within(c->kernels, out_of(p), 2)
-                                                                            : cnn_panels_of(c->kernels, out_of(p));
+    return cnn_two_tiles_do(c->kernels, cnn_winograd_tiles(&t), u_bytes(p))
+        ? cnn_panels_within(c->kernels, out_of(p), 2) : cnn_panels_of(c->kernels, out_of(p));
 }
 
 /* Rows of U, and floats from one element to the next, in a panel of so many columns. */
@@ -166,7 +166,8 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
     const int64_t in = in_of(p), out = out_of(p);
     const int in_place = panels.count == 1;
     s->v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, in_place ? cnn_max(in, out) : in);
-    s->m_block = in_place ? s->v_block : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
+    s->m_block = in_place ? s->v_block
+        : cnn_winograd_block_of(c->kernels, p->form, p->block, panels.widest * panels.vl);
     cnn_layout l = {.memory = memory};
     s->v = cnn_take(&l, p->shared ? 0 : s->v_block.bytes);
     s->m = in_place ? s->v : cnn_take(&l, s->m_block.bytes);
@@ -189,7 +190,8 @@ static int64_t most_tiles(const winograd_plan *p) {
     return in <= 64 ? 16 : in <= 128 ? 32 : in <= 256 ? 48 : 96;
 }
 
-/* Of the memory of all threads, what moments and the sums of a gradient's epilogue take. V follows where it is shared. */
+/* Of the memory of all threads, what moments and the sums of a gradient's epilogue take. V follows where it is
+ * shared. */
 static int64_t sums_bytes(const winograd_plan *p, const cnn_indirect_gemm_operands *t) {
     const int64_t channels = p->g.out_channels;
     return cnn_round_up(t->mean || t->var ? cnn_moments_slots_bytes(channels, p->blocks)
@@ -256,8 +258,8 @@ static void gather_bundle(const winograd_plan *p, const float *w, int64_t bundle
         }
 }
 
-/* The same of rows begin .. end - 1 of what is folded: row (2 dy + dx) channels + k has the taps that channel k of pixels
- * of even (dy = 0) or odd rows and even (dx = 0) or odd columns meets. */
+/* The same of rows begin .. end - 1 of what is folded: row (2 dy + dx) channels + k has the taps that channel k of
+ * pixels of even (dy = 0) or odd rows and even (dx = 0) or odd columns meets. */
 static void pack_folded(const cnn_call *c, const winograd_plan *p, const float *w, const cnn_panel *n, int64_t all,
                         int64_t begin, int64_t end, float *u) {
     const cnn_conv2d_geometry *g = &p->g;
@@ -292,7 +294,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
     for (int64_t first = begin * step; first < end * step; first += step) {
         const int64_t rows = cnn_min(step, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
-        if (p->bundled == 1 && !p->g.transposed && n->columns == n->width && real == rows) {   /* as it lies in memory */
+        if (p->bundled == 1 && !p->g.transposed && n->columns == n->width && real == rows) {  /* as it lies in memory */
             for (int64_t r = first; r < first + rows; r++)
                 form(c, p)->weights(n->width, own + r * p->g.out_channels + n->begin, tap, 0, u + r * n->width,
                                               u_element(all, n->width));
@@ -304,7 +306,8 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
             if (p->bundled > 1)
                 gather_bundle(p, w + k * tap, bundle, n, first, real, panel);
             else if (p->g.transposed)
-                c->kernels->gemm->pack_transposed(real, n->columns, n->width, own + k * tap + n->begin * p->g.in_channels
+                c->kernels->gemm->pack_transposed(real, n->columns, n->width,
+                                                  own + k * tap + n->begin * p->g.in_channels
                                                   + first, p->g.in_channels, panel);
             else
                 c->kernels->gemm->pack(real, n->columns, n->width, own + k * tap + first * p->g.out_channels + n->begin,
@@ -368,14 +371,15 @@ static void gather_all(const cnn_call *c, const cnn_exec *e, const winograd_plan
         const cnn_winograd_order order = block_at(p, tiling, block);
         const int64_t tiles = order.end - order.begin;
         s->v = v + block * s->v_block.bytes / (int64_t)sizeof(float);
-        gather(c, p, tiling, s, &order, order.begin + tiles * piece / pieces, order.begin + tiles * (piece + 1) / pieces,
+        gather(c, p, tiling, s, &order, order.begin + tiles * piece / pieces,
+               order.begin + tiles * (piece + 1) / pieces,
                images, 0);
     }
     cnn_barrier(e);
 }
 
-/* Rows of products cut into register tiles of nearly equal height, the first `higher` of low + 1 rows. Mostly as many as
- * the last ones, and with few channels a product takes no longer than some divisions. */
+/* Rows of products cut into register tiles of nearly equal height, the first `higher` of low + 1 rows. Mostly as many
+ * as the last ones, and with few channels a product takes no longer than some divisions. */
 typedef struct cut { int64_t most, rows, tiles, low, higher; } cut;
 static void cut_rows(cut *c, int64_t rows) {
     if (c->rows == rows) return;
@@ -391,7 +395,8 @@ static void cut_rows(cut *c, int64_t rows) {
 static void multiply(const cnn_call *c, const winograd_plan *p, const scratch *s, const cnn_winograd_order *order,
                      int64_t channels, const cnn_panel *n, const float *u, int arrays, const char *const from[AHEAD],
                      const char *const to[AHEAD]) {
-    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl), element = u_element(planes * vl, n->width);
+    const int64_t vl = c->kernels->vector, planes = cnn_ceil_div(channels, vl),
+                  element = u_element(planes * vl, n->width);
     const int large = p->blocks <= FEW_BLOCKS || elements(p) * element * (int64_t)sizeof(float) > LARGE_U_BYTES;
     const int large_v = s->v_block.bytes > LARGE_V_BYTES;
     const int64_t share = elements(p) / arrays;
@@ -591,7 +596,8 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
         if (!moments) continue;
         const cnn_moment_sums sums = {s.moments.shift + from, s.moments.sum + from, s.moments.square + from};
         slots.counts[block] = (double)pixels;
-        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums, slots.mean + block * slots.channels + base + from,
+        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums,
+                                               slots.mean + block * slots.channels + base + from,
                                       slots.squares + block * slots.channels + base + from);
     }
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));

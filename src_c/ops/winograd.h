@@ -11,8 +11,8 @@
  * blocks and ranges of panels where blocks are few.
  *
  * With groups, and stride 1, each is done so by itself; or, where their channels fill a vector together, a bundle of 2,
- * 4 or 8 groups, with zeros for the kernel between groups: one and a half to four times as fast as direct sums. (What is
- * not finite in one group makes NaN of the same pixels in the others of its bundle.)
+ * 4 or 8 groups, with zeros for the kernel between groups: one and a half to four times as fast as direct sums. (What
+ * is not finite in one group makes NaN of the same pixels in the others of its bundle.)
  *
  * Pixels that are to be normalised (cnn_normalised) are so in the transform's copy of them, in L1. */
 #ifndef CNN_OPS_WINOGRAD_H

@@ -475,7 +475,8 @@ static void weight_gradients(const cnn_call *c, const winograd_gradient *p, cons
         if (begin >= end) continue;
         float *w = to + (first + row) % in * p->g.out_channels + begin;
         if (!stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
-        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element, w, tap, stream);
+        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element, w, tap,
+                                    stream);
     }
 }
 

@@ -9,8 +9,8 @@
  * For each of the 36 elements the sum over tiles is a product of a few input channels x a panel of output channels, as
  * in weight_gradient.h.
  *
- * The work is cut, by shapes alone, into parts of the tiles (each with partial gradients, added in order afterwards; the
- * first part's are grad_w itself), panels, and ranges of input channels, so that the 36 sums of a unit stay in L2.
+ * The work is cut, by shapes alone, into parts of the tiles (each with partial gradients, added in order afterwards;
+ * the first part's are grad_w itself), panels, and ranges of input channels, so that the 36 sums of a unit stay in L2.
  *
  * Every unit of a range needs the same tiles of x, every unit of a panel the same of grad_y. Where channels are many,
  * all tiles are transformed first, and kept; loop order in a unit: element, block of tiles, tile of channels. Where

@@ -2,11 +2,11 @@
 
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form) {
     const cnn_winograd_shape shape = cnn_winograd_shape_of(form);
-    /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it, with
-     * stride 2, where two taps do, from itself and one before it. */
+    /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it,
+     * with stride 2, where two taps do, from itself and one before it. */
     const int32_t behind = shape.step == shape.out ? 2 : 1;
-    /* What is left for the last tiles of a column and a row, in results of a tile of 4x4: backwards there are two for each
-     * of them. */
+    /* What is left for the last tiles of a column and a row, in results of a tile of 4x4: backwards there are two for
+     * each of them. */
     const int32_t every = cnn_max(1, shape.out / 4), mixed = form != CNN_WINOGRAD_2X2 && form != CNN_WINOGRAD_FOLDED;
     const int32_t down = (int32_t)cnn_ceil_div(g->out_h % shape.out, every),
                   across = (int32_t)cnn_ceil_div(g->out_w % shape.out, every);

@@ -139,7 +139,8 @@ static inline const char *cnn_winograd_advance(cnn_winograd_ahead *a, int64_t st
 
 /* A block in memory: at most `tiles` tiles of `channels` channels; of `bytes` bytes. element, plane: of one slot. */
 typedef struct cnn_winograd_block { int64_t planes, plane, element, bytes; } cnn_winograd_block;
-static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int form, int64_t tiles, int64_t channels) {
+static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int form, int64_t tiles,
+                                                       int64_t channels) {
     const int64_t planes = cnn_ceil_div(channels, k->vector), plane = tiles * k->vector,
                   element = planes * plane + CNN_WINOGRAD_PAD;
     return (cnn_winograd_block){planes, plane, element,
@@ -147,7 +148,8 @@ static inline cnn_winograd_block cnn_winograd_block_of(const cnn_kernels *k, int
 }
 
 /* Lets a source's tiles go to a block: the first one to v, slots `slot` floats apart. */
-static inline void cnn_winograd_into(cnn_winograd_source *source, const cnn_winograd_block *block, int64_t slot, float *v) {
+static inline void cnn_winograd_into(cnn_winograd_source *source, const cnn_winograd_block *block, int64_t slot,
+                                     float *v) {
     source->v = v;
     source->element = block->element;
     source->plane = block->plane;

@@ -205,17 +205,17 @@ static void run_flushed(cnn_team_function function, void *context, cnn_team *tea
 
 static const double LONG_WAIT = 1e-3, LOOK_AGAIN = 1e-3;             /* seconds */
 
-/* What is known of threads that run and are not of the last team, for all teams of the process. Where several run at once
- * they may overwrite what the other has found, which is as good. */
+/* What is known of threads that run and are not of the last team, for all teams of the process. Where several run at
+ * once they may overwrite what the other has found, which is as good. */
 static atomic_int others, last_threads;
 static _Atomic double looked;
 
-/* Looks for them: threads that run, or would if they had a processor, but those of the last team, which do so as well for
- * a while after their work. None where the system does not tell. */
+/* Looks for them: threads that run, or would if they had a processor, but those of the last team, which do so as well
+ * for a while after their work. None where the system does not tell. */
 static void look_for_others(void) {
     int running = 0;
 #if defined(__linux__)
-    FILE *file = fopen("/proc/loadavg", "r");         /* "1.33 1.54 1.25 3/104 17446": three of 104 threads are running */
+    FILE *file = fopen("/proc/loadavg", "r");       /* "1.33 1.54 1.25 3/104 17446": three of 104 threads are running */
     if (file) {
         if (fscanf(file, "%*f %*f %*f %d", &running) != 1) running = 0;
         fclose(file);

@@ -12,9 +12,10 @@ typedef void (*cnn_team_function)(void *context, cnn_team *team, int thread, int
  * returns when all have ended. */
 void cnn_team_run(int threads, cnn_team_function function, void *context);
 
-/* How many of `threads` threads find a processor of their own, at least 1, as far as is known: other programs are looked
- * for before the process's first team, after a team whose threads have waited long for one of them, and from then on
- * every millisecond until there are none. For work that is shorter than the time that the system lets a program run. */
+/* How many of `threads` threads find a processor of their own, at least 1, as far as is known: other programs are
+ * looked for before the process's first team, after a team whose threads have waited long for one of them, and from
+ * then on every millisecond until there are none. For work that is shorter than the time that the system lets a program
+ * run. */
 int cnn_team_fitting(int threads);
 
 /* Waits until all threads of the team have come here. Spins for some microseconds, then yields the processor. */

@@ -108,8 +108,9 @@ def _batchnorm_depthwise(inputs, attributes, outputs):
 
 @bound("batchnorm_depthwise_conv2d_backward")
 def _batchnorm_depthwise_backward(inputs, attributes, outputs):
-    """grad_x and its sums as those of depthwise_conv2d_backward_input; grad_w from t, which is off by `error`. Where d is
-    made of grad_y, all carry its error: grad_x no more than through the steepest slope."""
+    """grad_x and its sums as those of depthwise_conv2d_backward_input; grad_w from t, which is off by `error`. Where d
+    is made of grad_y, all carry its error: grad_x no more than through the steepest slope.
+    """
     grad_y, x, w, mean, scale, shift, *after = inputs
     d, d_error = normalised_gradient(grad_y, *after) if after else (grad_y, np.zeros(grad_y.shape))
     t, error, geometry = normalised(x, scale, shift, attributes)
