@@ -204,9 +204,9 @@ def streamed_cases():
     yield Case("batchnorm_depthwise_conv2d", 0, [x, depthwise, *norm], relu6, (True, True, True))
     yield Case("batchnorm_depthwise_conv2d_backward", 0, [y, x, depthwise, mean, *norm], relu6, (True,) * 4)
     halved = {**relu6, "stride_h": 2, "stride_w": 2}
-    inputs = [normal(RNG, n, 49, 46, c), x, depthwise, mean, *norm]
+    backward = [normal(RNG, n, 49, 46, c), x, depthwise, mean, *norm]
     after = [normal(RNG, n, 49, 46, c), *(vector(c) for _ in range(3))]
-    for inputs in (inputs, [*inputs, *after]):
+    for inputs in (backward, [*backward, *after]):
         yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, halved, (True,) * 4)
     strided = dict(
         kernel_h=3, kernel_w=3, stride_h=2, stride_w=2, **dict.fromkeys(PADS, 1), in_h=h, in_w=w, activation=1
