@@ -7,7 +7,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import layers
-from cnncore.compiler import normalise_on_load, normalised_gradients
+from cnncore.compiler import expansions, normalise_on_load, normalised_gradients
 from cnncore.compiler.programs import passes
 from random_graphs import assert_equal_but_for_rounding, assert_same_bits, one_step, operations
 
@@ -55,6 +55,56 @@ def test_the_gradient_of_the_normalisation_after_a_depthwise_convolution_is_made
         kernel = "gradient normalised on load"
         assert (kernel in model.describe(batch_size=4, training=True)) == on_load
     assert_equal_but_for_rounding(results[True], results[False])
+
+
+def _expanded(narrow, shortcut, strides):
+    """Two inverted bottlenecks, `narrow` channels to 48 and back; the second may add what it reads, a shortcut."""
+    inputs = cc.Input((13, 12, 5))
+    x = layers.BatchNormalization()(layers.Conv2D(narrow, 3, padding="same", use_bias=False)(inputs))
+    for stride in (strides, 1):
+        t = layers.BatchNormalization()(layers.Conv2D(48, 1, use_bias=False)(x))
+        y = layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(layers.ReLU(6.0)(t))
+        y = layers.ReLU(6.0)(layers.BatchNormalization()(y))
+        y = layers.BatchNormalization()(layers.Conv2D(narrow, 1, use_bias=False)(y))
+        x = layers.Add()([x, y]) if shortcut and stride == 1 else y
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+EXPANSIONS = ("expansion_moments", "expanded_depthwise_conv2d", "expanded_depthwise_conv2d_backward")
+
+
+@pytest.mark.parametrize("narrow, shortcut, strides", [(8, True, 2), (3, False, 1), (16, True, 1)])
+def test_an_expanded_tensor_need_not_exist(narrow, shortcut, strides, monkeypatch):
+    """The same but for rounding, as gradients and as the moments that normalisations remember; and less memory."""
+    monkeypatch.setattr(expansions, "SMALLEST_BYTES", 0)
+    x, y = np.random.default_rng(3).normal(size=(4, 13, 12, 5)).astype(np.float32), np.arange(4) % 3
+    results, memory = {}, {}
+    for made_again in (True, False):
+        with passes(expansions=made_again):
+            cc.utils.set_random_seed(1)
+            model = _expanded(narrow, shortcut, strides)
+            results[made_again] = one_step(model, x, y)
+            names = [name for name, _ in operations(model)]
+            memory[made_again] = model.memory(batch_size=64, training=True)["arena"]
+        assert [names.count(name) for name in EXPANSIONS] == [2 * made_again] * 3
+    assert_equal_but_for_rounding(results[True], results[False])
+    assert memory[True] < 0.8 * memory[False]
+
+
+def test_an_expanded_tensor_is_kept_where_making_it_again_costs_more_or_changes_sums(monkeypatch):
+    """Small ones, those of many channels, and where only algorithms without a detour are wanted."""
+    names = lambda model: {name for name, _ in operations(model)}
+    assert not names(_expanded(8, False, 1)) & {*EXPANSIONS}
+    monkeypatch.setattr(expansions, "SMALLEST_BYTES", 0)
+    assert names(_expanded(8, False, 1)) >= {*EXPANSIONS}
+    assert not names(_expanded(17, False, 1)) & {*EXPANSIONS}
+    try:
+        cc.set_exact(True)
+        assert not names(_expanded(8, False, 1)) & {*EXPANSIONS}
+    finally:
+        cc.set_exact(False)
 
 
 def test_a_normalisation_that_others_read_is_written():

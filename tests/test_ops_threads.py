@@ -94,6 +94,7 @@ def conv_cases():
     after = [large(), *(vector() for _ in range(3))]
     for inputs in (backward, [*backward, *after]):
         yield Case("batchnorm_depthwise_conv2d_backward", 0, inputs, {**CONV, "activation": 1}, (True,) * 4)
+    yield from expansion_cases(2, 41, 37, 9, 48)
     few, weight = normal(RNG, 3, 61, 67, 3), normal(RNG, 3, 3, 3, CHANNELS, scale=0.2)
     for pooling in (POOL, {**POOL, "pool_h": 2, "pool_w": 2, "pad_top": 0, "pad_left": 0}):
         t = reference.conv2d(few, weight, **CONV, activation=1)[0]
@@ -181,6 +182,22 @@ def other_cases():
 
 
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
+
+
+def expansion_cases(n, h, w, narrow, wide):
+    """Of a tensor that is expanded, exactly, to many channels and a depthwise convolution reads."""
+    whole = lambda most, *shape: RNG.integers(-most, most + 1, shape).astype(np.float32)
+    x, inner, depthwise = whole(3, n, h, w, narrow), whole(2, 1, 1, narrow, wide), normal(RNG, 3, 3, wide, 1, scale=0.3)
+    own, relu6 = [whole(2, narrow), whole(1, narrow)], {**CONV, "activation": 1, "max_value": 6.0}
+    inputs = [x, inner, depthwise, *signs(wide), *own]
+    yield Case("expansion_moments", 0, [x, inner, *own], {}, (True,) * 4)
+    yield Case("expanded_depthwise_conv2d", 0, inputs, relu6, (True,) * 3)
+    first = op_cases.expansion_gradient(inputs, normal(RNG, n, h, w, wide))
+    below = [None, quarters(normal(RNG, *x.shape)), vector(narrow), *signs(narrow)]
+    attributes = {**CONV, "inner_activation": 1, "inner_max_value": 6.0, "activation": 1, "epsilon": 1e-3}
+    yield Case(
+        "expanded_depthwise_conv2d_backward", 0, [*first, *own, normal(RNG, *x.shape), *below], attributes, (True,) * 7
+    )
 
 
 def streamed_cases():

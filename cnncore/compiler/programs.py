@@ -19,18 +19,20 @@ from .rescale_on_load import rescale_on_load
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
 normalised_gradients = LazyModule("compiler.normalised_gradients")
+expansions = LazyModule("compiler.expansions")
 
-PASSES = {"fuse": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
+PASSES = {"fuse": True, "expansions": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
 
 @contextlib.contextmanager
 def passes(**switches):
     """Turn compiler passes off (or on) for the programs that are compiled within a with block: ``passes(fuse=False)``.
 
-    fuse: operations that can share a pass over memory become one. recompute: what a normalisation without a residual
-    gives is computed again for the backward pass instead of kept, where it is large. shorten_lives: operations are
-    moved so that less memory is alive. reuse_memory: values that never live at the same time share memory. Without them
-    programs are slower or larger, and compute the same.
+    fuse: operations that can share a pass over memory become one. expansions: with it, the widest tensors of inverted
+    bottlenecks are made when they are needed instead of kept, where that pays. recompute: what a normalisation without
+    a residual gives is computed again for the backward pass instead of kept, where it is large. shorten_lives:
+    operations are moved so that less memory is alive. reuse_memory: values that never live at the same time share
+    memory. Without them programs are slower or larger, and compute the same.
     """
     unknown = set(switches) - set(PASSES)
     if unknown:
@@ -313,6 +315,8 @@ class LossProgram:
             normalise_on_load.normalise_on_load(graph)
             pool_with_convolution(graph)
             rescale_on_load(graph)
+            if PASSES["expansions"]:
+                expansions.expansions(graph)
             normalised_gradients.normalised_gradients(graph)
         if PASSES["recompute"]:
             recompute.recompute(graph)

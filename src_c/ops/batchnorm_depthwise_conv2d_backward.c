@@ -17,10 +17,8 @@ enum { GRAD_Y, X, W, MEAN, SCALE, SHIFT, OUT };
 enum { GRAD_X, GRAD_W, SUM_G, SUM_GX };
 enum { ACTIVATION = CNN_DW_ATTR_COUNT, ALPHA, MAX_VALUE };
 enum {
-    TAPS = 9,
     STREAM_BYTES = 8 << 20,           /* from this size on grad_x is written past the caches */
     WINDOW_BYTES = 128 << 10,         /* of L2, for rows of the gradient in the convolution's result */
-    CALL_PIXELS = 64,              /* wanted in a call, of a row of x or several: what is done once then costs little */
 };
 static const cnn_attr_def attrs[] = {CNN_DW_ATTRS, CNN_ACT_ATTRS, CNN_END_OF_ATTRS};
 
@@ -55,14 +53,11 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
 
 /* A slot: sums of grad_x and of grad_x (x - mean), then grad_w, of one image and band. */
 static int64_t slots_of(const cnn_depthwise *g) { return g->n * g->bands; }
-static int64_t grad_w_floats(const cnn_depthwise *g) { return cnn_round_up(TAPS * g->c, 16); }
-
-/* Rows of x that a call treats at most. */
-static int64_t most_lines(const cnn_depthwise *g) { return cnn_ceil_div(CALL_PIXELS, g->w); }
+static int64_t grad_w_floats(const cnn_depthwise *g) { return cnn_round_up(CNN_DEPTHWISE_TAPS * g->c, 16); }
 
 /* A thread's window of rows of the gradient in the convolution's result, a block of channels wide. */
 static cnn_row_window window_of(const cnn_depthwise *g, int64_t channels, char *memory) {
-    const int64_t row = g->out_w * channels, reach = most_lines(g) + 2,
+    const int64_t row = g->out_w * channels, reach = cnn_depthwise_most_lines(g) + 2,
                   fit = WINDOW_BYTES / (row * (int64_t)sizeof(float));
     return (cnn_row_window){.capacity = cnn_min(g->out_h, cnn_max(reach, fit)), .row = row, .image = -1,
                             .buffer = (float *)memory};
@@ -85,29 +80,12 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
 }
 
 static double flops(const cnn_call *c) {
-    return (4.0 * TAPS + (gradient_of(c).out ? 4 : 0)) * (double)cnn_count(c->in[GRAD_Y]) +
+    return (4.0 * CNN_DEPTHWISE_TAPS + (gradient_of(c).out ? 4 : 0)) * (double)cnn_count(c->in[GRAD_Y]) +
            6.0 * (double)cnn_count(c->in[X]);
 }
 
-/* Row y of an image, and those before row `end` that a call can treat with it: the taps with which rows of grad_y reach
- * it, and which rows those are, the last one first. */
-static void taps_of(const cnn_call *c, const cnn_depthwise *g, int64_t y, int64_t end, const float *w, float *grad_w,
-                    int64_t *row, cnn_depthwise_backward *b) {
-    const int64_t stride = cnn_int(c, CNN_DW_STRIDE_H);
-    b->rows = 0;
-    b->lines = 1;
-    for (int64_t tap = 0; tap < 3; tap++) {
-        const int64_t from = y + cnn_int(c, CNN_DW_TOP) - tap, p = from / stride;
-        if (from < 0 || from % stride || p >= g->out_h) continue;
-        row[b->rows] = p;
-        b->w[b->rows] = w + tap * 3 * g->c;
-        b->grad_w[b->rows++] = grad_w + tap * 3 * g->c;
-    }
-    if (stride == 1 && b->rows == 3)  /* the same taps for all */
-        b->lines = cnn_min(cnn_min(end, g->out_h - cnn_int(c, CNN_DW_TOP)) - y, most_lines(g));
-}
-
-/* Those rows, where they lie, or in the window, where those that are missing are made first. */
+/* The rows of the gradient that reach rows of x: where they lie, or in the window, where those that are missing are
+ * made first. */
 static void rows_of(const cnn_call *c, const cnn_exec *e, const cnn_depthwise *g, const cnn_depthwise_unit *u,
                     const int64_t *row, cnn_row_window *window, cnn_depthwise_backward *b) {
     const cnn_normalised_gradient d = gradient_of(c);
@@ -150,7 +128,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
         float *slot_w = grad_w + slot * size + u.at;
         memset(sum, 0, (size_t)u.channels * sizeof *sum);
         memset(sum + n, 0, (size_t)u.channels * sizeof *sum);
-        for (int64_t tap = 0; tap < TAPS; tap++) memset(slot_w + tap * n, 0, (size_t)u.channels * sizeof *slot_w);
+        for (int64_t tap = 0; tap < CNN_DEPTHWISE_TAPS; tap++)
+            memset(slot_w + tap * n, 0, (size_t)u.channels * sizeof *slot_w);
         cnn_depthwise_backward b = {.channels = u.channels,
                                     .pixel = n,
                                     .grad_y_pixel = window.capacity ? u.channels : n,
@@ -171,7 +150,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             const int64_t at = (u.image * g->h + y) * g->w * n + u.at;
             b.x = x + at;
             b.grad_x = grad_x + at;
-            taps_of(c, g, y, u.end, w + u.at, slot_w, row, &b);
+            cnn_depthwise_taps_of(c, g, y, u.end, w + u.at, slot_w, row, &b);
             rows_of(c, e, g, &u, row, &window, &b);
             if (b.rows) c->kernels->depthwise_backward->rows(&b);
             else for (int64_t j = 0; j < g->w; j++) memset(grad_x + at + j * n, 0, (size_t)u.channels * sizeof *grad_x);
@@ -180,7 +159,7 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_barrier(e);
     int64_t begin, end;
     float *total_w = cnn_data(e, result(c, GRAD_W));
-    cnn_share_grain(e, TAPS * n, 64, &begin, &end);                  /* parallel over weights */
+    cnn_share_grain(e, CNN_DEPTHWISE_TAPS * n, 64, &begin, &end);                  /* parallel over weights */
     if (total_w && begin < end)
         c->kernels->depthwise->combine(end - begin, slots, grad_w + begin, size, total_w + begin);
     double *total = sums + slots * 2 * n;

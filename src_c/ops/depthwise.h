@@ -71,23 +71,43 @@ static inline int cnn_depthwise_expect_w(const cnn_call *k, const cnn_tensor *w,
         (long long)cnn_int(k, CNN_DW_KERNEL_H), (long long)cnn_int(k, CNN_DW_KERNEL_W), cnn_shape_text(w, shape));
 }
 
-/* The operands of the kernels that normalise what they read: 3x3 taps, multiplier 1, stride 1 or 2, no dilation. */
-static inline int cnn_depthwise_expect_normalised(const cnn_call *k, const cnn_tensor *x, const cnn_tensor *w,
-                                                  cnn_error *error) {
-    char x_shape[64], w_shape[64];
+/* The operands of the kernels that normalise what they read: 3x3 taps, multiplier 1, stride 1 or 2, no dilation.
+ * channels: of what they read. */
+static inline int cnn_depthwise_expect_3x3(const cnn_call *k, int64_t channels, const cnn_tensor *w, cnn_error *error) {
+    char shape[64];
     const int64_t stride = cnn_int(k, CNN_DW_STRIDE_H);
-    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_w(k, w, error)) return -1;
-    if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != x->dims[3] || w->dims[3] != 1)
-        return cnn_fail(error,
-                        "w must have 3x3 taps, one filter per channel of x and multiplier 1, got w of shape %s for x "
-                        "of %s",
-                        cnn_shape_text(w, w_shape), cnn_shape_text(x, x_shape));
+    if (cnn_depthwise_expect_w(k, w, error)) return -1;
+    if (w->dims[0] != 3 || w->dims[1] != 3 || w->dims[2] != channels || w->dims[3] != 1)
+        return cnn_fail(error, "w must have 3x3 taps, one filter for each of the %lld channels and multiplier 1, got "
+                        "%s", (long long)channels, cnn_shape_text(w, shape));
     if (stride != cnn_int(k, CNN_DW_STRIDE_W) || stride > 2 || cnn_int(k, CNN_DW_DILATION_H) != 1 ||
         cnn_int(k, CNN_DW_DILATION_W) != 1)
         return cnn_fail(error,
                         "strides must be equal, 1 or 2, and there must be no dilation; use the operations of "
                         "depthwise_conv2d");
     return 0;
+}
+
+static inline int cnn_depthwise_expect_normalised(const cnn_call *k, const cnn_tensor *x, const cnn_tensor *w,
+                                                  cnn_error *error) {
+    return cnn_expect(x, "x", 4, CNN_F32, error) || cnn_depthwise_expect_3x3(k, cnn_last(x), w, error) ? -1 : 0;
+}
+
+enum { CNN_DEPTHWISE_EXPANDED_CHANNELS = 16 };         /* a multiple of: rows of them are aligned to a vector */
+
+/* The same where x is expanded by a 1x1 convolution with w_inner first. */
+static inline int cnn_depthwise_expect_expanded(const cnn_call *k, const cnn_tensor *x, const cnn_tensor *w_inner,
+                                                const cnn_tensor *w, cnn_error *error) {
+    char shape[64], other[64];
+    if (cnn_expect(x, "x", 4, CNN_F32, error) || cnn_expect(w_inner, "w_inner", 4, CNN_F32, error)) return -1;
+    if (w_inner->dims[0] != 1 || w_inner->dims[1] != 1 || w_inner->dims[2] != cnn_last(x)
+        || cnn_last(w_inner) % CNN_DEPTHWISE_EXPANDED_CHANNELS)
+        return cnn_fail(error,
+                        "w_inner must have shape (1, 1, %lld, channels), a multiple of %d of them, for x of shape "
+                        "%s, got %s; use conv2d and the operations of batchnorm_depthwise_conv2d",
+                        (long long)cnn_last(x), CNN_DEPTHWISE_EXPANDED_CHANNELS, cnn_shape_text(x, shape),
+                        cnn_shape_text(w_inner, other));
+    return cnn_depthwise_expect_3x3(k, cnn_last(w_inner), w, error);
 }
 
 static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_depthwise *g, cnn_error *error) {
@@ -103,6 +123,15 @@ static inline int cnn_depthwise_expect_grad(const cnn_tensor *grad_y, const cnn_
 
 #define CNN_DEPTHWISE_PART_PIXELS 448
 
+/* Cuts an image's rows into bands of so many. */
+static inline void cnn_depthwise_cut_bands(cnn_depthwise *g, int64_t rows, int64_t band) {
+    g->band = band;
+    g->bands = cnn_ceil_div(rows, band);
+    g->part = cnn_min(band, cnn_max(1, CNN_DEPTHWISE_PART_PIXELS / cnn_max(g->w, g->out_w)));
+    g->image_parts = (g->bands - 1) * cnn_ceil_div(band, g->part) +
+                     cnn_ceil_div(rows - (g->bands - 1) * band, g->part);
+}
+
 /* The cut: bands of rows x blocks of channels. A block's rows that one output row reads stay in the first cache until
  * the next row reads them again (where the map is so wide that blocks would be narrow, all channels are one block:
  * memory is then better read in order); a band with all its channels stays in the second. Where images are few both are
@@ -113,11 +142,8 @@ static inline void cnn_depthwise_cut(const cnn_call *k, cnn_depthwise *g, int64_
     g->block = g->m > 1 || block < 64 ? g->channels : cnn_min(g->channels, block);
     g->blocks = cnn_ceil_div(g->channels, g->block);
     int64_t wanted = cnn_ceil_div(32, g->n * g->blocks);
-    g->band = cnn_min(cnn_max(4, cnn_ceil_div(rows, wanted)), cnn_max(4, 131072 / (width * g->channels)));
-    g->bands = cnn_ceil_div(rows, g->band);
-    g->part = cnn_min(g->band, cnn_max(1, CNN_DEPTHWISE_PART_PIXELS / width));
-    g->image_parts = (g->bands - 1) * cnn_ceil_div(g->band, g->part) +
-                     cnn_ceil_div(rows - (g->bands - 1) * g->band, g->part);
+    cnn_depthwise_cut_bands(g, rows, cnn_min(cnn_max(4, cnn_ceil_div(rows, wanted)),
+                                             cnn_max(4, 131072 / (width * g->channels))));
 }
 
 /* Unit i of n * bands * blocks: rows begin..end of an image, and channels from `at`, `channels` of them. */
@@ -247,6 +273,31 @@ static inline const float *cnn_depthwise_read(const cnn_call *k, const cnn_depth
     repeated->end += missing;
     row->in_memory = 0;
     return cnn_row_window_at(repeated, y);
+}
+
+/* ---- gradients of what a normalisation gave, row by row (kernels/depthwise_backward.h) ---- */
+
+enum { CNN_DEPTHWISE_TAPS = 9 };
+
+/* Rows of x that a call treats at most: what is done once then costs little, and they stay in the first cache. */
+static inline int64_t cnn_depthwise_most_lines(const cnn_depthwise *g) { return cnn_ceil_div(64, g->w); }
+
+/* Row y of an image, and those before row `end` that a call can treat with it: the taps with which rows of grad_y reach
+ * it, and which rows those are, the last one first. */
+static inline void cnn_depthwise_taps_of(const cnn_call *k, const cnn_depthwise *g, int64_t y, int64_t end,
+                                         const float *w, float *grad_w, int64_t *row, cnn_depthwise_backward *b) {
+    const int64_t stride = cnn_int(k, CNN_DW_STRIDE_H);
+    b->rows = 0;
+    b->lines = 1;
+    for (int64_t tap = 0; tap < 3; tap++) {
+        const int64_t from = y + cnn_int(k, CNN_DW_TOP) - tap, p = from / stride;
+        if (from < 0 || from % stride || p >= g->out_h) continue;
+        row[b->rows] = p;
+        b->w[b->rows] = w + tap * 3 * g->c;
+        b->grad_w[b->rows++] = grad_w + tap * 3 * g->c;
+    }
+    if (stride == 1 && b->rows == 3)  /* the same taps for all */
+        b->lines = cnn_min(cnn_min(end, g->out_h - cnn_int(k, CNN_DW_TOP)) - y, cnn_depthwise_most_lines(g));
 }
 
 #endif

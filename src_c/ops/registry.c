@@ -25,6 +25,7 @@
     X(max_pool2d) X(max_pool2d_backward) X(avg_pool2d) X(avg_pool2d_backward) \
     X(depthwise_conv2d) X(depthwise_conv2d_backward_input) X(depthwise_conv2d_backward_weight) \
     X(pointwise_depthwise_conv2d) X(batchnorm_depthwise_conv2d) X(batchnorm_depthwise_conv2d_backward) \
+    X(expansion_moments) X(expanded_depthwise_conv2d) X(expanded_depthwise_conv2d_backward) \
     X(batchnorm_conv2d) X(batchnorm_conv2d_backward_weight) X(pointwise_conv2d_backward) \
     X(conv2d_max_pool2d) X(conv2d_max_pool2d_backward_weight) \
     \

@@ -22,7 +22,8 @@ void cnn_rows_product_pack_weights(const cnn_call *c, const cnn_exec *e, const c
     cnn_rows_product_pack(c->kernels, in, out, cnn_data(e, w), begin, end, (float *)e->packed);
 }
 
-static void chunk(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixels, const float *x, float *y) {
+static void chunk(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixels, const float *x,
+                  const float *added, float *y) {
     static const int32_t no_tap = 0, one_tap = 1;
     const cnn_panels panels = cnn_panels_of(k, p->out);
     const float *first[CHUNK_PIXELS];                                /* the first row of each tile */
@@ -33,14 +34,15 @@ static void chunk(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixel
         const int64_t tiles = cnn_ceil_div(pixels, k->gemm->rows[n.vectors]), rows = pixels / tiles,
                       larger = pixels % tiles;
         cnn_gemm_tile t = {.runs = 1, .channels = p->in, .apart = p->in, .tap = &no_tap, .length = &one_tap,
-                           .w = p->w + n.begin * p->in, .bias = p->bias ? p->bias + n.begin : NULL, .y = y + n.begin,
-                           .last = n.last, .low = p->low, .high = p->high};
+                           .w = p->w + n.begin * p->in, .bias = p->bias ? p->bias + n.begin : NULL,
+                           .added = added ? added + n.begin : NULL, .y = y + n.begin, .last = n.last, .low = p->low,
+                           .high = p->high};
         for (int64_t tile = 0; tile < tiles; tile++) first[tile] = x + (rows * tile + cnn_min(tile, larger)) * p->in;
         for (int64_t tile = 0, strip; tile < tiles; tile += strip) {
             strip = cnn_min(CNN_GEMM_STRIP, (tile < larger ? larger : tiles) - tile);
             t.more = strip - 1;
             t.x = first + tile;
-            t.at = at + rows * tile + cnn_min(tile, larger);
+            t.at = t.added_at = at + rows * tile + cnn_min(tile, larger);
             k->gemm->tile[n.vectors][rows + (tile < larger)](&t);
         }
     }
@@ -48,5 +50,6 @@ static void chunk(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixel
 
 void cnn_rows_product_run(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixels, const float *x, float *y) {
     for (int64_t i = 0; i < pixels; i += CHUNK_PIXELS)
-        chunk(k, p, cnn_min(CHUNK_PIXELS, pixels - i), x + i * p->in, y + i * p->out);
+        chunk(k, p, cnn_min(CHUNK_PIXELS, pixels - i), x + i * p->in, p->added ? p->added + i * p->out : NULL,
+              y + i * p->out);
 }

@@ -1,5 +1,5 @@
-/* y = x w + bias of pixels that lie one after the other, w in panels: a 1x1 convolution of what is in a cache, for
- * operations that make a tensor a few rows at a time. */
+/* y = x w + bias + added of pixels that lie one after the other, w in panels: a 1x1 convolution of what is in a cache,
+ * for operations that make a tensor a few rows at a time. */
 #ifndef CNN_OPS_ROWS_PRODUCT_H
 #define CNN_OPS_ROWS_PRODUCT_H
 
@@ -9,6 +9,7 @@ typedef struct cnn_rows_product {
     int64_t in, out;                  /* channels of x and y */
     const float *w;                   /* [panel][in][width], aligned */
     const float *bias;                /* [out], or NULL */
+    const float *added;               /* NULL, or what is added, of y's shape; may be y */
     float low, high;                  /* y is clamped to low..high */
 } cnn_rows_product;
 

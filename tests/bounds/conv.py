@@ -81,9 +81,9 @@ def _pointwise_depthwise(inputs, attributes, outputs):
     return [through_activation(z, reduction(np.prod(w.shape[:2]), magnitude) + carried, act_attributes)]
 
 
-def normalised(x, scale, shift, attributes, residual=(None, None, None)):
-    """t = act(x scale + shift + residual) and its error: three roundings of its terms, and one of their sum. residual:
-    with its own scale and shift, one rounding more, or with None for them.
+def normalised(x, scale, shift, attributes, residual=(None, None, None), x_error=0.0):
+    """t = act(x scale + shift + residual) and its error: three roundings of its terms, and one of their sum, and what x
+    is off by. residual: with its own scale and shift, one rounding more, or with None for them.
     """
     own, geometry = split_activation(attributes)
     x, scale, shift = (ref.window.f64(v) for v in (x, scale, shift))
@@ -91,7 +91,7 @@ def normalised(x, scale, shift, attributes, residual=(None, None, None)):
     added = np.zeros(1) if residual[0] is None else ref.norm.normalised_residual(*residual)
     magnitude = added if residual[0] is None else ref.norm.normalised_residual(*absolute(residual))
     t, terms = x * scale + shift + added, np.abs(x * scale) + np.abs(shift) + np.abs(magnitude)
-    error = through_activation(t, roundings * U * terms, own)
+    error = through_activation(t, roundings * U * terms + np.abs(scale) * x_error, own)
     return act.activate(t, **own), error, geometry
 
 
@@ -99,6 +99,11 @@ def normalised(x, scale, shift, attributes, residual=(None, None, None)):
 def _batchnorm_depthwise(inputs, attributes, outputs):
     x, w, scale, shift = inputs
     t, error, geometry = normalised(x, scale, shift, attributes)
+    return _after_depthwise(t, error, w, geometry)
+
+
+def _after_depthwise(t, error, w, geometry):
+    """Of the depthwise convolution of a t that is off by `error`, and of its moments."""
     z, magnitude, carried = (
         ref.depthwise_conv2d(*values, **geometry)[0] for values in ((t, w), absolute([t, w]), (error, np.abs(w)))
     )
@@ -124,6 +129,83 @@ def _batchnorm_depthwise_backward(inputs, attributes, outputs):
     weight_error = reduction(d.size // d.shape[3], product(np.abs(t), np.abs(d)))
     weight_error += product(error, np.abs(d)) + product(np.abs(t) + error, d_error)
     return [grad_x, weight_error, *gradient_sums(grad_x, x, mean, outputs[0])]
+
+
+def narrow(x, in_scale, in_shift):
+    """What a 1x1 convolution expands, and its error."""
+    if in_scale is None:
+        return ref.window.f64(x), np.zeros(x.shape)
+    return normalised(x, in_scale, in_shift, {})[:2]
+
+
+@bound("expansion_moments")
+def _expansion_moments(inputs, attributes, outputs):
+    """Of the covariance S, a sum of products of deviations d from a block's mean: the squares of these sum to no more
+    than those of deviations from the mean of all, so the products' magnitudes to no more than s_i s_j, s^2 = diag S. A
+    deviation is rounded twice and off by what t is; what a block's mean is rounded by shifts all of its deviations. The
+    mean of z and its variance w S w carry these errors.
+    """
+    x, w, in_scale, in_shift = (*inputs, None, None)[:4]
+    t, error = narrow(x, in_scale, in_shift)
+    w, rows, channels = ref.window.f64(w)[0, 0], t.size // t.shape[-1], t.shape[-1]
+    mean_error = moments_bound(t, error)[0]
+    t, error = t.reshape(rows, channels), np.broadcast_to(error, t.shape).reshape(rows, channels)
+    mean, s = t.mean(axis=0), t.std(axis=0)
+    off = np.sqrt((error**2).mean(axis=0)) + U * np.abs(mean) + 2 * U * s
+    covariance_error = reduction(rows, np.outer(s, s)) + np.outer(s, off) + np.outer(off, s) + np.outer(off, off)
+    z_mean_error = mean_error @ np.abs(w) + U * np.abs(mean @ w)
+    z_var_error = ((covariance_error @ np.abs(w)) * np.abs(w)).sum(axis=0) + U * (t @ w).var(axis=0)
+    return [z_mean_error, z_var_error, mean_error + U * np.abs(mean), covariance_error + U * np.outer(s, s)]
+
+
+@bound("expanded_depthwise_conv2d")
+def _expanded_depthwise(inputs, attributes, outputs):
+    """As batchnorm_depthwise_conv2d of a z that is off by the error of its product."""
+    x, w_inner, w, scale, shift, in_scale, in_shift = (*inputs, None, None)[:7]
+    t, t_error = narrow(x, in_scale, in_shift)
+    weights = np.abs(ref.window.f64(w_inner))[0, 0]
+    z_error = reduction(t.shape[3], np.abs(t) @ weights) + t_error @ weights
+    z = t @ ref.window.f64(w_inner)[0, 0]
+    t, error, geometry = normalised(z, scale, shift, attributes, x_error=z_error)
+    return _after_depthwise(t, error, w, geometry)
+
+
+@bound("expanded_depthwise_conv2d_backward")
+def _expanded_depthwise_backward(inputs, attributes, outputs):
+    """z is exact (`op_cases`), and g off as grad_x of batchnorm_depthwise_conv2d_backward. Of g and of t - m there are
+    products with p, rounded a few times, and q, which carries the error of the sum that it is made of. The moments that
+    are given are rounded; our way to the gradients and the reference's are the same only where they are not.
+    """
+    grad_y, x, w_inner, w, mean, var, scale, shift, in_mean, _, gamma = inputs[:11]
+    in_scale, in_shift, residual, _, below, below_mean = inputs[11:17]
+    f64, inner_names = ref.window.f64, ("inner_activation", "inner_alpha", "inner_max_value")
+    geometry = {k: v for k, v in split_activation(attributes)[1].items() if k not in (*inner_names, "epsilon")}
+    inner = {**geometry, **{k.removeprefix("inner_"): attributes[k] for k in inner_names if k in attributes}}
+    t, weights = narrow(x, in_scale, in_shift)[0], f64(w_inner)[0, 0]
+    z, rows = t @ weights, t.size // t.shape[3]
+    found = ref.batchnorm_depthwise_conv2d_backward(grad_y, z, w, mean, scale, shift, **inner)
+    g, _, sum_g, sum_gx = found
+    g_error, w_error, g_sum_error, gx_sum_error = BOUNDS["batchnorm_depthwise_conv2d_backward"](
+        [grad_y, z, w, mean, scale, shift], inner, found
+    )
+    r = 1 / np.sqrt(f64(var) + attributes["epsilon"])
+    p, mean = np.abs(r * f64(gamma)), np.abs(f64(mean))
+    q, q_error = p * r**2 * np.abs(sum_gx) / rows, p * r**2 * (gx_sum_error + U * mean * np.abs(sum_g)) / rows
+    t, g, g_error = (v.reshape(rows, -1) for v in (t, np.abs(g), g_error))
+    deviations, off = np.abs(t - t.mean(axis=0)), 2 * U * (np.abs(t) + np.abs(f64(in_mean)))
+    spread = np.abs(np.cov(t.T, bias=True).reshape(t.shape[1], -1)) @ np.abs(weights)
+    weight_error = p * (reduction(rows + 6, deviations.T @ g) + deviations.T @ g_error + off.T @ (g + g_error))
+    weight_error += rows * spread * (q_error + 8 * U * q)
+    weight_error += U * rows * np.abs(t).mean(axis=0)[:, None] * q * mean
+    back = np.abs(weights).T
+    square, square_error = (np.abs(weights) * v @ back for v in (q, q_error + 8 * U * q))
+    constant = p * (8 * U * np.abs(sum_g) + g_sum_error) / rows + U * mean * q
+    error = reduction(g.shape[1] + 7, (g * p) @ back) + (g_error * p + constant) @ back
+    error += reduction(t.shape[1] + 2, deviations @ square) + deviations @ square_error + off @ square
+    error = error.reshape(x.shape) + (0 if residual is None else 2 * U * np.abs(residual))
+    sums = [0.0, 0.0] if below_mean is None else gradient_sums(error, below, below_mean, outputs[0])
+    gamma_error = r * gx_sum_error + 6 * U * np.abs(r * sum_gx)
+    return [error, *sums, weight_error[None, None], w_error, gamma_error, g_sum_error + U * np.abs(sum_g)]
 
 
 @bound("batchnorm_conv2d")

@@ -19,6 +19,6 @@ from . import (
     shape,
 )
 from .conv import convolution, out_size, pooled_convolution, pooled_gradient
-from .depthwise_conv import depthwise, pointwise_depthwise
+from .depthwise_conv import depthwise, expansion_gradient, pointwise_depthwise
 from .elementwise import shape_attributes
 from .pieces import GENERATORS, Case, activation_attributes, case, channels, integers, normal

@@ -3,6 +3,7 @@
 import numpy as np
 
 from reference.activations import LINEAR, RELU, TANH
+from reference.conv import expansion_moments
 
 from .conv import geometry, gradient_epilogue, out_size
 from .pieces import MAX_PRODUCTS, activation_attributes, channels, generator, maybe, normal, relu_family, weights
@@ -94,6 +95,59 @@ def _batchnorm_depthwise_backward(rng, op):
     if rng.random() < 0.5:  # a normalisation follows
         inputs += [normal(rng, *grad_y.shape), *(normal(rng, x.shape[3]) for _ in range(3))]
     return inputs, {**attributes, **act}, (True, bool(rng.random() < 0.8), sums, sums)
+
+
+def expansion(rng):
+    """(x, w_inner, w, scale, shift, in_scale, in_shift), a gradient and the attributes of expanded_depthwise_conv2d.
+
+    What x is expanded to are exact sums of small integers, and times scale plus shift exact and never 0.
+    """
+    (pixels, *_), _, attributes = batchnorm_depthwise(rng)
+    n, h, w, _ = pixels.shape
+    narrow, wide = int(rng.integers(1, 20)), 16 * int(rng.integers(1, 11))
+    whole = lambda most, *shape: rng.integers(-most, most + 1, shape).astype(np.float32)
+    x, w_inner = whole(3, n, h, w, narrow), whole(2, 1, 1, narrow, wide)
+    scale, shift = np.float32(rng.choice([-2, -1, 0.5, 1], wide)), whole(2, wide) + np.float32(1 / 16)
+    own = [whole(2, narrow), whole(1, narrow)] if rng.random() < 0.5 else [None, None]
+    depthwise = weights(rng, normal, 9, 3, 3, wide, 1)
+    return [x, w_inner, depthwise, scale, shift, *own], normal(rng, n, *out_size(h, w, attributes), wide), attributes
+
+
+@generator("expansion_moments")
+def _expansion_moments(rng, op):
+    (x, w_inner, *_, in_scale, in_shift), _, _ = expansion(rng)
+    x, w_inner = x + normal(rng, *x.shape), normal(rng, *w_inner.shape)
+    wanted = (True, *(bool(rng.random() < 0.8) for _ in range(3)))
+    return [x, w_inner, in_scale, in_shift], {}, wanted
+
+
+@generator("expanded_depthwise_conv2d")
+def _expanded_depthwise(rng, op):
+    moments = bool(rng.random() < 0.6)
+    inputs, _, attributes = expansion(rng)
+    act = relu_family(rng) if rng.random() < 0.8 else {}
+    return inputs, {**attributes, **act}, (True, moments, moments)
+
+
+def expansion_gradient(inputs, grad_y, epsilon=1e-3):
+    """The first eleven inputs of expanded_depthwise_conv2d_backward: the moments are those of x and w_inner, and gamma
+    is what makes the scale of them.
+    """
+    x, w_inner, w, scale, shift, in_scale, in_shift = inputs
+    moments = [np.float32(v) for v in expansion_moments(x, w_inner, in_scale, in_shift)]
+    gamma = np.float32(scale * np.sqrt(np.float64(moments[1]) + epsilon))
+    return [grad_y, x, w_inner, w, *moments[:2], scale, shift, *moments[2:], gamma]
+
+
+@generator("expanded_depthwise_conv2d_backward")
+def _expanded_depthwise_backward(rng, op):
+    inputs, grad_y, attributes = expansion(rng)
+    act = {f"inner_{name}": value for name, value in (relu_family(rng) if rng.random() < 0.8 else {}).items()}
+    residual = maybe(rng, normal(rng, *inputs[0].shape), 0.5)
+    epilogue, mask, outputs = gradient_epilogue(rng, inputs[0].shape)
+    own = [*expansion_gradient(inputs, grad_y), *inputs[5:], residual, *epilogue]
+    wanted = (*outputs, *(bool(rng.random() < 0.8) for _ in range(4)))
+    return own, {**attributes, **act, **mask, "epsilon": 1e-3}, wanted
 
 
 @generator("depthwise_conv2d_backward_input")

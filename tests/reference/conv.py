@@ -8,7 +8,7 @@ Cross-correlation: y[n,p,q,o] = sum_{i,j,c} x[n, p s - pad + i d, q s - pad + j 
 import numpy as np
 
 from .activations import activate, gradient_epilogue
-from .norm import normalised_residual
+from .norm import batchnorm_backward_constants, normalised_residual
 from .pool import max_pool2d, max_pool2d_backward
 from .window import Window, f64
 
@@ -241,6 +241,77 @@ def batchnorm_depthwise_conv2d_backward(
     t = activate(f64(x) * f64(scale) + f64(shift), **act)
     grad_w = depthwise_conv2d_backward_weight(t, grad_y, multiplier=1, **geometry)[0]
     return grad_x, grad_w, sum_g, sum_gx
+
+
+def _narrow(x, in_scale, in_shift):
+    """What a 1x1 convolution expands: x in_scale + in_shift, or x."""
+    return f64(x) if in_scale is None else f64(x) * f64(in_scale) + f64(in_shift)
+
+
+def expansion_moments(x, w, in_scale=None, in_shift=None):
+    """The biased moments of z = t w with t = x in_scale + in_shift, and the mean and the biased covariance of t."""
+    t = _narrow(x, in_scale, in_shift)
+    z, t = t @ f64(w)[0, 0], t.reshape(-1, t.shape[-1])
+    deviations = t - t.mean(axis=0)
+    return z.mean(axis=(0, 1, 2)), z.var(axis=(0, 1, 2)), t.mean(axis=0), deviations.T @ deviations / len(t)
+
+
+def expanded_depthwise_conv2d(x, w_inner, w, scale, shift, in_scale=None, in_shift=None, **attributes):
+    """y = depthwise conv(act(z scale + shift), w) with z = (x in_scale + in_shift) w_inner, and its biased moments."""
+    z = _narrow(x, in_scale, in_shift) @ f64(w_inner)[0, 0]
+    return batchnorm_depthwise_conv2d(z, w, scale, shift, **attributes)
+
+
+def expanded_depthwise_conv2d_backward(
+    grad_y,
+    x,
+    w_inner,
+    w,
+    mean,
+    var,
+    scale,
+    shift,
+    in_mean,
+    in_covariance,
+    gamma=None,
+    in_scale=None,
+    in_shift=None,
+    residual=None,
+    y=None,
+    below_x=None,
+    below_mean=None,
+    below_scale=None,
+    below_shift=None,
+    *,
+    inner_activation=0,
+    inner_alpha=0.0,
+    inner_max_value=np.inf,
+    epsilon=1e-3,
+    activation=0,
+    alpha=0.0,
+    max_value=np.inf,
+    **geometry,
+):
+    """The gradients one after the other, as if z were there; in_mean and in_covariance are not needed for that.
+
+    Returns (grad_x, sum_g, sum_gx, grad_w_inner, grad_w, grad_gamma, grad_beta).
+    """
+    inner = {"activation": inner_activation, "alpha": inner_alpha, "max_value": inner_max_value}
+    t, weights = _narrow(x, in_scale, in_shift), f64(w_inner)[0, 0]
+    z = t @ weights
+    g, grad_w, *sums = batchnorm_depthwise_conv2d_backward(grad_y, z, w, mean, scale, shift, **inner, **geometry)
+    rows = z.size // z.shape[-1]
+    *constants, grad_gamma, grad_beta = batchnorm_backward_constants(
+        mean, var, *sums, gamma, epsilon=epsilon, rows=rows
+    )
+    d = normalised_gradient(g, z, *constants)
+    grad_t = d @ weights.T + (0 if residual is None else f64(residual))
+    grad_w_inner = (t.reshape(rows, -1).T @ d.reshape(rows, -1))[None, None]
+    act = {"activation": activation, "alpha": alpha, "max_value": max_value}
+    below = gradient_epilogue(grad_t, y, below_x, below_mean, below_scale, below_shift, **act)
+    if not isinstance(below, tuple):
+        below = below, np.zeros(0), np.zeros(0)
+    return *below, grad_w_inner, grad_w, grad_gamma, grad_beta
 
 
 def batchnorm_conv2d(
