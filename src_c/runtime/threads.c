@@ -203,7 +203,7 @@ static void run_flushed(cnn_team_function function, void *context, cnn_team *tea
 
 /* ---- other programs ---- */
 
-static const double LONG_WAIT = 1e-3, LOOK_AGAIN = 1e-3;             /* seconds */
+enum { LONG_WAIT_US = 1000, LOOK_AGAIN_US = 1000 };
 
 /* What is known of threads that run and are not of the last team, for all teams of the process. Where several run at
  * once they may overwrite what the other has found, which is as good. */
@@ -234,7 +234,7 @@ int cnn_team_fitting(int threads) {
         look_for_others();
     } else if (atomic_load_explicit(&others, memory_order_relaxed) == 0) {
         return threads;
-    } else if (now() - atomic_load_explicit(&looked, memory_order_relaxed) > LOOK_AGAIN) {
+    } else if (now() - atomic_load_explicit(&looked, memory_order_relaxed) > 1e-6 * LOOK_AGAIN_US) {
         look_for_others();
     }
     const int there = atomic_load_explicit(&others, memory_order_relaxed);
@@ -265,7 +265,7 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
         double waited = now() - done;
         for (int i = 0; i < granted; i++) if (members[i].waited > waited) waited = members[i].waited;
         atomic_store_explicit(&last_threads, granted, memory_order_relaxed);
-        if (waited > LONG_WAIT) look_for_others();
+        if (waited > 1e-6 * LONG_WAIT_US) look_for_others();
         return;
     }
 #else
