@@ -51,8 +51,9 @@ static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out 
 static cnn_narrow_operands narrow_of(const cnn_call *c) {
     return (cnn_narrow_operands){c->in[X], operand(c, IN_SCALE), operand(c, IN_SHIFT)};
 }
-static cnn_gradient_epilogue_operands below_of(const cnn_call *c) { return cnn_gradient_epilogue_of(c, EPILOGUE,
-                                                                                                    BELOW); }
+static cnn_gradient_epilogue_operands below_of(const cnn_call *c) {
+    return cnn_gradient_epilogue_of(c, EPILOGUE, BELOW);
+}
 
 static int geometry(const cnn_call *c, cnn_depthwise *g, cnn_error *error) {
     const cnn_tensor *x = c->in[X];
@@ -225,9 +226,9 @@ static void one_unit(const cnn_call *c, const cnn_exec *e, const backward_plan *
     float *grad_x = cnn_data(e, c->out[GRAD_X]), *grad_w = s->grad_w + unit * CNN_DEPTHWISE_TAPS * wide,
           *products = s->products + unit * p->in * wide;
     double *sums = s->sums + unit * 2 * wide;
-    cnn_rows_product expand = {.in = p->in, .out = wide, .w = (const float *)e->packed, .low = -INFINITY,
-                                     .high = INFINITY},
-                           back = {.in = wide, .out = p->in, .w = m->back, .low = -INFINITY, .high = INFINITY};
+    const cnn_rows_product expand = {.in = p->in, .out = wide, .w = (const float *)e->packed, .low = -INFINITY,
+                                     .high = INFINITY};
+    cnn_rows_product back = {.in = wide, .out = p->in, .w = m->back, .low = -INFINITY, .high = INFINITY};
     const float *residual = cnn_data(e, operand(c, RESIDUAL));
     memset(sums, 0, (size_t)(2 * wide) * sizeof *sums);
     memset(grad_w, 0, (size_t)(CNN_DEPTHWISE_TAPS * wide) * sizeof *grad_w);
