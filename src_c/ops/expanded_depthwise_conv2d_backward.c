@@ -190,25 +190,6 @@ static void pack_back(const cnn_call *c, const cnn_exec *e, const backward_plan 
     cnn_rows_product_pack(c->kernels, wide, p->in, m->wide_rows, 0, cnn_panels_of(c->kernels, p->in).count, m->back);
 }
 
-/* products += (t - m)^T g of some pixels. */
-static void add_products(const cnn_call *c, const backward_plan *p, const thread_memory *m, int64_t pixels,
-                         float *products) {
-    const int64_t wide = p->g.c;
-    const cnn_panels panels = cnn_panels_of(c->kernels, wide);
-    const int64_t tiles = cnn_ceil_div(p->in, panels.rows), rows = p->in / tiles, larger = p->in % tiles;
-    for (int64_t panel = 0; panel < panels.count; panel++) {
-        const cnn_panel n = cnn_panel_at(&panels, panel);
-        cnn_gemm_outer outer = {.pixels = pixels, .x = m->rows, .row = m->number, .grad_y = m->g + n.begin,
-                                .grad_y_stride = wide, .added_stride = wide, .stride = wide, .last = n.last};
-        for (int64_t tile = 0; tile < tiles; tile++) {
-            outer.w = products + outer.channel * wide + n.begin;
-            outer.added = outer.w;
-            c->kernels->gemm->outer[n.vectors][rows + (tile < larger)](&outer);
-            outer.channel += rows + (tile < larger);
-        }
-    }
-}
-
 /* t - m */
 static void deviations(const cnn_call *c, const backward_plan *p, const thread_memory *m, int64_t pixels,
                        const float *t) {
@@ -250,7 +231,7 @@ static void one_unit(const cnn_call *c, const cnn_exec *e, const backward_plan *
             cnn_rows_product_run(c->kernels, &expand, pixels, t, m->z);
             c->kernels->depthwise_backward->rows(&b);
             deviations(c, p, m, pixels, t);
-            add_products(c, p, m, pixels, products);
+            cnn_rows_outer(c->kernels, pixels, p->in, m->rows, m->number, wide, m->g, wide, 1, products);
         } else {                      /* no result reads them */
             memset(m->g, 0, (size_t)(pixels * wide) * sizeof *m->g);
         }

@@ -7,7 +7,7 @@
  * in groups, the unit of parallel work; the blocks' means make up for it (Chan, Golub and LeVeque 1979), in double. */
 #include "batchnorm.h"
 #include "narrow.h"
-#include "panels.h"
+#include "rows_product.h"
 
 enum { X, W, IN_SCALE, IN_SHIFT };
 enum { MEAN, VAR, X_MEAN, X_COVARIANCE };
@@ -108,24 +108,6 @@ static double flops(const cnn_call *c) {
 
 /* ---- run ---- */
 
-/* products += deviations^T deviations of a block, or =. */
-static void add_products(const cnn_kernels *k, const thread_memory *m, int64_t pixels, int add, float *products) {
-    const int64_t n = m->narrow.channels;
-    const cnn_panels panels = cnn_panels_of(k, n);
-    for (int64_t i = 0; i < pixels; i++) m->rows[i] = m->deviations + i * m->pitch;
-    for (int64_t panel = 0; panel < panels.count; panel++) {
-        const cnn_panel at = cnn_panel_at(&panels, panel);
-        for (int64_t channel = 0, rows; channel < n; channel += rows) {
-            rows = cnn_min(k->gemm->rows[at.vectors], n - channel);
-            float *to = products + channel * n + at.begin;
-            k->gemm->outer[at.vectors][rows](&(cnn_gemm_outer){
-                .pixels = pixels, .x = m->rows, .row = m->number, .grad_y = m->deviations + at.begin,
-                .grad_y_stride = m->pitch, .channel = channel, .added = add ? to : NULL, .added_stride = n, .w = to,
-                .stride = n, .last = at.last});
-        }
-    }
-}
-
 /* Row `channel` of the covariance. */
 static void covariance_row(const moments_plan *p, const shared_memory *s, int64_t channel) {
     const int64_t n = p->channels;
@@ -155,7 +137,10 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     for (int64_t i = 0; i < n; i++) m.one[i] = 1;
     memset(m.zero, 0, (size_t)n * sizeof *m.zero);
     memset(m.deviations, 0, (size_t)(BLOCK_PIXELS * m.pitch) * sizeof *m.deviations);   /* also what no channel fills */
-    for (int64_t i = 0; i < BLOCK_PIXELS; i++) m.number[i] = (int32_t)i;
+    for (int64_t i = 0; i < BLOCK_PIXELS; i++) {
+        m.number[i] = (int32_t)i;
+        m.rows[i] = m.deviations + i * m.pitch;
+    }
 
     cnn_work work = cnn_share_work(e, p->groups);
     for (int64_t group; (group = cnn_work_next(&work)) >= 0;) {
@@ -167,7 +152,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
             k->moments(pixels, n, m.narrow.fold, t, m.scratch, mean, m.squares);
             for (int64_t i = 0; i < n; i++) m.minus_mean[i] = (float)-mean[i];
             k->gradient_columns(pixels, n, m.one, m.zero, m.minus_mean, t, t, n, m.deviations, m.pitch);
-            add_products(c->kernels, &m, pixels, block > from, s.products + group * n * n);
+            cnn_rows_outer(c->kernels, pixels, n, m.rows, m.number, n, m.deviations, m.pitch, block > from,
+                           s.products + group * n * n);
         }
     }
     cnn_barrier(e);

@@ -53,3 +53,20 @@ void cnn_rows_product_run(const cnn_kernels *k, const cnn_rows_product *p, int64
         chunk(k, p, cnn_min(CHUNK_PIXELS, pixels - i), x + i * p->in, p->added ? p->added + i * p->out : NULL,
               y + i * p->out);
 }
+
+void cnn_rows_outer(const cnn_kernels *k, int64_t pixels, int64_t in, const float *const *x, const int32_t *number,
+                    int64_t out, const float *y, int64_t pitch, int add, float *sums) {
+    const cnn_panels panels = cnn_panels_of(k, out);
+    const int64_t tiles = cnn_ceil_div(in, panels.rows), rows = in / tiles, larger = in % tiles;
+    for (int64_t panel = 0; panel < panels.count; panel++) {
+        const cnn_panel n = cnn_panel_at(&panels, panel);
+        cnn_gemm_outer outer = {.pixels = pixels, .x = x, .row = number, .grad_y = y + n.begin,
+                                .grad_y_stride = pitch, .added_stride = out, .stride = out, .last = n.last};
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            outer.w = sums + outer.channel * out + n.begin;
+            outer.added = add ? outer.w : NULL;
+            k->gemm->outer[n.vectors][rows + (tile < larger)](&outer);
+            outer.channel += rows + (tile < larger);
+        }
+    }
+}

@@ -25,4 +25,9 @@ void cnn_rows_product_pack_weights(const cnn_call *c, const cnn_exec *e, const c
 
 void cnn_rows_product_run(const cnn_kernels *k, const cnn_rows_product *p, int64_t pixels, const float *x, float *y);
 
+/* sums = x^T y of such pixels, or, where add, += it: [in][out]. The pixels of x by pointers; those of y `pitch` floats
+ * apart, aligned to a vector; number: 0, 1, ... */
+void cnn_rows_outer(const cnn_kernels *k, int64_t pixels, int64_t in, const float *const *x, const int32_t *number,
+                    int64_t out, const float *y, int64_t pitch, int add, float *sums);
+
 #endif
