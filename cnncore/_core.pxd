@@ -7,6 +7,7 @@ cdef extern from "Python.h":
 cdef extern from "cnncore.h" nogil:
     enum: CNN_MAX_RANK, CNN_MAX_STORAGES, CNN_MAX_THREADS, CNN_ALIGNMENT
     enum: CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE, CNN_PREPARE, CNN_COMPUTE, CNN_UPDATE, CNN_REUSE_MEMORY, CNN_EXACT
+    enum: CNN_TRAINS
     enum: CNN_INT, CNN_FLOAT
     const char *CNN_VERSION
     ctypedef struct cnn_error:

@@ -249,12 +249,12 @@ cdef class Program:
         if cnn_program_keep(self.p, tensor, &error):
             raise ValueError(error.text.decode())
 
-    def plan(self, int isa=-1, bint reuse_memory=True, exact=None):
+    def plan(self, int isa=-1, bint reuse_memory=True, exact=None, bint trains=False):
         """Chooses kernels and lays out memory; after it the program can be run. exact: direct convolution only; None:
-        as set_exact said.
+        as set_exact said. trains: for weights that are others in every run, as where there is an update section.
         """
         cdef cnn_error error
-        cdef int flags = (CNN_REUSE_MEMORY if reuse_memory else 0)
+        cdef int flags = (CNN_REUSE_MEMORY if reuse_memory else 0) | (CNN_TRAINS if trains else 0)
         if get_exact() if exact is None else exact:
             flags |= CNN_EXACT
         if cnn_program_plan(self.p, isa, flags, &error):
@@ -344,12 +344,14 @@ cdef class Program:
             self.updates += 1
 
 
-def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0, exact=False):
+def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, seed=0, step=0, exact=False,
+           trains=False):
     """Runs one operation on NumPy arrays: for tests and experiments.
 
     inputs: arrays of float32, uint8 or int32 (None where optional and absent). outputs: a tuple of bools that tells
-    which outputs are wanted (None: all that exist). exact: direct convolution only. Returns the wanted outputs; what
-    works in place returns new arrays and leaves the inputs as they were.
+    which outputs are wanted (None: all that exist). exact: direct convolution only. trains: with the algorithms of
+    a program that trains. Returns the wanted outputs; what works in place returns new arrays and leaves the inputs as
+    they were.
     """
     op = OPERATIONS.get(name)
     if op is None:
@@ -389,7 +391,7 @@ def run_op(name, inputs, attributes=None, threads=1, isa=None, outputs=None, see
     if op.name == "reshape":
         return [arrays[0].reshape(inferred[0][1])]
     program.op(op, COMPUTE, ids, values, targets)
-    program.plan(-1 if isa is None else isa_number(isa), exact=exact)
+    program.plan(-1 if isa is None else isa_number(isa), exact=exact, trains=trains)
     program.run(program.allocate(threads), threads, CNN_PREPARE | CNN_COMPUTE, seed, step)
     return [r for r in results if r is not None]
 

@@ -51,12 +51,12 @@ def on_every_path(case, **counters):
         yield isa, first
 
 
-def check(case):
+def check(case, **counters):
     """The case within its derived bounds on every path."""
     expected = [np.asarray(y) for y in reference.run(case.op, case.inputs, case.attributes) if y is not None]
     limits = bounds(case, expected)
     wanted = [k for k, want in enumerate(case.outputs[: len(expected)]) if want]
-    for isa, results in on_every_path(case):
+    for isa, results in on_every_path(case, **counters):
         for slot, result in zip(wanted, results):
             compare(result, expected[slot], limits[slot], f"{case}: output {slot} ({isa}, threads {THREADS})")
 
@@ -79,15 +79,15 @@ def compare(result, expected, limit, what):
         )
 
 
-def check_exact(case):
+def check_exact(case, **counters):
     """The case equal to the reference bit for bit on every path; for inputs whose sums float32 holds exactly."""
     expected = [np.asarray(y) for y in reference.run(case.op, case.inputs, case.attributes, case.outputs)]
-    for isa, results in on_every_path(case):
+    for isa, results in on_every_path(case, **counters):
         for slot, (result, value) in enumerate(zip(results, expected)):
             compare(result, value, 0.0, f"{case}: output {slot} ({isa}, threads {THREADS})")
 
 
-def kernel(op, inputs, attributes, isa):
+def kernel(op, inputs, attributes, isa, trains=False):
     """What the engine says it would run."""
     program, operation = _core.Program(), _core.OPERATIONS[op]
     values = operation.values(attributes)
@@ -95,19 +95,21 @@ def kernel(op, inputs, attributes, isa):
     results = _core.infer(operation, tensors, values, 1)
     numbers = [-1 if t is None else program.tensor(_core.FIRST_FREE, *t) for t in [*tensors, *results]]
     program.op(operation, _core.COMPUTE, numbers[: len(inputs)], values, numbers[len(inputs) :])
-    program.plan(_core.isa_number(isa))
+    program.plan(_core.isa_number(isa), trains=trains)
     return program.operations()[0]["kernel"]
 
 
 def on_winograd_paths(op, inputs, attributes, outputs=None, name=""):
-    """Results on every instruction set, after checking that threads do not matter and that it is Winograd that runs,
-    the form `name` where it is given.
+    """Results on every instruction set, after checking that threads do not matter, nor whether all weights are
+    transformed beforehand or, as in training, each thread may transform those that it needs, and that it is Winograd
+    that runs, the form `name` where it is given.
     """
     for isa in _core.available_isas():
         first = _core.run_op(op, inputs, attributes, isa=isa, outputs=outputs)
-        for threads in (2, 3):
-            for a, b in zip(first, _core.run_op(op, inputs, attributes, isa=isa, threads=threads, outputs=outputs)):
-                assert a.tobytes() == b.tobytes(), f"{op} {isa}: 1 and {threads} threads differ"
+        for threads, trains in ((2, False), (3, False), (2, True)):
+            again = _core.run_op(op, inputs, attributes, isa=isa, threads=threads, outputs=outputs, trains=trains)
+            for a, b in zip(first, again):
+                assert a.tobytes() == b.tobytes(), f"{op} {isa}: {threads} threads differ, in training: {trains}"
         chosen = kernel(op, inputs, attributes, isa)
         assert chosen.startswith(f"Winograd {name}"), f"{op} {isa} {inputs[0].shape}: {chosen}"
         yield isa, first

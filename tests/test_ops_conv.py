@@ -294,6 +294,33 @@ def test_dense_is_exact_on_integers():
         check_exact(Case("dense_backward_weight", index, [x, grad_y], outputs=(True, True)))
 
 
+@pytest.mark.parametrize("op", ("dense", "dense_backward_input"))
+def test_dense_in_training_is_within_the_bound(op):
+    for index in range(count(60)):
+        check(op_cases.case(op, index), trains=True)
+
+
+# Rows on both sides of what is few forward, 16, and backward, 8; matrices of one piece, and of several whose last one
+# ends within a vector.
+@pytest.mark.parametrize("rows", (1, 2, 3, 4, 5, 7, 8, 9, 16, 17))
+@pytest.mark.parametrize("inner, columns", [(3, 1), (17, 130), (400, 67), (331, 257), (700, 64)])
+def test_dense_of_few_rows_is_exact_on_integers(rows, inner, columns):
+    rng = np.random.default_rng([2027, rows, inner])
+    x, w, grad_y = integers(rng, rows, inner), integers(rng, inner, columns), integers(rng, rows, columns)
+    above, below, relu = integers(rng, rows, columns), integers(rng, rows, inner), {"activation": 1}
+    cases = [
+        (16, Case("dense", 0, [x, w, integers(rng, columns), above], {"activation": rows % 2})),
+        (16, Case("dense", 1, [x, w, None, None])),
+        (8, Case("dense_backward_input", 0, [grad_y, w, below, x, x, integers(rng, inner)], relu, (True,) * 3)),
+        (8, Case("dense_backward_input", 1, [grad_y, w, None])),
+    ]
+    for most, case in cases:
+        check_exact(case, trains=True)
+        for isa in _core.available_isas():
+            assert ("few rows" in kernel(case.op, case.inputs, case.attributes, isa, trains=True)) == (rows <= most)
+            assert "few rows" not in kernel(case.op, case.inputs, case.attributes, isa)
+
+
 @pytest.mark.parametrize(
     "kernel, stride, pad, dilation, groups, c, o, h, w",
     [

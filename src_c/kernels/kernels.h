@@ -11,6 +11,7 @@
 #include "depthwise_backward.h"
 #include "depthwise_normalised.h"
 #include "elementwise.h"
+#include "few_rows.h"
 #include "image.h"
 #include "random.h"
 #include "reduce.h"
@@ -34,6 +35,7 @@ typedef struct cnn_kernels {
     const cnn_loss_kernels *loss;
     const cnn_optimizer_kernels *optimizer;
     const cnn_gemm_kernels *gemm;
+    const cnn_few_rows_kernels *few_rows;
     const cnn_winograd_kernels *winograd;
     const cnn_batchnorm_kernels *batchnorm;
     const cnn_pool_kernels *pool;

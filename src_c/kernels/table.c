@@ -50,6 +50,7 @@ DECLARE(upsample);
 DECLARE(loss);
 DECLARE(optimizer);
 DECLARE(gemm);
+DECLARE(few_rows);
 DECLARE(winograd);
 DECLARE(batchnorm);
 DECLARE(pool);
@@ -72,6 +73,7 @@ const cnn_kernels KERNEL(cnn_kernels) = {
     .loss = &KERNEL(cnn_loss),
     .optimizer = &KERNEL(cnn_optimizer),
     .gemm = &KERNEL(cnn_gemm),
+    .few_rows = &KERNEL(cnn_few_rows),
     .winograd = &KERNEL(cnn_winograd),
     .batchnorm = &KERNEL(cnn_batchnorm),
     .pool = &KERNEL(cnn_pool),

@@ -1,5 +1,6 @@
 /* dense: y = act(x w + bias + residual) over the last dimension, and its two gradients: a 1x1 convolution whose
  * pixels are the rows of x. */
+#include "few_rows.h"
 #include "indirect_gemm.h"
 #include "weight_gradient.h"
 
@@ -25,6 +26,34 @@ static int infer_product(const cnn_call *c, const char *name, const cnn_tensor *
     return 0;
 }
 
+static int check_rows(const cnn_tensor *x, cnn_error *error) {
+    char shape[64];
+    if (cnn_rows(x) <= INT32_MAX) return 0;
+    return cnn_fail(error, "the product of all dimensions but the last must be at most 2147483647, "
+                    "got shape %s; use a smaller batch", cnn_shape_text(x, shape));
+}
+
+/* ---- the product, forward or backward ---- */
+
+static int plan_product(cnn_call *c, cnn_choice *choice, int transposed, cnn_act act,
+                        const cnn_indirect_gemm_operands *o, cnn_error *error) {
+    const int64_t rows = cnn_rows(c->in[0]);
+    if (check_rows(c->in[0], error)) return -1;
+    if (cnn_few_rows_suit(c, rows, transposed)) return cnn_few_rows_plan(c, choice, transposed, act, o, error);
+    const cnn_conv2d_geometry g = cnn_dense_geometry(rows, o->w->dims[0], o->w->dims[1]),
+                              back = cnn_conv2d_transposed(g);
+    return cnn_indirect_gemm_plan(c, choice, transposed ? &back : &g, act, o, error);
+}
+
+static void pack(const cnn_call *c, const cnn_exec *e) { cnn_indirect_gemm_pack(c, e, c->in[1]); }
+
+static void run_product(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
+    if (*(const cnn_algorithm *)c->plan == CNN_FEW_ROWS_OF_X) cnn_few_rows_run(c, e, o);
+    else cnn_indirect_gemm_run(c, e, o);
+}
+
+static double flops(const cnn_call *c) { return 2.0 * (double)cnn_rows(c->in[0]) * (double)cnn_count(c->in[1]); }
+
 /* ---- forward ---- */
 
 static cnn_indirect_gemm_operands operands(const cnn_call *c) {
@@ -39,33 +68,22 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     return infer_product(c, "x", input(c, 3), w->dims[0], w->dims[1], out, error);
 }
 
-static int check_rows(const cnn_tensor *x, cnn_error *error) {
-    char shape[64];
-    if (cnn_rows(x) <= INT32_MAX) return 0;
-    return cnn_fail(error, "the product of all dimensions but the last must be at most 2147483647, "
-                    "got shape %s; use a smaller batch", cnn_shape_text(x, shape));
-}
-
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
-    if (check_rows(c->in[0], error)) return -1;
-    const cnn_conv2d_geometry g = cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0], c->in[1]->dims[1]);
     const cnn_act act = {.kind = (int)cnn_int(c, ACTIVATION), .alpha = cnn_float(c, ALPHA),
         .max_value = cnn_float(c, MAX_VALUE)};
     const cnn_indirect_gemm_operands o = operands(c);
-    return cnn_indirect_gemm_plan(c, choice, &g, act, &o, error);
+    return plan_product(c, choice, 0, act, &o, error);
 }
-
-static void pack(const cnn_call *c, const cnn_exec *e) { cnn_indirect_gemm_pack(c, e, c->in[1]); }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
     const cnn_indirect_gemm_operands o = operands(c);
-    cnn_indirect_gemm_run(c, e, &o);
+    run_product(c, e, &o);
 }
 
 const cnn_op cnn_op_dense = {
     .name = "dense", .summary = "y = act(x w + bias + residual)", .inputs = "x w [bias] [residual]", .outputs = "y",
         .attrs = attrs, .infer = infer, .plan = plan,
-    .pack = pack, .packs = 1 << 1, .run = run, .flops = cnn_indirect_gemm_flops, .in_place = 1 << 3,
+    .pack = pack, .packs = 1 << 1, .run = run, .flops = flops, .in_place = 1 << 3,
 };
 
 /* ---- backward input: grad_x = (grad_y w' + residual) act'(y), see gradient_epilogue.h ---- */
@@ -84,24 +102,21 @@ static int backward_input_infer(const cnn_call *c, cnn_tensor *out, cnn_error *e
 }
 
 static int backward_input_plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
-    if (check_rows(c->in[0], error)) return -1;
-    const cnn_conv2d_geometry g = cnn_conv2d_transposed(cnn_dense_geometry(cnn_rows(c->in[0]), c->in[1]->dims[0],
-        c->in[1]->dims[1]));
     const cnn_indirect_gemm_operands o = backward_input_operands(c);
     if (cnn_gradient_epilogue_check(&o.gradient, error)) return -1;
-    return cnn_indirect_gemm_plan(c, choice, &g, (cnn_act){.kind = CNN_LINEAR, .max_value = INFINITY}, &o, error);
+    return plan_product(c, choice, 1, (cnn_act){.kind = CNN_LINEAR, .max_value = INFINITY}, &o, error);
 }
 
 static void backward_input_run(const cnn_call *c, const cnn_exec *e) {
     const cnn_indirect_gemm_operands o = backward_input_operands(c);
-    cnn_indirect_gemm_run(c, e, &o);
+    run_product(c, e, &o);
 }
 
 const cnn_op cnn_op_dense_backward_input = {
     .name = "dense_backward_input", .summary = "grad_x = (grad_y w' + residual) act'(y); its sums over the rows",
         .inputs = "grad_y w [residual] " CNN_GRADIENT_INPUTS, .outputs = "grad_x " CNN_GRADIENT_OUTPUTS,
     .attrs = attrs, .infer = backward_input_infer,
-    .plan = backward_input_plan, .pack = pack, .run = backward_input_run, .flops = cnn_indirect_gemm_flops,
+    .plan = backward_input_plan, .pack = pack, .run = backward_input_run, .flops = flops,
         .in_place = 1 << 2,
 };
 

@@ -130,6 +130,7 @@ int cnn_program_plan(cnn_program *p, int isa, int flags, cnn_error *error) {
     if (isa < 0) isa = cnn_isa_in_use();
     if (!cnn_isa_available(isa))
         return cnn_fail(error, "instruction set number %d is not available on this processor", isa);
+    p->trains = (flags & CNN_TRAINS) != 0;
     for (int64_t n = 0; n < p->n_nodes; n++) p->trains |= p->nodes[n].section == CNN_UPDATE;
     if (choose_kernels(p, cnn_isa_kernels(isa), (flags & CNN_EXACT) != 0, error)) return -1;
     int reuse = flags & CNN_REUSE_MEMORY, status = -1, count = 0, T = (int)p->n_tensors, N = (int)p->n_nodes;
