@@ -213,7 +213,8 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         return np.ascontiguousarray(y, np.int32)
 
     def _check_range(self, y, classes, owner):
-        if y.size == 0 or (y.min() >= 0 and y.max() < classes):  # as nearly always, and quickly seen
+        # As nearly always, and quickly seen; the methods min() and max() take twice the time for a few labels.
+        if y.size == 0 or (np.minimum.reduce(y, axis=None) >= 0 and np.maximum.reduce(y, axis=None) < classes):
             return
         wrong = (y < 0) | (y >= classes)
         if self.ignore_class is not None:

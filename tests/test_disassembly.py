@@ -44,6 +44,13 @@ def test_tiles_keep_their_sums_in_registers(isa, disassembly, tmp_path):
 
 
 @pytest.mark.parametrize("isa", ["avx2", "avx512"])
+def test_products_of_few_rows_keep_their_sums_in_registers(isa, disassembly, tmp_path):
+    loops = disassembly.hot_loops(disassembly.object_of(isa, SOURCES / "kernels" / "few_rows.c", tmp_path))
+    assert {loop.function for loop in loops} >= {"product", "product_transposed"}
+    assert not [str(loop) for loop in loops if loop.vectors]
+
+
+@pytest.mark.parametrize("isa", ["avx2", "avx512"])
 def test_transforms_write_a_tile_to_the_stack_once(isa, disassembly, tmp_path):
     """The 36 vectors of a tile of Winograd's algorithm, 81 with stride 2, are more than there are registers:
     transformed along one side they may be stored and loaded once, no more: in a loop that holds several variants of a

@@ -54,5 +54,7 @@ class Metric(Configurable):
         return {"name": self.name, "dtype": self.dtype}
 
     def _output(self, value):
+        if self.dtype is None and type(value) is float:  # every step asks for some
+            return value
         value = np.asarray(value, dtype=self.dtype or np.float64)
         return value[()] if value.ndim or self.dtype else float(value)

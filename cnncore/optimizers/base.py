@@ -1,8 +1,8 @@
 """What all optimizers share: the learning rate, clipping, weight decay, and state in flat buffers."""
 
+import functools
+import operator
 import re
-
-import numpy as np
 
 from .. import _core, checks
 from ..compiler.ir import UPDATE, Value
@@ -118,9 +118,9 @@ class Optimizer(Configurable):
                         )
         self._store, self.state = store, state
 
-    def hyper(self):
-        """What changes from step to step: [learning rate, number of this step counting from 1, 0, 0]."""
-        return np.array([self.learning_rate, self.iterations + 1, 0, 0], np.float32)
+    def write_hyper(self, hyper):
+        """Write what changes from step to step: [learning rate, number of this step counting from 1, 0, 0]."""
+        hyper[0], hyper[1] = self.learning_rate, self.iterations + 1
 
     # -- lowering --
 
@@ -171,11 +171,15 @@ class Optimizer(Configurable):
     def _lower(self, graph, parameter, gradient, hyper, state, scale, **attributes):
         raise NotImplementedError(f"{type(self).__name__} must override _lower()")
 
+    @functools.cached_property
+    def _arguments(self):
+        """Reads the arguments that update operations depend on, which are attributes: every step asks for them."""
+        return operator.attrgetter(*(name for name in self.get_config() if name not in ("learning_rate", "name")))
+
     def signature(self):
         """What the update operations depend on: a program made for another signature is not used."""
         variables, patterns = self._excluded
-        config = {key: value for key, value in self.get_config().items() if key not in ("learning_rate", "name")}
-        return type(self).__name__, tuple(config.items()), frozenset(variables), patterns
+        return type(self).__name__, self._arguments(self), frozenset(variables), patterns
 
     def get_config(self):
         rate = self._learning_rate

@@ -36,7 +36,7 @@ def checked_batch(model, x, y, sample_weight=None, class_weight=None):
 
 def engine_batch(batch):
     """The Batch with its inputs as the engine takes them, too."""
-    return batch._replace(inputs=[batches.engine_array(a) for a in batch.inputs])
+    return Batch([batches.engine_array(a) for a in batch.inputs], *batch[1:])
 
 
 def convert_targets(model, y):
@@ -50,7 +50,8 @@ def convert_targets(model, y):
         if raw.ndim == 0 or len(raw) == 0:
             raise ValueError(f"{owner}: targets must have at least one sample, got shape {raw.shape}")
         converted = plan.loss.targets(raw, prediction_shape, owner)
-        plan.resolve_metrics(_core.DTYPE_NAMES[converted.dtype], converted.shape[1:], raw.shape, prediction_shape)
+        if plan.metrics is None:
+            plan.resolve_metrics(_core.DTYPE_NAMES[converted.dtype], converted.shape[1:], raw.shape, prediction_shape)
         result.append(Targets(raw, converted))
     return result
 

@@ -47,7 +47,7 @@ class Steps:
 
     def _frozen(self):
         """Which layers are frozen: part of what a training program depends on."""
-        return tuple(i for i, layer in enumerate(_all_layers(self)) if not layer._trainable)
+        return tuple([i for i, layer in enumerate(_all_layers(self)) if not layer._trainable])
 
     def _inference(self, n, dtypes):
         """(executable of prediction, store) for n samples of these types, or for a part of them."""
@@ -65,7 +65,7 @@ class Steps:
         """(LossProgram, store) for n samples; see LossProgram for `targets` and `weighted`."""
         store = self._store()
         optimizer = self.optimizer if train else None
-        predictions = any(plan.slow_metrics for plan in self.compiled_losses)
+        predictions = any([plan.slow_metrics for plan in self.compiled_losses])
         key = (
             "train" if train else "test",
             n,
@@ -123,12 +123,12 @@ class Steps:
         with self._lock:
             program, store = self._loss_program(
                 n,
-                tuple(_core.DTYPE_NAMES[array.dtype] for array in batch.inputs),
+                tuple([_core.DTYPE_NAMES[array.dtype] for array in batch.inputs]),
                 [(_core.DTYPE_NAMES[target.dtype], target.shape[1:]) for target in batch.targets],
                 [None if weight is None else weight.shape[1:] for weight in weights],
                 train,
             )
-            inputs = (*batch.inputs, *batch.targets, *(weight for weight in weights if weight is not None))
+            inputs = [*batch.inputs, *batch.targets, *[weight for weight in weights if weight is not None]]
             predictions = [np.empty(shape, np.float32) for shape in program.outputs]
             program.executable.bind_arrays(inputs, predictions)
             if train:
@@ -139,7 +139,7 @@ class Steps:
 
     def _run_training(self, program, store, threads):
         executable = program.executable
-        program.hyper[:] = self.optimizer.hyper()
+        self.optimizer.write_hyper(program.hyper)
         updates = executable.updates
         try:
             executable.run(threads, _WHOLE_STEP, self._step_seed, self.optimizer.iterations)
@@ -175,13 +175,13 @@ class Steps:
         for k, plan in enumerate(self.compiled_losses):
             _add(plan.mean, float(results["loss", k][0]) * n, n)
             for metric in plan.fast_metrics:
-                matches = results["matches", k, plan.names[metric]].reshape(n, -1)
+                matches = results["matches", k, plan.names[metric]]
                 weight = batch.weights[k] if metric in plan.weighted_metrics else None
                 if weight is None:
-                    _add(metric, float(matches.mean(axis=1, dtype=np.float64).sum()), n)
+                    _add(metric, _sum_of_means(matches, n), n)
                 else:
-                    weight = weight.reshape(n, -1).astype(np.float64)
-                    _add(metric, float((matches * weight).mean(axis=1).sum()), float(weight.mean(axis=1).sum()))
+                    weight = weight.astype(np.float64).reshape(matches.shape)
+                    _add(metric, _sum_of_means(matches * weight, n), _sum_of_means(weight, n))
             for metric in plan.slow_metrics:
                 weight = batch.weights[k] if metric in plan.weighted_metrics else None
                 metric.update_state(batch.raw_targets[k], predictions[plan.output], weight)
@@ -215,6 +215,11 @@ def _add(mean, total, count):
     """Add to a running mean what was summed elsewhere."""
     mean.total += total
     mean.count += count
+
+
+def _sum_of_means(values, n):
+    """The sum over n samples of the mean of each one's values."""
+    return float(np.add.reduce(values, axis=None, dtype=np.float64)) / (values.size // n)
 
 
 def _all_layers(model):

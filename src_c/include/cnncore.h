@@ -59,8 +59,8 @@ typedef struct cnn_error { char text[512]; } cnn_error;
 enum { CNN_F32, CNN_U8, CNN_I32, CNN_DTYPES };                        /* element types */
 enum { CNN_ARENA, CNN_PREPARED, CNN_FIRST_FREE };                     /* storages */
 enum { CNN_PREPARE = 1, CNN_COMPUTE = 2, CNN_UPDATE = 4 };            /* sections: also the bits of cnn_run.sections */
-/* Plan flags. CNN_EXACT: direct convolution only, no Winograd. CNN_TRAINS: weights are others in every run, as where there
- * is an update section, which implies it: they are packed, where that pays, anew in every run. */
+/* Plan flags. CNN_EXACT: direct convolution only, no Winograd. CNN_TRAINS: weights are others in every run, as where
+ * there is an update section, which implies it: where they are packed, they are so anew in every run. */
 enum { CNN_REUSE_MEMORY = 1, CNN_EXACT = 2, CNN_TRAINS = 4 };
 
 typedef struct cnn_tensor {

@@ -4,7 +4,7 @@
 #include "vec.h"
 
 enum {
-    STEP = 16,                        /* rows of the matrix at a time, while the sums of some columns are in registers */
+    STEP = 16,                        /* rows of the matrix at a time: the sums of some columns stay in registers */
     VECTORS = 4,                      /* of these columns */
     ROWS_AT_ONCE = VREGISTERS >= 32 ? 4 : 2,
     LINE = 16,                        /* floats in a line of the cache */

@@ -1,6 +1,6 @@
 /* Dense layers of a few rows in training: forward and backward to the input, with the matrix as it lies
- * (kernels/few_rows.h). It has changed since the last step, and packing it, which reads and writes all of it, would take
- * longer than the product. (Where it does not change, what is packed is read a quarter faster from memory.)
+ * (kernels/few_rows.h). It has changed since the last step, and packing it, which reads and writes all of it, would
+ * take longer than the product. (Where it does not change, what is packed is read a quarter faster from memory.)
  *
  * The matrix's rows are cut, by its shape alone, into pieces, the unit of parallel work, so that each thread reads a
  * part of memory from front to back, and in training the part that it has updated. Forward each piece has sums of its
