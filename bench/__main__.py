@@ -16,6 +16,7 @@ COMMANDS = {
     "pipeline": ("pipeline", "photos to batches beside PyTorch's DataLoader, and their share of a training step"),
     "scan": ("scan", "files per second and memory of scanning a folder of 100,000 images"),
     "startup": ("startup", "from the start of Python to the first prediction of MobileNetV2, beside the peers"),
+    "pauses": ("pauses", "one prediction after a pause, when threads sleep and caches are cold, beside the peers"),
     "augmentation": ("augmentation", "ResNet-20 on CIFAR-10 without and with flips, shifts, cutout and mixup"),
     "memory": ("memory", "peak memory of a training step, beside PyTorch"),
     "keras-scripts": ("keras_scripts", "two Keras scripts under Keras, and again with the import replaced"),

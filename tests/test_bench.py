@@ -218,6 +218,17 @@ ROW = {
 }
 
 
+def test_each_prediction_comes_after_a_pause(monkeypatch):
+    from bench import pauses
+
+    happened = []
+    monkeypatch.setattr(pauses.time, "sleep", lambda seconds: happened.append(seconds))
+    candidates = {name: lambda name=name: happened.append(name) for name in ("ours", "theirs")}
+    seconds = pauses.after_pauses(candidates, 0.5, rounds=2)
+    assert happened == [0.5, "ours", 0.5, "theirs"] * 2
+    assert {name: len(times) for name, times in seconds.items()} == {"ours": 2, "theirs": 2}
+
+
 def test_ratio_is_to_the_best_peer_of_the_row():
     from bench import table
 

@@ -14,7 +14,8 @@ typedef struct walk {
     int cancelled;
 } walk;
 
-static const double SHORT_FLOPS = 2e9; /* what takes a thread some 20 ms */
+static const double SHORT_FLOPS = 2e9;   /* what takes a thread some 20 ms */
+static const double SHORTEST_FLOPS = 5e7; /* what it does while others wake up */
 
 static double now(void) {
     struct timespec t;
@@ -92,7 +93,8 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
     }
     /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short
      * run fewer threads are faster. A longer one goes on without the thread that waits. */
-    if (p->flops < SHORT_FLOPS) threads = cnn_team_fitting(threads);
+    if (p->flops < SHORTEST_FLOPS && cnn_team_sleeps()) threads = 1;
+    else if (p->flops < SHORT_FLOPS) threads = cnn_team_fitting(threads);
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
     w.asked = w.start;
     cnn_team_run(threads, walk_program, &w);

@@ -27,7 +27,7 @@ typedef struct cnn_member {
     _Alignas(64) atomic_ullong left;  /* of its share of a work: the work's number, the first group of units and the one
                                          after the last */
     unsigned works;                   /* that the thread has begun */
-    atomic_int processor;             /* that it was last seen on, counting from 1; 0: it has not come to a barrier */
+    atomic_int processor;             /* that it was last seen on, counting from 1; 0: it has not begun */
     double waited;                    /* seconds at barriers after it had let go of its processor */
 } cnn_member;
 
@@ -70,6 +70,38 @@ static int in_the_way(cnn_team *team, int thread, int threads) {
         if (other != thread && (there == here || there == 0)) return 1;
     }
     return 0;
+}
+
+/* Says on which processor the thread begins. A system that wakes it up after a while without work may do so on that of
+ * the thread that waits for it, where it runs when a tick of the clock ends the other's turn, in 4 or 8 ms: so it goes
+ * to another one that it may run on and the others are not on, where there is one. */
+static void begin(cnn_team *team, int thread, int threads) {
+    atomic_int *own = &team->members[thread].processor;
+#if defined(__linux__)
+    const int here = processor(thread);
+    cpu_set_t allowed, free;
+    int shared = 0;
+    for (int other = 0; other < threads; other++)
+        shared |= other != thread && atomic_load_explicit(&team->members[other].processor, memory_order_relaxed) == here;
+    if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        free = allowed;
+        for (int other = 0; other < threads; other++) {
+            const int there = atomic_load_explicit(&team->members[other].processor, memory_order_relaxed);
+            if (there) CPU_CLR(there - 1, &free);
+        }
+        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof free, &free) == 0)
+            (void)sched_setaffinity(0, sizeof allowed, &allowed);        /* it stays until the system moves it */
+    }
+#else
+    (void)threads;
+#endif
+    atomic_store_explicit(own, processor(thread), memory_order_relaxed);
+}
+
+/* Lets the others begin, which may need this thread's processor for it. */
+static void wait_until_all_have_begun(const cnn_team *team, int threads) {
+    for (int other = 0; other < threads; other++)
+        while (atomic_load_explicit(&team->members[other].processor, memory_order_relaxed) == 0) sched_yield();
 }
 
 void cnn_team_barrier(cnn_team *team, int thread) {
@@ -244,6 +276,11 @@ int cnn_team_fitting(int threads) {
 
 /* ---- teams ---- */
 
+enum { ASLEEP_MS = 20 };              /* threads without work spin for a while, which takes less time, and then sleep */
+static _Atomic double last_end;       /* of a team of the process */
+
+int cnn_team_sleeps(void) { return now() - atomic_load_explicit(&last_end, memory_order_relaxed) > 1e-3 * ASLEEP_MS; }
+
 void cnn_team_run(int threads, cnn_team_function function, void *context) {
 #ifdef _OPENMP
     pthread_once(&once, watch_fork);
@@ -258,13 +295,17 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
             /* Every thread says how many they are, so that none waits for the others before it begins. */
             const int granted = omp_get_num_threads();
             atomic_store_explicit(&team.threads, granted, memory_order_relaxed);
+            begin(&team, omp_get_thread_num(), granted);
             run_flushed(function, context, &team, omp_get_thread_num(), granted);
             if (omp_get_thread_num() == 0) done = now();
+            wait_until_all_have_begun(&team, granted);       /* at the region's end nobody yields */
         }
         const int granted = atomic_load_explicit(&team.threads, memory_order_relaxed);
-        double waited = now() - done;
+        const double end = now();
+        double waited = end - done;
         for (int i = 0; i < granted; i++) if (members[i].waited > waited) waited = members[i].waited;
         atomic_store_explicit(&last_threads, granted, memory_order_relaxed);
+        atomic_store_explicit(&last_end, end, memory_order_relaxed);
         if (waited > 1e-6 * LONG_WAIT_US) look_for_others();
         return;
     }
@@ -275,6 +316,7 @@ void cnn_team_run(int threads, cnn_team_function function, void *context) {
     cnn_member member = {0};
     cnn_team alone = {.threads = 1, .members = &member};
     run_flushed(function, context, &alone, 0, 1);
+    atomic_store_explicit(&last_end, now(), memory_order_relaxed);
 }
 
 int cnn_has_openmp(void) {

@@ -18,6 +18,9 @@ void cnn_team_run(int threads, cnn_team_function function, void *context);
  * run. */
 int cnn_team_fitting(int threads);
 
+/* Has the process had no team for so long that its threads sleep? To wake them up takes 0.1 to 0.2 ms. */
+int cnn_team_sleeps(void);
+
 /* Waits until all threads of the team have come here. Spins for some microseconds, then yields the processor. */
 void cnn_team_barrier(cnn_team *team, int thread);
 
