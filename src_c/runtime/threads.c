@@ -60,15 +60,18 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Where a thread of the team was last seen; 0: nowhere. */
+static int seen_on(const cnn_team *team, int thread) {
+    return atomic_load_explicit(&team->members[thread].processor, memory_order_relaxed);
+}
+
 /* Was another thread of the team last seen on this one's processor, or not seen yet? It can go on only when this one
  * lets go: there are more threads than processors, or the others are busy with something else, as when a process that
  * has just started its threads finds those of another library spinning. */
-static int in_the_way(cnn_team *team, int thread, int threads) {
-    const int here = atomic_load_explicit(&team->members[thread].processor, memory_order_relaxed);
-    for (int other = 0; other < threads; other++) {
-        const int there = atomic_load_explicit(&team->members[other].processor, memory_order_relaxed);
-        if (other != thread && (there == here || there == 0)) return 1;
-    }
+static int in_the_way(const cnn_team *team, int thread, int threads) {
+    const int here = seen_on(team, thread);
+    for (int other = 0; other < threads; other++)
+        if (other != thread && (seen_on(team, other) == here || seen_on(team, other) == 0)) return 1;
     return 0;
 }
 
@@ -76,32 +79,28 @@ static int in_the_way(cnn_team *team, int thread, int threads) {
  * the thread that waits for it, where it runs when a tick of the clock ends the other's turn, in 4 or 8 ms: so it goes
  * to another one that it may run on and the others are not on, where there is one. */
 static void begin(cnn_team *team, int thread, int threads) {
-    atomic_int *own = &team->members[thread].processor;
 #if defined(__linux__)
-    const int here = processor(thread);
     cpu_set_t allowed, free;
     int shared = 0;
     for (int other = 0; other < threads; other++)
-        shared |= other != thread && atomic_load_explicit(&team->members[other].processor, memory_order_relaxed) == here;
+        if (other != thread && seen_on(team, other) == processor(thread)) shared = 1;
     if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
         free = allowed;
-        for (int other = 0; other < threads; other++) {
-            const int there = atomic_load_explicit(&team->members[other].processor, memory_order_relaxed);
-            if (there) CPU_CLR(there - 1, &free);
-        }
+        for (int other = 0; other < threads; other++)
+            if (seen_on(team, other)) CPU_CLR(seen_on(team, other) - 1, &free);
         if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof free, &free) == 0)
             (void)sched_setaffinity(0, sizeof allowed, &allowed);        /* it stays until the system moves it */
     }
 #else
     (void)threads;
 #endif
-    atomic_store_explicit(own, processor(thread), memory_order_relaxed);
+    atomic_store_explicit(&team->members[thread].processor, processor(thread), memory_order_relaxed);
 }
 
 /* Lets the others begin, which may need this thread's processor for it. */
 static void wait_until_all_have_begun(const cnn_team *team, int threads) {
     for (int other = 0; other < threads; other++)
-        while (atomic_load_explicit(&team->members[other].processor, memory_order_relaxed) == 0) sched_yield();
+        while (seen_on(team, other) == 0) sched_yield();
 }
 
 void cnn_team_barrier(cnn_team *team, int thread) {
