@@ -328,9 +328,13 @@ def run():
 def processor(thread):
     with open(f"/proc/self/task/{thread}/stat") as file:
         return file.read().rpartition(")")[2].split()[36]
-for _ in range(5):
+for _ in range(4000):  # while other programs run on all processors there is no other thread
     run()
-(worker,) = set(os.listdir("/proc/self/task")) - before
+    others = set(os.listdir("/proc/self/task")) - before
+    if others:
+        break
+    time.sleep(0.005)
+(worker,) = others
 apart = 0
 for _ in range(20):
     time.sleep(0.1)
