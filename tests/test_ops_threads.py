@@ -319,7 +319,7 @@ def test_a_short_run_makes_no_threads_that_would_find_no_processor():
 
 
 RUNS_AFTER_PAUSES = """
-import os, time, numpy as np
+import os, sys, time, numpy as np
 from cnncore import _core
 x, w = np.ones((1, 40, 40, 64), np.float32), np.ones((3, 3, 64, 64), np.float32)
 allowed, before = os.sched_getaffinity(0), set(os.listdir("/proc/self/task"))
@@ -328,12 +328,14 @@ def run():
 def processor(thread):
     with open(f"/proc/self/task/{thread}/stat") as file:
         return file.read().rpartition(")")[2].split()[36]
-for _ in range(4000):  # while other programs run on all processors there is no other thread
+for _ in range(1000):  # while other programs run on all processors there is no other thread
     run()
     others = set(os.listdir("/proc/self/task")) - before
     if others:
         break
     time.sleep(0.005)
+else:
+    sys.exit("crowded")
 (worker,) = others
 apart = 0
 for _ in range(20):
@@ -353,5 +355,8 @@ def test_a_thread_that_is_woken_up_finds_a_processor_of_its_own():
     of the 20 runs. It may still run wherever it might before."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", RUNS_AFTER_PAUSES]
-    apart, allowed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-    assert int(apart) >= 14 and allowed == "True"
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if finished.stderr == "crowded\n":
+        pytest.skip("other programs run on all processors")
+    apart, allowed = finished.stdout.split()
+    assert (int(apart) >= 14, allowed, finished.stderr) == (True, "True", "")
