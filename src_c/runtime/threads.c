@@ -75,34 +75,6 @@ static int in_the_way(const cnn_team *team, int thread, int threads) {
     return 0;
 }
 
-/* Says on which processor the thread begins. A system that wakes it up after a while without work may do so on that of
- * the thread that waits for it, where it runs when a tick of the clock ends the other's turn, in 4 or 8 ms: so it goes
- * to another one that it may run on and the others are not on, where there is one. */
-static void begin(cnn_team *team, int thread, int threads) {
-#if defined(__linux__)
-    cpu_set_t allowed, free;
-    int shared = 0;
-    for (int other = 0; other < threads; other++)
-        if (other != thread && seen_on(team, other) == processor(thread)) shared = 1;
-    if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        free = allowed;
-        for (int other = 0; other < threads; other++)
-            if (seen_on(team, other)) CPU_CLR(seen_on(team, other) - 1, &free);
-        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof free, &free) == 0)
-            (void)sched_setaffinity(0, sizeof allowed, &allowed);        /* it stays until the system moves it */
-    }
-#else
-    (void)threads;
-#endif
-    atomic_store_explicit(&team->members[thread].processor, processor(thread), memory_order_relaxed);
-}
-
-/* Lets the others begin, which may need this thread's processor for it. */
-static void wait_until_all_have_begun(const cnn_team *team, int threads) {
-    for (int other = 0; other < threads; other++)
-        while (seen_on(team, other) == 0) sched_yield();
-}
-
 void cnn_team_barrier(cnn_team *team, int thread) {
     const int threads = atomic_load_explicit(&team->threads, memory_order_relaxed);
     if (threads == 1) return;
@@ -279,6 +251,36 @@ enum { ASLEEP_MS = 20 };              /* threads without work spin for a while, 
 static _Atomic double last_end;       /* of a team of the process */
 
 int cnn_team_sleeps(void) { return now() - atomic_load_explicit(&last_end, memory_order_relaxed) > 1e-3 * ASLEEP_MS; }
+
+#ifdef _OPENMP
+/* Says on which processor the thread begins. A system that wakes it up after a while without work may do so on that of
+ * the thread that waits for it, where it runs when a tick of the clock ends the other's turn, in 4 or 8 ms: so it goes
+ * to another one that it may run on and the others are not on, where there is one. */
+static void begin(cnn_team *team, int thread, int threads) {
+#if defined(__linux__)
+    cpu_set_t allowed, free;
+    int shared = 0;
+    for (int other = 0; other < threads; other++)
+        if (other != thread && seen_on(team, other) == processor(thread)) shared = 1;
+    if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        free = allowed;
+        for (int other = 0; other < threads; other++)
+            if (seen_on(team, other)) CPU_CLR(seen_on(team, other) - 1, &free);
+        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof free, &free) == 0)
+            (void)sched_setaffinity(0, sizeof allowed, &allowed);        /* it stays until the system moves it */
+    }
+#else
+    (void)threads;
+#endif
+    atomic_store_explicit(&team->members[thread].processor, processor(thread), memory_order_relaxed);
+}
+
+/* Lets the others begin, which may need this thread's processor for it. */
+static void wait_until_all_have_begun(const cnn_team *team, int threads) {
+    for (int other = 0; other < threads; other++)
+        while (seen_on(team, other) == 0) sched_yield();
+}
+#endif
 
 void cnn_team_run(int threads, cnn_team_function function, void *context) {
 #ifdef _OPENMP
