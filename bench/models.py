@@ -165,13 +165,7 @@ def run(args):
             for batch in args.batch or getattr(network, what):
                 row = measure(network, what, batch, peers, args)
                 rows.append(row)
-                times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in table.medians(row).items())
-                ratio = table.ratio(row)
-                print(
-                    f"{network.name}, {batch}, {table.TITLES[what]}: {times}"
-                    + (f"; {ratio:.2f} times the best peer" if ratio else ""),
-                    flush=True,
-                )
+                print(f"{network.name}, {batch}, {table.TITLES[what]}: {table.summary(row)}", flush=True)
     finish(rows, args, environment)
     return 0
 

@@ -45,13 +45,7 @@ def run(args):
             seconds = after_pauses(candidates, pause, args.rounds)
             row = {"network": network.name, "pause_s": pause, "seconds": seconds, "differences": differences}
             rows.append(row)
-            times = ", ".join(f"{name} {1e3 * median:.3g} ms" for name, median in table.medians(row).items())
-            ratio = table.ratio(row)
-            print(
-                f"{network.name}, after {1e3 * pause:g} ms: {times}"
-                + (f"; {ratio:.2f} times the best peer" if ratio else ""),
-                flush=True,
-            )
+            print(f"{network.name}, after {1e3 * pause:g} ms: {table.summary(row)}", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"environment": environment, "rows": rows}, file, indent=1)

@@ -29,6 +29,13 @@ def ratio(row):
     return peer[1] / medians(row)[OWN] if peer else None
 
 
+def summary(row):
+    """The medians of all candidates and the ratio, in a line."""
+    times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in medians(row).items())
+    found = ratio(row)
+    return f"{times}; {found:.2f} times the best peer" if found else times
+
+
 def memory_ratio(row):
     """Our peak memory by that of the most frugal peer; None where it was not measured."""
     memory = row.get("memory_bytes", {})

@@ -30,7 +30,8 @@
  *
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
  * results do not depend on the number of threads, bit for bit. A run that is short takes no more threads than find
- * a processor, while other programs are running.
+ * a processor, while other programs are running; one that is shorter than to wake threads up, after a pause, only its
+ * caller's.
  *
  * NUMBERS. float32; within a run numbers below 2^-126 (1.2e-38) count as zero, as operands and as results, because they
  * cost a processor a hundred cycles each and a network that has converged is full of them. The caller's floating-point
