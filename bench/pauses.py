@@ -30,6 +30,11 @@ def after_pauses(candidates, pause, rounds):
 
 
 def run(args):
+    if args.rounds < 1 or min(args.pauses) < 0:
+        raise SystemExit(
+            f"pauses: --rounds must be at least 1 and --pauses at least 0, got {args.rounds} and "
+            f"{', '.join(f'{pause:g}' for pause in args.pauses)}"
+        )
     chosen = networks.checked("pauses", args.names or ["lenet", "resnet20", "mobilenet_v2"])
     peers = models.installed_peers(engines.PEERS)
     packages = ("cnncore", "numpy", *dict.fromkeys(package for peer in peers for package in peer.PACKAGES))

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -227,6 +228,14 @@ def test_each_prediction_comes_after_a_pause(monkeypatch):
     seconds = pauses.after_pauses(candidates, 0.5, rounds=2)
     assert happened == [0.5, "ours", 0.5, "theirs"] * 2
     assert {name: len(times) for name, times in seconds.items()} == {"ours": 2, "theirs": 2}
+
+
+@pytest.mark.parametrize("rounds, pause", [(0, 0.1), (3, -1.0)])
+def test_pauses_and_rounds_that_cannot_be_are_refused(rounds, pause):
+    from bench import pauses
+
+    with pytest.raises(SystemExit, match="--rounds must be at least 1 and --pauses at least 0"):
+        pauses.run(types.SimpleNamespace(names=["lenet"], rounds=rounds, pauses=[0.1, pause]))
 
 
 def test_ratio_is_to_the_best_peer_of_the_row():

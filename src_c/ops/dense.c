@@ -48,7 +48,7 @@ static int plan_product(cnn_call *c, cnn_choice *choice, int transposed, cnn_act
 static void pack(const cnn_call *c, const cnn_exec *e) { cnn_indirect_gemm_pack(c, e, c->in[1]); }
 
 static void run_product(const cnn_call *c, const cnn_exec *e, const cnn_indirect_gemm_operands *o) {
-    if (*(const cnn_algorithm *)c->plan == CNN_FEW_ROWS_OF_X) cnn_few_rows_run(c, e, o);
+    if (*(const cnn_algorithm *)c->plan == CNN_FEW_ROWS) cnn_few_rows_run(c, e, o);
     else cnn_indirect_gemm_run(c, e, o);
 }
 

@@ -33,7 +33,7 @@ int cnn_few_rows_plan(cnn_call *c, cnn_choice *choice, int transposed, cnn_act a
                       const cnn_indirect_gemm_operands *t, cnn_error *error) {
     few_rows_plan *p = (few_rows_plan *)c->plan;
     if (cnn_expect_packable(t->w, "w", error)) return -1;
-    *p = (few_rows_plan){.algorithm = CNN_FEW_ROWS_OF_X, .transposed = transposed, .rows = cnn_rows(t->x),
+    *p = (few_rows_plan){.algorithm = CNN_FEW_ROWS, .transposed = transposed, .rows = cnn_rows(t->x),
                          .inner = t->w->dims[0], .columns = t->w->dims[1], .act = act};
     const int64_t most = cnn_min(cnn_bytes(t->w) / LEAST_PIECE_BYTES, cnn_ceil_div(p->inner, GRAIN));
     p->pieces = (int32_t)cnn_max(1, cnn_min(PIECES, most));

@@ -37,8 +37,8 @@ typedef struct cnn_indirect_gemm_operands {
 } cnn_indirect_gemm_operands;
 
 /* Which algorithm a convolution's plan is of: the first member of every plan, set by the choice in convolution.c, for
- * CNN_POINTWISE weight_gradient.c, or for CNN_FEW_ROWS_OF_X dense.c. */
-typedef enum cnn_algorithm { CNN_INDIRECT_GEMM, CNN_POINTWISE, CNN_WINOGRAD, CNN_FEW_ROWS_OF_X } cnn_algorithm;
+ * CNN_POINTWISE weight_gradient.c, or for CNN_FEW_ROWS dense.c. */
+typedef enum cnn_algorithm { CNN_INDIRECT_GEMM, CNN_POINTWISE, CNN_WINOGRAD, CNN_FEW_ROWS } cnn_algorithm;
 
 /* What the algorithms share. The checks of a plan: */
 int cnn_indirect_gemm_check(const cnn_conv2d_geometry *g, cnn_act act, const cnn_indirect_gemm_operands *t,

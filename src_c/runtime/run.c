@@ -14,7 +14,7 @@ typedef struct walk {
     int cancelled;
 } walk;
 
-static const double SHORT_FLOPS = 2e9;   /* what takes a thread some 20 ms */
+static const double SHORT_FLOPS = 2e9;    /* what takes a thread some 20 ms */
 static const double SHORTEST_FLOPS = 5e7; /* what it does while others wake up */
 
 static double now(void) {

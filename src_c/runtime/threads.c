@@ -258,15 +258,15 @@ int cnn_team_sleeps(void) { return now() - atomic_load_explicit(&last_end, memor
  * to another one that it may run on and the others are not on, where there is one. */
 static void begin(cnn_team *team, int thread, int threads) {
 #if defined(__linux__)
-    cpu_set_t allowed, free;
+    cpu_set_t allowed, elsewhere;
     int shared = 0;
     for (int other = 0; other < threads; other++)
         if (other != thread && seen_on(team, other) == processor(thread)) shared = 1;
     if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-        free = allowed;
+        elsewhere = allowed;
         for (int other = 0; other < threads; other++)
-            if (seen_on(team, other)) CPU_CLR(seen_on(team, other) - 1, &free);
-        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof free, &free) == 0)
+            if (seen_on(team, other)) CPU_CLR(seen_on(team, other) - 1, &elsewhere);
+        if (CPU_COUNT(&elsewhere) && sched_setaffinity(0, sizeof elsewhere, &elsewhere) == 0)
             (void)sched_setaffinity(0, sizeof allowed, &allowed);        /* it stays until the system moves it */
     }
 #else
