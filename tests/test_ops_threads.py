@@ -290,10 +290,10 @@ def threads_after(runs):
     for _ in range(runs):
         _core.run_op("softmax", [np.ones((100, 64), np.float32)], threads=2)
         time.sleep(0.005)
-        threads = len(os.listdir("/proc/self/task"))
-        if threads > 1:
-            break
-    return threads
+        if len(os.listdir("/proc/self/task")) > 1:
+            return "threads"
+    with open("/proc/loadavg") as file:
+        return "crowded" if int(file.read().split()[3].split("/")[0]) > 1 else "no threads"
 print(threads_after(1), threads_after(9), flush=True)
 sys.stdin.readline()
 print(threads_after(4000))
@@ -302,7 +302,8 @@ print(threads_after(4000))
 
 @pytest.mark.skipif(not os.path.exists("/proc/loadavg") or not _core.has_openmp(), reason="needs Linux and OpenMP")
 def test_a_short_run_makes_no_threads_that_would_find_no_processor():
-    """Not while other programs run on all of them; it does when they have ended, and others that happen to run rest."""
+    """Not while other programs run on all of them; it does when they have ended, and others that happen to run rest:
+    where these do not rest in 20 s, that half cannot be told."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
     try:
         time.sleep(0.2)
@@ -315,48 +316,7 @@ def test_a_short_run_makes_no_threads_that_would_find_no_processor():
             other.kill()
             other.wait()
     alone, errors = process.communicate("\n")
-    assert (crowded, alone, errors) == ("1 1\n", "2\n", "")
-
-
-RUNS_AFTER_PAUSES = """
-import os, sys, time, numpy as np
-from cnncore import _core
-x, w = np.ones((1, 40, 40, 64), np.float32), np.ones((3, 3, 64, 64), np.float32)
-allowed, before = os.sched_getaffinity(0), set(os.listdir("/proc/self/task"))
-def run():
-    _core.run_op("conv2d", [x, w], {"kernel_h": 3, "kernel_w": 3}, threads=2, outputs=(True,))
-def processor(thread):
-    with open(f"/proc/self/task/{thread}/stat") as file:
-        return file.read().rpartition(")")[2].split()[36]
-for _ in range(1000):  # while other programs run on all processors there is no other thread
-    run()
-    others = set(os.listdir("/proc/self/task")) - before
-    if others:
-        break
-    time.sleep(0.005)
-else:
-    sys.exit("crowded")
-(worker,) = others
-apart = 0
-for _ in range(20):
-    time.sleep(0.1)
-    run()
-    apart += processor(os.getpid()) != processor(worker)
-print(apart, os.sched_getaffinity(0) == os.sched_getaffinity(int(worker)) == allowed)
-"""
-
-
-@pytest.mark.skipif(
-    not os.path.exists("/proc/self/task") or not _core.has_openmp() or len(os.sched_getaffinity(0)) < 2,
-    reason="needs Linux, OpenMP and two processors",
-)
-def test_a_thread_that_is_woken_up_finds_a_processor_of_its_own():
-    """Else it waits for the end of a turn of the thread that waits for it: without care it had its own in six or seven
-    of the 20 runs. It may still run wherever it might before."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", RUNS_AFTER_PAUSES]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if finished.stderr == "crowded\n":
+    assert (crowded, errors) == ("crowded crowded\n", "")
+    if alone == "crowded\n":
         pytest.skip("other programs run on all processors")
-    apart, allowed = finished.stdout.split()
-    assert (int(apart) >= 14, allowed, finished.stderr) == (True, "True", "")
+    assert alone == "threads\n"

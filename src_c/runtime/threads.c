@@ -258,10 +258,11 @@ int cnn_team_sleeps(void) { return now() - atomic_load_explicit(&last_end, memor
  * to another one that it may run on and the others are not on, where there is one. */
 static void begin(cnn_team *team, int thread, int threads) {
 #if defined(__linux__)
+    const int here = processor(thread);
     cpu_set_t allowed, elsewhere;
     int shared = 0;
     for (int other = 0; other < threads; other++)
-        if (other != thread && seen_on(team, other) == processor(thread)) shared = 1;
+        if (other != thread && seen_on(team, other) == here) shared = 1;
     if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
         elsewhere = allowed;
         for (int other = 0; other < threads; other++)

@@ -1,0 +1,67 @@
+"""Where the threads of a team begin, and how many find a processor: runtime/threads.c on a pretended system
+(pretended_system.c), as on a real one both depend on what else runs."""
+
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from cnncore import _core
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+WRAPPED = ("sched_getcpu", "sched_getaffinity", "sched_setaffinity", "fopen", "sysconf", "clock_gettime")
+ALL = 0b111  # three processors, as bits
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or not _core.has_openmp(), reason="needs Linux and OpenMP")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """Runs the program with some arguments; the lines that it prints."""
+    path = tmp_path_factory.mktemp("threads") / "pretended_system"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))
+    sources = [ROOT / "tests/pretended_system.c", ROOT / "src_c/runtime/threads.c"]
+    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
+    command = [*compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fopenmp", *sources, *wraps, "-o", path]
+    try:
+        built = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip(f"needs a C compiler: {compiler[0]} is not there")
+    assert built.returncode == 0, built.stderr
+
+    def run(*arguments):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
+        finished = subprocess.run([path, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+        assert (finished.returncode, finished.stderr) == (0, "")
+        return finished.stdout.splitlines()
+
+    return run
+
+
+def test_a_thread_that_is_woken_up_finds_a_processor_of_its_own(program):
+    """It lets the system choose from those that the threads before it are not on, and then from all as before."""
+    assert program("begin", "2") == [f"0 on 0 of {ALL} after", f"1 on 1 of {ALL} after {0b110} {ALL}"]
+    assert program("begin", "3")[2] == f"2 on 2 of {ALL} after {0b100} {ALL}"
+
+
+def test_a_thread_for_which_no_processor_is_left_stays_where_it_is(program):
+    assert program("begin", "4")[3] == f"3 on 0 of {ALL} after"
+
+
+def test_programs_that_come_and_go(program):
+    """Four threads on four processors. Where nobody else ran, it looks again only after a team has waited."""
+    assert program("fitting") == [
+        "at first, beside five: 1, looked 1",
+        "beside three: 1, looked 1",
+        "beside one: 3, looked 1",
+        "alone: 4, looked 1",
+        "beside five again, unnoticed: 4, looked 0",
+        "after a team that did not wait: 4, looked 0",
+        "after a team that waited: 1, looked 1",
+        "its two threads alone: 4, looked 1",
+        "asleep: 0, then 1",
+    ]
