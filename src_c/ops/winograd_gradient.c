@@ -7,7 +7,7 @@
 
 enum {
     ELEMENTS = 36,
-    CHANNELS = 64, /* input channels of a range at most: their 36 sums beside a panel of 64 take 590 KB */
+    CHANNELS = 64, /* input channels of a range, output channels of a band: their 36 sums take 590 KB */
     BLOCK_TILES = 25, /* of a block, so that their transforms stay in L2 beside the sums */
     KEPT_BLOCK_TILES = 48, /* about so many where only one element is needed at a time, which is to stay in L1 */
     /* with fewer channels writing and reading all transforms takes longer than computing them again, ... */
@@ -21,12 +21,13 @@ enum {
     UNITS = 16, /* pieces of work wanted, for so many threads */
     STAGE_UNITS = 4, /* of a stage for each thread, at least, or some wait for others */
     AHEAD = 3, /* most arrays fetched ahead */
+    MOST_PANELS = 8, /* in a band: CHANNELS in panels of three vectors of 4 channels, and what rounding adds */
 };
 
 typedef struct winograd_gradient {
     cnn_algorithm algorithm;
     cnn_conv2d_geometry g;
-    int32_t parts, ranges;            /* of tiles, of input channels */
+    int32_t parts, ranges, bands;     /* of tiles, of input channels, of a bundle's output channels */
     int32_t block, blocks;            /* tiles that are transformed at once, and how many times a part has them */
     int32_t form;                     /* of the transforms of x */
     int32_t kept;                     /* are all tiles transformed before the units of work begin? ... */
@@ -66,6 +67,32 @@ static void range_at(const cnn_call *c, const winograd_gradient *p, int64_t r, i
     *channels = cnn_min(planes * (r + 1) / p->ranges * vl, in_of(p)) - *first;
 }
 
+/* A band of a bundle's output channels: panels that x is transformed for together, or one where that is kept. */
+typedef struct band {
+    int64_t count;
+    cnn_panel panel[MOST_PANELS];
+    int64_t vector[MOST_PANELS];      /* where a panel begins in the band, in vectors, ... */
+    int64_t sums[MOST_PANELS];        /* ... and where its sums do, in floats */
+    int32_t begin, columns;           /* as of a panel */
+} band;
+
+/* Band i, beside so many input channels. */
+static band band_at(const winograd_gradient *p, const cnn_panels *panels, int64_t i, int64_t channels) {
+    const int64_t first = panels->count * i / p->bands;
+    band b = {.count = panels->count * (i + 1) / p->bands - first, .begin = cnn_panel_at(panels, first).begin};
+    for (int64_t j = 0; j < b.count; j++) {
+        const cnn_panel n = b.panel[j] = cnn_panel_at(panels, first + j);
+        b.vector[j] = (n.begin - b.begin) / panels->vl;
+        b.sums[j] = (n.begin - b.begin) * cnn_round_up(channels, panels->vl);
+        b.columns = n.begin + n.columns - b.begin;
+    }
+    return b;
+}
+
+static int64_t widest_band(const winograd_gradient *p, const cnn_panels *panels) {
+    return cnn_ceil_div(panels->count, p->bands) * panels->widest * panels->vl;
+}
+
 /* The ranges whose channels of x are transformed before the units of work that need them, and those channels. */
 typedef struct stage { int64_t begin, end, first, channels; } stage;
 
@@ -90,12 +117,12 @@ typedef struct transforms {
 
 /* Memory of a thread. */
 typedef struct scratch {
-    transforms block;                 /* of a range of input channels and of a panel, unless they are kept */
-    /* [ELEMENTS][channels of a range][panel], elements `element` floats apart; not by element */
+    transforms block;                 /* of a range of input channels and of a band, unless they are kept */
+    /* [ELEMENTS][panels of a band][channels of a range][panel], elements `element` floats apart; not by element */
     float *sums;
     int64_t element;
     float *zeros;                     /* what lies outside */
-    float *d;                         /* see normalised_gradient.h: the pixels of a block's tiles, of a panel */
+    float *d;                         /* see normalised_gradient.h: the pixels of a block's tiles, of a band */
     float *rescaled;                  /* see cnn_winograd_images */
 } scratch;
 
@@ -119,7 +146,7 @@ static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const
                               const cnn_weight_gradient_operands *o) {
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(&p->g, p->form);
     const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
-    const int64_t vl = c->kernels->vector, width = panels.widest * panels.vl,
+    const int64_t vl = c->kernels->vector, width = widest_band(p, &panels),
                   channels = cnn_ceil_div(cnn_ceil_div(in_of(p), vl), p->ranges) * vl;
     s->block.v_block = cnn_winograd_block_of(c->kernels, p->form, p->block, channels);
     s->block.d_block = cnn_winograd_block_of(c->kernels, p->form, p->block, width);
@@ -168,15 +195,9 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
                              .bundled = cnn_winograd_bundled(g)};
     p->bundles = g->groups / p->bundled;
     p->ranges = (int32_t)cnn_ceil_div(in_of(p), CHANNELS);
-    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
     const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    const int64_t tiles = cnn_winograd_tiles(&tiling);
-    p->parts = (int32_t)cnn_max(
-        1, cnn_min(tiles / PART_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * panels.count * p->ranges)));
-    const int64_t part = cnn_ceil_div(tiles, p->parts);
-    p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
-    p->block = (int32_t)cnn_ceil_div(part, p->blocks);
-    const int64_t v_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes,
+    const int64_t tiles = cnn_winograd_tiles(&tiling),
+                  v_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->in_channels).bytes,
                   d_bytes = cnn_winograd_block_of(c->kernels, p->form, tiles, g->out_channels).bytes;
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = v_bytes + d_bytes <= NEAR_BYTES ? KEPT_CHANNELS_NEAR
@@ -184,6 +205,13 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     p->kept = p->bundles == 1 && !folded(p) &&
         2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         v_bytes + d_bytes <= KEPT_BYTES;
+    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
+    p->bands = (int32_t)(p->kept ? panels.count : cnn_min(panels.count, cnn_ceil_div(out_of(p), CHANNELS)));
+    p->parts = (int32_t)cnn_max(
+        1, cnn_min(tiles / PART_TILES, cnn_ceil_div(UNITS, (int64_t)p->bundles * p->bands * p->ranges)));
+    const int64_t part = cnn_ceil_div(tiles, p->parts);
+    p->blocks = (int32_t)cnn_ceil_div(part, BLOCK_TILES);
+    p->block = (int32_t)cnn_ceil_div(part, p->blocks);
     /* What a unit at a time reads again and again, or sums of all units that are written and read again. */
     const int64_t again = (panels.count - 1) * v_bytes + (p->ranges - 1) * d_bytes,
                   sums = 2 * ELEMENTS * (int64_t)sizeof(float) * g->in_channels * g->out_channels;
@@ -193,10 +221,10 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d panels x %d ranges%s%s%s",
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d bands x %d ranges%s%s%s",
              tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "",
              tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
-             panels.count, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
+             p->bands, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              p->halves ? ", x by halves" : "", o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
     return 0;
@@ -381,10 +409,10 @@ static void multiply_by_element(const cnn_call *c, const cnn_exec *e, const wino
 /* The sums of a unit, of all elements, whose tiles are transformed on the way, a block at a time. */
 static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
                                    const scratch *s, int64_t part, const cnn_winograd_images *images,
-                                   int64_t channel, int64_t channels, const gradient *g, int64_t column,
-                                   const cnn_panel *n, const shared *bias) {
+                                   int64_t channel, int64_t channels, const gradient *g, int64_t base,
+                                   const cnn_panels *panels, const band *n, const shared *bias) {
     const transforms *b = &s->block;
-    const int64_t vl = c->kernels->vector;
+    const int64_t vl = c->kernels->vector, column = base + n->begin;
     const cnn_winograd_order all = part_at(p, tiling, part);
     const int64_t begin = all.begin, end = all.end;
     for (int64_t at = begin; at < end; at += p->block) {
@@ -397,7 +425,7 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                          sum ? sum + column : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, of grad_y, of what that is computed from. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
-                      steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
+                      steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[panels->widest]);
         const char *from[AHEAD] = {images->x.x, (const char *)g->y, cnn_data(g->e, g->computed->out)},
                    *to[AHEAD] = {from[0], from[1], from[2]};
         const int64_t arrays = g->computed->out ? AHEAD : AHEAD - 1, share = ELEMENTS / arrays;
@@ -420,15 +448,17 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
             const float *v = b->v + first * b->v_block.element, *d = b->d + first * b->d_block.element;
             outer.v_plane = slots * b->v_block.plane;
             outer.d_plane = slots * b->d_block.plane;
-            outer.sums = s->sums + e * s->element;
             outer.accumulate = at > begin;
             for (int64_t slot = 0; slot < slots;) {
                 slot += cnn_winograd_piece_at(&order, e, slot, &piece);
                 outer.tiles = piece.rows;
                 outer.v = v + piece.first * vl;
-                outer.d = d + piece.first * vl;
-                c->kernels->winograd->outer[n->vectors](&outer);
-                outer.lines = 0;
+                for (int64_t i = 0; i < n->count; i++) {
+                    outer.d = d + n->vector[i] * outer.d_plane + piece.first * vl;
+                    outer.sums = s->sums + e * s->element + n->sums[i];
+                    c->kernels->winograd->outer[n->panel[i].vectors](&outer);
+                    outer.lines = 0;
+                }
                 outer.accumulate = 1;
             }
         }
@@ -436,13 +466,13 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
 }
 
 /* The same of what is folded, whose rows are those of pack_folded() in winograd.c; all channels of a panel. */
-static void folded_weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t channels,
-                                    const cnn_panel *n, float *to) {
+static void folded_weight_gradients(const cnn_call *c, const winograd_gradient *p, const float *sums, int64_t element,
+                                    int64_t channels, const cnn_panel *n, float *to) {
     enum { TAPS = CNN_FOLDED_TAPS * CNN_FOLDED_TAPS };
     float taps[TAPS * CNN_GEMM_VECTORS * 16];
     for (int64_t row = 0; row < channels; row++) {
         const int64_t pixel = row / p->g.in_channels, channel = row % p->g.in_channels;
-        form(c, p)->weight_gradient(n->columns, s->sums + row * n->width, s->element, taps, n->width, 0);
+        form(c, p)->weight_gradient(n->columns, sums + row * n->width, element, taps, n->width, 0);
         for (int64_t k = 0; k < TAPS; k++) {
             const int64_t tap = cnn_folded_tap(&p->g, pixel, k);
             if (tap >= 0)
@@ -459,14 +489,14 @@ static void ask_for_taps(const float *w, int64_t columns, int64_t tap) {
         for (int64_t n = 0; n < columns; n += LINE) __builtin_prefetch(w + k * tap + n, 1);
 }
 
-/* The gradients of a unit's weights, from its sums: of input channels `first` and on of a bundle and a panel's outputs,
- * where they are of the same group. to: those of the bundle's first output. */
-static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const scratch *s, int64_t first,
-                             int64_t channels, const cnn_panel *n, float *to, int stream) {
+/* The gradients of a panel's weights, from its sums, elements `element` floats apart: of input channels `first` and on
+ * of a bundle, where they are of the same group. to: those of the bundle's first output. */
+static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const float *sums, int64_t element,
+                             int64_t first, int64_t channels, const cnn_panel *n, float *to, int stream) {
     const int64_t in = in_of(p) / p->bundled, out = out_of(p) / p->bundled,        /* of a group */
                   tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     if (folded(p)) {
-        folded_weight_gradients(c, p, s, channels, n, to);
+        folded_weight_gradients(c, p, sums, element, channels, n, to);
         return;
     }
     for (int64_t row = 0; row < channels; row++) {
@@ -475,8 +505,7 @@ static void weight_gradients(const cnn_call *c, const winograd_gradient *p, cons
         if (begin >= end) continue;
         float *w = to + (first + row) % in * p->g.out_channels + begin;
         if (!stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
-        form(c, p)->weight_gradient(end - begin, s->sums + row * n->width + begin - n->begin, s->element, w, tap,
-                                    stream);
+        form(c, p)->weight_gradient(end - begin, sums + row * n->width + begin - n->begin, element, w, tap, stream);
     }
 }
 
@@ -503,30 +532,31 @@ void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_w
             const cnn_winograd_order order = part_at(p, &tiling, 0);
             multiply_by_element(c, e, p, &all, &s, &panels, &order);
         }
-        /* Parallel over parts of tiles, bundles, panels, ranges of channels. */
+        /* Parallel over parts of tiles, bundles, bands, ranges of channels. */
         const int64_t ranges = at.end - at.begin;
-        cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * panels.count * ranges);
+        cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * p->bands * ranges);
         for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-            const int64_t range = at.begin + unit % ranges, panel = unit / ranges % panels.count,
-                          bundle = unit / ranges / panels.count % p->bundles,
-                          part = unit / ranges / panels.count / p->bundles, base = bundle * out_of(p);
-            const cnn_panel n = cnn_panel_at(&panels, panel);
+            const int64_t range = at.begin + unit % ranges, bundle = unit / ranges / p->bands % p->bundles,
+                          part = unit / ranges / p->bands / p->bundles, base = bundle * out_of(p);
             int64_t first, channels;
             range_at(c, p, range, &first, &channels);
+            const int64_t band_number = unit / ranges % p->bands;
+            const band b = band_at(p, &panels, band_number, channels);
             if (p->by_element) {
-                s.sums = all.sums + (panel * p->ranges + range) * all.unit;
+                s.sums = all.sums + (band_number * p->ranges + range) * all.unit;
             } else if (p->kept) {
                 transforms t = all.kept;
                 t.v += part * t.v_block.bytes / 4;
                 t.d += part * t.d_block.bytes / 4;
                 const cnn_winograd_order order = part_at(p, &tiling, part);
-                multiply_kept(c, p, &t, &s, &order, first - at.first, channels, &n);
+                multiply_kept(c, p, &t, &s, &order, first - at.first, channels, b.panel);
             } else {
                 transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, &grad_y,
-                                       base + n.begin, &n, range ? NULL : &all);
+                                       base, &panels, &b, range ? NULL : &all);
             }
-            weight_gradients(c, p, &s, first, channels, &n,
-                             (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
+            for (int64_t i = 0; i < b.count; i++)
+                weight_gradients(c, p, s.sums + b.sums[i], s.element, first, channels,
+                                 &b.panel[i], (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
         }
         if (at.end == p->ranges) break;
         cnn_barrier(e);                            /* before the next stage's channels take the place of these */
