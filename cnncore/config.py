@@ -44,8 +44,8 @@ def set_exact(exact):
 
 
 def get_threads():
-    """The number of threads that models use: CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity
-    and the container's quota allow.
+    """The number of threads that models use: CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else one for each core, as far as
+    affinity and the container's quota allow.
     """
     return _core.get_threads()
 

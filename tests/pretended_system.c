@@ -2,8 +2,11 @@
  * linked with --wrap for the functions below, which it asks for processors and for other programs. Prints what it did,
  * which tests/test_threads.py compares.
  *     pretended_system begin THREADS   threads that all wake up on the first of three processors, one by one
- *     pretended_system fitting         how many of four threads find a processor, as other programs come and go */
+ *     pretended_system fitting         how many of four threads find a processor, as other programs come and go
+ *     pretended_system default MASK    how many threads there are by default where some of six processors, bits of the
+ *                                      mask, may be used: 0 and 3 are a core, 1, 4 and 5 are, of 2 it does not tell */
 #define _GNU_SOURCE
+#include "../src_c/include/cnncore.h"
 #include "../src_c/runtime/threads.h"
 
 #include <omp.h>
@@ -15,17 +18,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROCESSORS = 3, MOST_THREADS = 8 };
+enum { PROCESSORS = 6, MOST_THREADS = 8 };
+static const char *const siblings[PROCESSORS] = {"0,3\n", "1,4-5\n", NULL, "0,3\n", "1,4-5\n", "1,4-5\n"};
 
 static int programs_running = 1;                  /* that the system tells of, this one among them */
 static int times_looked;
 static _Atomic double clock_s;                    /* stands still unless it is set on */
 static atomic_int clock_read;                     /* so many times */
 static atomic_int begun;                          /* threads of the team */
-static _Thread_local int allowed = (1 << PROCESSORS) - 1, on_processor = 0;
+static _Thread_local int allowed = 7, on_processor = 0;     /* allowed: as bits */
 static _Thread_local int moves[4], move_count;    /* what the thread let the system choose from, as bits */
 
-FILE *__real_fopen(const char *path, const char *mode);
 long __real_sysconf(int name);
 
 /* A thread asks for its processor only when those before it have begun: they wake up one by one. */
@@ -53,9 +56,16 @@ int __wrap_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
 
 FILE *__wrap_fopen(const char *path, const char *mode) {
     static char text[64];
-    if (strcmp(path, "/proc/loadavg")) return __real_fopen(path, mode);
-    times_looked++;
-    snprintf(text, sizeof text, "1.33 1.54 1.25 %d/104 17446\n", programs_running);
+    int processor;
+    if (!strcmp(path, "/proc/loadavg")) {
+        times_looked++;
+        snprintf(text, sizeof text, "1.33 1.54 1.25 %d/104 17446\n", programs_running);
+    } else if (sscanf(path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", &processor) == 1) {
+        if (!siblings[processor]) return NULL;
+        snprintf(text, sizeof text, "%s", siblings[processor]);
+    } else {
+        return NULL;                               /* no quota */
+    }
     return fmemopen(text, strlen(text), mode);
 }
 
@@ -137,6 +147,10 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IONBF, 0);
     if (argc == 3 && !strcmp(argv[1], "begin") && atoi(argv[2]) <= MOST_THREADS) begin(atoi(argv[2]));
     else if (argc == 2 && !strcmp(argv[1], "fitting")) other_programs();
+    else if (argc == 3 && !strcmp(argv[1], "default")) {
+        allowed = atoi(argv[2]);
+        printf("%d\n", cnn_get_threads());
+    }
     else return 2;
     return 0;
 }

@@ -1,5 +1,5 @@
-"""Where the threads of a team begin, and how many find a processor: runtime/threads.c on a pretended system
-(pretended_system.c), as on a real one both depend on what else runs."""
+"""How many threads there are, where those of a team begin, and how many find a processor: runtime/threads.c on a
+pretended system (pretended_system.c), as on a real one all that depends on what it is and what else runs."""
 
 import os
 import pathlib
@@ -34,7 +34,7 @@ def program(tmp_path_factory):
     assert built.returncode == 0, built.stderr
 
     def run(*arguments):
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_") and k != "CNNCORE_NUM_THREADS"}
         finished = subprocess.run([path, *arguments], env=environment, capture_output=True, text=True, timeout=60)
         assert (finished.returncode, finished.stderr) == (0, "")
         return finished.stdout.splitlines()
@@ -65,3 +65,12 @@ def test_programs_that_come_and_go(program):
         "its two threads alone: 4, looked 1",
         "asleep: 0, then 1",
     ]
+
+
+@pytest.mark.parametrize(
+    "processors, threads",
+    [((0, 1, 2, 3, 4, 5), 3), ((0, 3), 1), ((3,), 1), ((3, 4), 2), ((4, 5), 1), ((1, 5), 1), ((2,), 1), ((2, 5, 3), 3)],
+)
+def test_one_thread_for_each_core_by_default(program, processors, threads):
+    """Of which some logical processor may be used: a second one on it is not counted."""
+    assert program("default", str(sum(1 << processor for processor in processors))) == [str(threads)]

@@ -47,7 +47,7 @@ def _parser():
         )
         module.add_arguments(command)
         command.add_argument(
-            "--threads", type=int, default=0, metavar="N", help="threads to use (default: all processors there are)"
+            "--threads", type=int, default=0, metavar="N", help="threads to use (default: one for each core)"
         )
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)

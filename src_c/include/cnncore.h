@@ -213,7 +213,7 @@ int64_t cnn_allocations(void);
 void cnn_trim(void);
 
 int cnn_has_openmp(void);
-/* CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else the processors that affinity and container quota allow. */
+/* CNNCORE_NUM_THREADS or OMP_NUM_THREADS, else one for each core, as far as affinity and container quota allow. */
 int cnn_get_threads(void);
 int cnn_set_threads(int threads);              /* 0: back to the default; -1 if out of range */
 

@@ -350,6 +350,39 @@ static int quota(void) {
     return processors < CNN_MAX_THREADS ? (int)processors : CNN_MAX_THREADS;
 }
 
+#if defined(__linux__)
+/* Is it the first of those logical processors of its core that may be used? Where the system does not tell it is. */
+static int first_of_core(int processor, const cpu_set_t *allowed) {
+    char path[80];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", processor);
+    FILE *file = fopen(path, "r");                   /* "0,64" or "0-1": ranges that ascend */
+    if (!file) return 1;
+    int first = -1, from, to;
+    while (first < 0 && fscanf(file, "%d", &from) == 1) {
+        if (fscanf(file, "-%d", &to) != 1) to = from;
+        while (from <= to && !CPU_ISSET(from, allowed)) from++;
+        if (from <= to) first = from;
+        else if (fgetc(file) != ',') break;
+    }
+    fclose(file);
+    return first < 0 || first == processor;
+}
+#endif
+
+/* Cores that may be used: a second thread on a core would only share its multiply-adds, which one keeps busy, and its
+ * caches. */
+static int cores(void) {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        int count = 0;
+        for (int i = 0; i < CPU_SETSIZE; i++) if (CPU_ISSET(i, &allowed)) count += first_of_core(i, &allowed);
+        return count;
+    }
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static int default_threads(void) {
     const char *text = getenv("CNNCORE_NUM_THREADS");
     if (!text || !*text) text = getenv("OMP_NUM_THREADS");
@@ -359,14 +392,9 @@ static int default_threads(void) {
         if (end != text && *end == 0 && value >= 1 && value <= CNN_MAX_THREADS)
             return (int)value; /* anything else is reported by the Python layer */
     }
-    int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) processors = CPU_COUNT(&set);
-#endif
-    int limit = quota();
-    if (processors > limit) processors = limit;
-    return processors < 1 ? 1 : processors > CNN_MAX_THREADS ? CNN_MAX_THREADS : processors;
+    int threads = cores(), limit = quota();
+    if (threads > limit) threads = limit;
+    return threads < 1 ? 1 : threads > CNN_MAX_THREADS ? CNN_MAX_THREADS : threads;
 }
 #else
 static int default_threads(void) { return 1; }
