@@ -1,12 +1,15 @@
-/* Drives src_c/runtime/threads.c on a system that is pretended, so that what it does does not depend on what else runs:
- * linked with --wrap for the functions below, which it asks for processors and for other programs. Prints what it did,
- * which tests/test_threads.py compares.
+/* Drives src_c/runtime/threads.c and pace.c on a system that is pretended, so that what they do does not depend on what
+ * else runs: linked with --wrap for the functions below, which they ask for processors and for other programs. Prints
+ * what they did, which tests/test_threads.py compares.
  *     pretended_system begin THREADS   threads that all wake up on the first of three processors, one by one
  *     pretended_system fitting         how many of four threads find a processor, as other programs come and go
  *     pretended_system default MASK    how many threads there are by default where some of six processors, bits of the
- *                                      mask, may be used: 0 and 3 are a core, 1, 4 and 5 are, of 2 it does not tell */
+ *                                      mask, may be used: 0 and 3 are a core, 1, 4 and 5 are, of 2 it does not tell
+ *     pretended_system pace PHASE...   how many runs of a program take one thread; a phase is THREADS,RUNS,A,B: with up
+ *                                      to THREADS threads so many runs, that take A us on all and B us on one */
 #define _GNU_SOURCE
 #include "../src_c/include/cnncore.h"
+#include "../src_c/runtime/pace.h"
 #include "../src_c/runtime/threads.h"
 
 #include <omp.h>
@@ -143,6 +146,20 @@ static void other_programs(void) {
     printf(", then %d\n", cnn_team_sleeps());
 }
 
+static void pace(int phases, char **phase) {
+    cnn_pace pace = {0};
+    for (int i = 0; i < phases; i++) {
+        int threads, runs, all, one, alone = 0;
+        if (sscanf(phase[i], "%d,%d,%d,%d", &threads, &runs, &all, &one) != 4) return;
+        for (int run = 0; run < runs; run++) {
+            const int taken = cnn_pace_threads(&pace, threads);
+            alone += taken == 1;
+            cnn_pace_took(&pace, threads, 1e-6 * (taken == 1 ? one : all));
+        }
+        printf("%d\n", alone);
+    }
+}
+
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IONBF, 0);
     if (argc == 3 && !strcmp(argv[1], "begin") && atoi(argv[2]) <= MOST_THREADS) begin(atoi(argv[2]));
@@ -151,6 +168,7 @@ int main(int argc, char **argv) {
         allowed = atoi(argv[2]);
         printf("%d\n", cnn_get_threads());
     }
+    else if (argc > 2 && !strcmp(argv[1], "pace")) pace(argc - 2, argv + 2);
     else return 2;
     return 0;
 }

@@ -31,7 +31,7 @@
  * THREADS. A program is not changed by running it: several threads may run it at once, each with its own arena. The
  * results do not depend on the number of threads, bit for bit. A run that is short takes no more threads than find
  * a processor, while other programs are running; one that is shorter than to wake threads up, after a pause, only its
- * caller's.
+ * caller's. A program whose runs are short is timed on one thread and on all now and then, and takes the faster way.
  *
  * NUMBERS. float32; within a run numbers below 2^-126 (1.2e-38) count as zero, as operands and as results, because they
  * cost a processor a hundred cycles each and a network that has converged is full of them. The caller's floating-point
@@ -140,7 +140,7 @@ int cnn_program_op_info(const cnn_program *program, int index, cnn_op_info *info
 
 typedef struct cnn_run {
     void *const *bases;               /* one pointer per storage, CNN_MAX_STORAGES of them; unused ones NULL */
-    int threads;                      /* 0: cnn_get_threads() */
+    int threads;                      /* at most; 0: cnn_get_threads(). With `seconds` as many. */
     int sections;                     /* CNN_PREPARE | CNN_COMPUTE | CNN_UPDATE, run in this order */
     uint64_t seed, step;              /* the key of the random operations */
     int (*cancelled)(void *context); /* NULL, or called on the calling thread between operations, every 20 ms at most:

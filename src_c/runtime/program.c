@@ -5,7 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-cnn_program *cnn_program_new(void) { return calloc(1, sizeof(cnn_program)); }
+cnn_program *cnn_program_new(void) {
+    cnn_program *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->pace = calloc(1, sizeof *p->pace);
+    if (p->pace) return p;
+    free(p);
+    return NULL;
+}
 
 void cnn_program_free(cnn_program *p) {
     if (!p) return;
@@ -17,6 +24,7 @@ void cnn_program_free(cnn_program *p) {
     free(p->nodes);
     free(p->tensors);
     free(p->keep);
+    free(p->pace);
     free(p);
 }
 

@@ -4,6 +4,7 @@
 #define CNN_RUNTIME_PROGRAM_H
 
 #include "op.h"
+#include "pace.h"
 
 enum { CNN_UNWANTED = -2, CNN_ABSENT = -1 };     /* instead of a tensor's number */
 
@@ -34,6 +35,7 @@ struct cnn_program {
                    shares with the others */
     int64_t arena_bytes, prepared_bytes, thread_bytes;
     double flops;                                /* of a run */
+    cnn_pace *pace;                              /* what runs have taken */
 };
 
 static inline const int32_t *cnn_node_outputs(const cnn_node *node) { return node->ids + node->n_in; }

@@ -78,6 +78,18 @@ static void walk_program(void *context, cnn_team *team, int thread, int threads)
     }
 }
 
+/* How many of `threads` threads a run takes. *timed: does it tell how fast the program is on so many? */
+static int threads_for(const cnn_program *p, const cnn_run *r, int threads, int *timed) {
+    *timed = 0;
+    if (p->flops < SHORTEST_FLOPS && cnn_team_sleeps()) return 1;
+    const int paced = r->seconds ? threads : cnn_pace_threads(p->pace, threads);
+    /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short
+     * run fewer threads are faster. A longer one goes on without the thread that waits. */
+    const int fitting = p->flops < SHORT_FLOPS && paced > 1 ? cnn_team_fitting(threads) : threads;
+    *timed = threads > 1 && fitting == threads && !r->seconds && (p->trains || !(r->sections & CNN_PREPARE));
+    return paced < fitting ? paced : fitting;
+}
+
 int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
     if (!p->planned) return cnn_fail(error, "the program must be planned before it is run");
     int threads = r->threads ? r->threads : cnn_get_threads();
@@ -91,12 +103,12 @@ int cnn_program_run(const cnn_program *p, const cnn_run *r, cnn_error *error) {
                 return cnn_fail(error, "%s: storage %d has no memory", p->nodes[n].op->name, (int)t->storage);
         }
     }
-    /* A team that shares a processor waits for it again and again, a tick of the system's clock each time: for a short
-     * run fewer threads are faster. A longer one goes on without the thread that waits. */
-    if (p->flops < SHORTEST_FLOPS && cnn_team_sleeps()) threads = 1;
-    else if (p->flops < SHORT_FLOPS) threads = cnn_team_fitting(threads);
+    int timed;
+    const int taken = threads_for(p, r, threads, &timed);
     walk w = {.program = p, .run = r, .stop = INT64_MAX, .start = now()};
     w.asked = w.start;
-    cnn_team_run(threads, walk_program, &w);
-    return w.cancelled ? 1 : 0;
+    cnn_team_run(taken, walk_program, &w);
+    if (w.cancelled) return 1;
+    if (timed) cnn_pace_took(p->pace, threads, now() - w.start);
+    return 0;
 }
