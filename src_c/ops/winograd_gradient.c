@@ -98,9 +98,9 @@ typedef struct stage { int64_t begin, end, first, channels; } stage;
 
 /* The stage that begins with range `begin`: all ranges, or half of them where the transforms of all would not stay in
  * the last cache until they are used and half of the units still are enough for all threads. No sum depends on it. */
-static stage stage_at(const cnn_call *c, const winograd_gradient *p, const cnn_exec *e, int64_t panels, int64_t begin) {
-    const int64_t half = cnn_ceil_div(p->ranges, 2),
-                  step = p->halves && p->parts * panels * half >= STAGE_UNITS * e->threads ? half : p->ranges;
+static stage stage_at(const cnn_call *c, const winograd_gradient *p, const cnn_exec *e, int64_t begin) {
+    const int64_t half = cnn_ceil_div(p->ranges, 2), units = half * p->bands * p->parts,
+                  step = p->halves && units >= STAGE_UNITS * e->threads ? half : p->ranges;
     stage s = {.begin = begin, .end = cnn_min(begin + step, p->ranges)};
     int64_t last, channels;
     range_at(c, p, s.begin, &s.first, &channels);
@@ -234,85 +234,98 @@ double cnn_winograd_gradient_flops(const cnn_call *c) {
     return cnn_conv2d_flops(&((const winograd_gradient *)c->plan)->g);
 }
 
+/* ---- run ---- */
+
+/* What all units of a run share, and the thread's memory. */
+typedef struct job {
+    const cnn_call *c;
+    const cnn_exec *e;
+    const winograd_gradient *p;
+    cnn_winograd_tiling tiling;
+    cnn_panels panels;                /* of a bundle's output channels */
+    cnn_winograd_images images;       /* x */
+    /* As it is, or what it stands for is computed (`out` NULL: it is not). */
+    const float *grad_y;
+    const cnn_normalised_gradient *computed;
+    float *grad_w, *grad_bias;
+    scratch s;
+    shared all;
+    int stream;                       /* grad_w goes past the caches */
+} job;
+
 /* Transforms tiles first .. end - 1 of x, of those that `order` has in a block at v, its channels from `channel` on. */
-static void transform_x(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                        const cnn_winograd_order *order, int64_t first, int64_t end,
-                        const cnn_winograd_images *images, int64_t channel, int64_t channels, const float *zeros,
-                        const cnn_winograd_block *block, float *v) {
-    const int64_t vl = c->kernels->vector;
+static void transform_x(const job *j, const cnn_winograd_order *order, int64_t first, int64_t end, int64_t channel,
+                        int64_t channels, const cnn_winograd_block *block, float *v) {
+    const int64_t vl = j->c->kernels->vector;
     for (int64_t t = first; t < end;) {
-        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
-        cnn_winograd_source in = cnn_winograd_inputs(tiling, &strip, images, channel, channels, zeros);
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(&j->tiling, t, end);
+        cnn_winograd_source in = cnn_winograd_inputs(&j->tiling, &strip, &j->images, channel, channels, j->s.zeros);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
-                          v + cnn_winograd_place(tiling, order, &strip) * vl);
-        form(c, p)->input[strip.size][strip.kind](&in);
+                          v + cnn_winograd_place(&j->tiling, order, &strip) * vl);
+        form(j->c, j->p)->input[strip.size][strip.kind](&in);
         t += strip.tiles;
     }
 }
 
-/* grad_y: as it is, or what it stands for is computed (normalised_gradient.h; `out` NULL: it is not). */
-typedef struct gradient {
-    const cnn_exec *e;
-    const float *y;
-    const cnn_normalised_gradient *computed;
-} gradient;
-
-/* Computes the pixels of a strip, and lets their source read those. */
-static void compute(const cnn_call *c, const gradient *g, const cnn_winograd_tiling *tiling,
-                    const cnn_winograd_strip *strip, int64_t column, const scratch *s, cnn_winograd_source *source) {
+/* Computes the pixels of a strip of grad_y, and lets their source read those. */
+static void compute(const job *j, const cnn_winograd_strip *strip, int64_t column, cnn_winograd_source *source) {
+    const cnn_winograd_tiling *tiling = &j->tiling;
     const int64_t columns = source->channels,
                   width = cnn_min(strip->tiles * strip->out_w, tiling->out_w - strip->x);
     for (int64_t i = 0; i < strip->out_h; i++) {
-        float *to = i < source->bottom ? s->d + i * width * columns : s->zeros;
+        float *to = i < source->bottom ? j->s.d + i * width * columns : j->s.zeros;
         if (i < source->bottom)
-            cnn_normalised_gradient_load(c, g->e, g->computed,
-                                         ((strip->image * tiling->out_h + strip->y + i) * tiling->out_w + strip->x),
+            cnn_normalised_gradient_load(j->c, j->e, j->computed,
+                                         (strip->image * tiling->out_h + strip->y + i) * tiling->out_w + strip->x,
                                          width, column, columns, to, columns);
         source->row[i] = to - strip->x * columns;
     }
     source->step = columns;
 }
 
-/* The same of grad_y. bias: NULL, or set to the sums of the columns. */
-static void transform_grad_y(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                             const cnn_winograd_order *order, int64_t first, int64_t end, const gradient *g,
-                             int64_t column, int64_t columns, const scratch *s, const cnn_winograd_block *block,
-                             float *d, float *bias) {
-    const int64_t vl = c->kernels->vector;
+/* transform_x() of grad_y. bias: NULL, or set to the sums of the columns. */
+static void transform_grad_y(const job *j, const cnn_winograd_order *order, int64_t first, int64_t end, int64_t column,
+                             int64_t columns, const cnn_winograd_block *block, float *d, float *bias) {
+    const int64_t vl = j->c->kernels->vector;
     if (bias) memset(bias, 0, (size_t)columns * sizeof *bias);
     for (int64_t t = first; t < end;) {
-        const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, end);
-        cnn_winograd_source in = cnn_winograd_results(tiling, &strip, g->y, column, columns, s->zeros);
-        if (g->computed->out) compute(c, g, tiling, &strip, column, s, &in);
+        const cnn_winograd_strip strip = cnn_winograd_strip_at(&j->tiling, t, end);
+        cnn_winograd_source in = cnn_winograd_results(&j->tiling, &strip, j->grad_y, column, columns, j->s.zeros);
+        if (j->computed->out) compute(j, &strip, column, &in);
         cnn_winograd_into(&in, block, (order->end - order->begin) * vl,
-                          d + cnn_winograd_place(tiling, order, &strip) * vl);
-        form(c, p)->gradient[strip.size][strip.kind](&in, bias);
+                          d + cnn_winograd_place(&j->tiling, order, &strip) * vl);
+        form(j->c, j->p)->gradient[strip.size][strip.kind](&in, bias);
         t += strip.tiles;
     }
 }
 
 /* Where the sums of grad_y over a block go. */
-static float *bias_of(const winograd_gradient *p, const shared *all, int64_t part, int64_t block) {
-    return all->bias ? all->bias + (part * p->blocks + block) * p->g.out_channels : NULL;
+static float *bias_of(const job *j, int64_t part, int64_t block) {
+    return j->all.bias ? j->all.bias + (part * j->p->blocks + block) * j->p->g.out_channels : NULL;
+}
+
+/* The transforms that are kept, of a part. */
+static transforms kept_of(const job *j, int64_t part) {
+    transforms t = j->all.kept;
+    t.v += part * t.v_block.bytes / 4;
+    t.d += part * t.d_block.bytes / 4;
+    return t;
 }
 
 /* All tiles: a stage's channels of x, and with the first stage grad_y. Parallel over parts, blocks. */
-static void transform_all(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p,
-                          const cnn_winograd_tiling *tiling, const shared *all, const cnn_winograd_images *images,
-                          const gradient *g, const scratch *s, const stage *of) {
-    const transforms *t = &all->kept;
-    cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->blocks);
+static void transform_all(const job *j, const stage *of) {
+    const winograd_gradient *p = j->p;
+    cnn_work work = cnn_share_work(j->e, (int64_t)p->parts * p->blocks);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t part = unit / p->blocks, block = unit % p->blocks;
-        const cnn_winograd_order order = part_at(p, tiling, part);
+        const transforms t = kept_of(j, part);
+        const cnn_winograd_order order = part_at(p, &j->tiling, part);
         const int64_t first = order.begin + block * p->block, end = cnn_min(first + p->block, order.end);
-        transform_x(c, p, tiling, &order, first, end, images, of->first, of->channels, s->zeros, &t->v_block,
-                    t->v + part * t->v_block.bytes / 4);
+        transform_x(j, &order, first, end, of->first, of->channels, &t.v_block, t.v);
         if (of->begin > 0) continue;
-        transform_grad_y(c, p, tiling, &order, first, end, g, 0, p->g.out_channels, s, &t->d_block,
-                         t->d + part * t->d_block.bytes / 4, bias_of(p, all, part, block));
+        transform_grad_y(j, &order, first, end, 0, p->g.out_channels, &t.d_block, t.d, bias_of(j, part, block));
     }
-    cnn_barrier(e);
+    cnn_barrier(j->e);
 }
 
 /* Memory that is wanted soon, see cnn_winograd_ahead. */
@@ -333,13 +346,14 @@ static int64_t calls_of(const cnn_winograd_piece *piece) {
 
 /* sums = the products of an element whose tiles are transformed: a range of channels, a panel, the tiles of `order`.
  * Meanwhile next_v and next_d are fetched. */
-static void multiply_element(const cnn_call *c, const winograd_gradient *p, const transforms *t, float *sums,
-                             const cnn_winograd_order *order, int64_t e, int64_t channel, int64_t channels,
-                             const cnn_panel *n, memory next_v, memory next_d) {
-    const int64_t vl = c->kernels->vector, slots = cnn_winograd_slots(strided(p), (int)e),
-                  steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[n->vectors]);
-    const memory v = channels_of(t->v, &t->v_block, vl, strided(p), e, channel, channels),
-                 d = channels_of(t->d, &t->d_block, vl, strided(p), e, n->begin, n->width);
+static void multiply_element(const job *j, const transforms *t, float *sums, const cnn_winograd_order *order, int64_t e,
+                             int64_t channel, int64_t channels, const cnn_panel *n, memory next_v, memory next_d) {
+    const cnn_winograd_kernels *kernels = j->c->kernels->winograd;
+    const int is_strided = strided(j->p);
+    const int64_t vl = j->c->kernels->vector, slots = cnn_winograd_slots(is_strided, (int)e),
+                  steps = cnn_ceil_div(channels, kernels->outer_channels[n->vectors]);
+    const memory v = channels_of(t->v, &t->v_block, vl, is_strided, e, channel, channels),
+                 d = channels_of(t->d, &t->d_block, vl, is_strided, e, n->begin, n->width);
     cnn_winograd_outer outer = {.channels = channels,
                                 .v_plane = slots * t->v_block.plane,
                                 .d_plane = slots * t->d_block.plane,
@@ -362,76 +376,77 @@ static void multiply_element(const cnn_call *c, const winograd_gradient *p, cons
             outer.d = (const float *)d.from + (piece.first + first) * vl;
             outer.ahead = cnn_winograd_advance(&ahead, steps, &outer.lines);
             outer.ahead_v = cnn_winograd_advance(&ahead_v, steps, &outer.lines_v);
-            c->kernels->winograd->outer[n->vectors](&outer);
+            kernels->outer[n->vectors](&outer);
             outer.accumulate = 1;
         }
     }
 }
 
 /* The sums of a unit, of all elements. */
-static void multiply_kept(const cnn_call *c, const winograd_gradient *p, const transforms *t, const scratch *s,
-                          const cnn_winograd_order *order, int64_t channel, int64_t channels, const cnn_panel *n) {
-    const int64_t vl = c->kernels->vector;
+static void multiply_kept(const job *j, int64_t part, int64_t channel, int64_t channels, const cnn_panel *n) {
+    const int64_t vl = j->c->kernels->vector;
+    const transforms t = kept_of(j, part);
+    const cnn_winograd_order order = part_at(j->p, &j->tiling, part);
     for (int64_t e = 0; e < ELEMENTS; e++)
-        multiply_element(c, p, t, s->sums + e * s->element, order, e, channel, channels, n,
-                         channels_of(t->v, &t->v_block, vl, strided(p), e + 1, channel, channels),
-                         channels_of(t->d, &t->d_block, vl, strided(p), e + 1, n->begin, n->width));
+        multiply_element(j, &t, j->s.sums + e * j->s.element, &order, e, channel, channels, n,
+                         channels_of(t.v, &t.v_block, vl, strided(j->p), e + 1, channel, channels),
+                         channels_of(t.d, &t.d_block, vl, strided(j->p), e + 1, n->begin, n->width));
 }
 
 /* The sums of all units. Parallel over elements and ranges of channels: what an element has stays in L2, or passes
  * through it once a range. */
-static void multiply_by_element(const cnn_call *c, const cnn_exec *e, const winograd_gradient *p, const shared *all,
-                                const scratch *s, const cnn_panels *panels, const cnn_winograd_order *order) {
-    const transforms *t = &all->kept;
-    const int64_t vl = c->kernels->vector;
-    cnn_work work = cnn_share_work(e, (int64_t)ELEMENTS * p->ranges);
+static void multiply_by_element(const job *j) {
+    const winograd_gradient *p = j->p;
+    const transforms t = kept_of(j, 0);
+    const cnn_winograd_order order = part_at(p, &j->tiling, 0);
+    const int64_t vl = j->c->kernels->vector, count = j->panels.count;
+    cnn_work work = cnn_share_work(j->e, (int64_t)ELEMENTS * p->ranges);
     for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
         const int64_t element = unit / p->ranges, range = unit % p->ranges, next = (unit + 1) / p->ranges;
         int64_t first, channels, next_first, next_channels;
-        range_at(c, p, range, &first, &channels);
-        range_at(c, p, (unit + 1) % p->ranges, &next_first, &next_channels);
-        const memory next_v = channels_of(t->v, &t->v_block, vl, strided(p), next, next_first, next_channels);
-        for (int64_t panel = 0; panel < panels->count; panel++) {
-            const cnn_panel n = cnn_panel_at(panels, panel),
-                            after = cnn_panel_at(panels, (panel + 1) % panels->count);
+        range_at(j->c, p, range, &first, &channels);
+        range_at(j->c, p, (unit + 1) % p->ranges, &next_first, &next_channels);
+        const memory next_v = channels_of(t.v, &t.v_block, vl, strided(p), next, next_first, next_channels);
+        for (int64_t panel = 0; panel < count; panel++) {
+            const cnn_panel n = cnn_panel_at(&j->panels, panel), after = cnn_panel_at(&j->panels, (panel + 1) % count);
             const int64_t bytes = next_v.to - next_v.from;
-            multiply_element(c, p, t, all->sums + (panel * p->ranges + range) * all->unit + element * s->element, order,
-                             element, first, channels, &n,
-                             (memory){next_v.from + bytes * panel / panels->count,
-                                      next_v.from + bytes * (panel + 1) / panels->count},
-                             channels_of(t->d, &t->d_block, vl, strided(p), panel + 1 < panels->count ? element : next,
+            multiply_element(j, &t, j->all.sums + (panel * p->ranges + range) * j->all.unit + element * j->s.element,
+                             &order, element, first, channels, &n,
+                             (memory){next_v.from + bytes * panel / count, next_v.from + bytes * (panel + 1) / count},
+                             channels_of(t.d, &t.d_block, vl, strided(p), panel + 1 < count ? element : next,
                                          after.begin, after.width));
         }
     }
-    cnn_barrier(e);
+    cnn_barrier(j->e);
 }
 
-/* The sums of a unit, of all elements, whose tiles are transformed on the way, a block at a time. */
-static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p, const cnn_winograd_tiling *tiling,
-                                   const scratch *s, int64_t part, const cnn_winograd_images *images,
-                                   int64_t channel, int64_t channels, const gradient *g, int64_t base,
-                                   const cnn_panels *panels, const band *n, const shared *bias) {
-    const transforms *b = &s->block;
-    const int64_t vl = c->kernels->vector, column = base + n->begin;
+/* The sums of a unit, of all elements, whose tiles are transformed on the way, a block at a time: of `channels` of x
+ * from `channel` on and of a band, `base` being the first output channel of its bundle. bias: are the sums of grad_y
+ * wanted? */
+static void transform_and_multiply(const job *j, int64_t part, int64_t channel, int64_t channels, int64_t base,
+                                   const band *n, int bias) {
+    const winograd_gradient *p = j->p;
+    const cnn_winograd_tiling *tiling = &j->tiling;
+    const cnn_winograd_kernels *kernels = j->c->kernels->winograd;
+    const transforms *b = &j->s.block;
+    const int64_t vl = j->c->kernels->vector, column = base + n->begin;
     const cnn_winograd_order all = part_at(p, tiling, part);
     const int64_t begin = all.begin, end = all.end;
     for (int64_t at = begin; at < end; at += p->block) {
         const int64_t tiles = cnn_min(p->block, end - at);
-        float *sum = bias ? bias_of(p, bias, part, (at - begin) / p->block) : NULL;
+        float *sum = bias ? bias_of(j, part, (at - begin) / p->block) : NULL;
         const cnn_winograd_order order = cnn_winograd_order_of(tiling, at, at + tiles);
-        transform_x(c, p, tiling, &order, at, at + tiles, images, channel, folded(p) ? p->g.in_channels : channels,
-                    s->zeros, &b->v_block, b->v);
-        transform_grad_y(c, p, tiling, &order, at, at + tiles, g, column, n->columns, s, &b->d_block, b->d,
-                         sum ? sum + column : NULL);
+        transform_x(j, &order, at, at + tiles, channel, folded(p) ? p->g.in_channels : channels, &b->v_block, b->v);
+        transform_grad_y(j, &order, at, at + tiles, column, n->columns, &b->d_block, b->d, sum ? sum + column : NULL);
         /* Meanwhile the pixels of the next block are fetched: of x, of grad_y, of what that is computed from. */
         const int64_t next = cnn_min(end, at + tiles + p->block),
-                      steps = cnn_ceil_div(channels, c->kernels->winograd->outer_channels[panels->widest]);
-        const char *from[AHEAD] = {images->x.x, (const char *)g->y, cnn_data(g->e, g->computed->out)},
+                      steps = cnn_ceil_div(channels, kernels->outer_channels[j->panels.widest]);
+        const char *from[AHEAD] = {j->images.x.x, (const char *)j->grad_y, cnn_data(j->e, j->computed->out)},
                    *to[AHEAD] = {from[0], from[1], from[2]};
-        const int64_t arrays = g->computed->out ? AHEAD : AHEAD - 1, share = ELEMENTS / arrays;
+        const int64_t arrays = j->computed->out ? AHEAD : AHEAD - 1, share = ELEMENTS / arrays;
         if (next > at + tiles) {
-            from[0] += cnn_winograd_input_bytes(tiling, images, at + tiles);
-            to[0] += cnn_winograd_input_bytes(tiling, images, next);
+            from[0] += cnn_winograd_input_bytes(tiling, &j->images, at + tiles);
+            to[0] += cnn_winograd_input_bytes(tiling, &j->images, next);
             for (int64_t i = 1; i < arrays; i++) {
                 from[i] += cnn_winograd_result_bytes(tiling, at + tiles);
                 to[i] += cnn_winograd_result_bytes(tiling, next);
@@ -455,8 +470,8 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
                 outer.v = v + piece.first * vl;
                 for (int64_t i = 0; i < n->count; i++) {
                     outer.d = d + n->vector[i] * outer.d_plane + piece.first * vl;
-                    outer.sums = s->sums + e * s->element + n->sums[i];
-                    c->kernels->winograd->outer[n->panel[i].vectors](&outer);
+                    outer.sums = j->s.sums + e * j->s.element + n->sums[i];
+                    kernels->outer[n->panel[i].vectors](&outer);
                     outer.lines = 0;
                 }
                 outer.accumulate = 1;
@@ -465,18 +480,18 @@ static void transform_and_multiply(const cnn_call *c, const winograd_gradient *p
     }
 }
 
-/* The same of what is folded, whose rows are those of pack_folded() in winograd.c; all channels of a panel. */
-static void folded_weight_gradients(const cnn_call *c, const winograd_gradient *p, const float *sums, int64_t element,
-                                    int64_t channels, const cnn_panel *n, float *to) {
+/* The same as below of what is folded, whose rows are those of pack_folded() in winograd.c; all channels of a panel. */
+static void folded_weight_gradients(const job *j, const float *sums, int64_t channels, const cnn_panel *n, float *to) {
     enum { TAPS = CNN_FOLDED_TAPS * CNN_FOLDED_TAPS };
+    const cnn_conv2d_geometry *g = &j->p->g;
     float taps[TAPS * CNN_GEMM_VECTORS * 16];
     for (int64_t row = 0; row < channels; row++) {
-        const int64_t pixel = row / p->g.in_channels, channel = row % p->g.in_channels;
-        form(c, p)->weight_gradient(n->columns, sums + row * n->width, element, taps, n->width, 0);
+        const int64_t pixel = row / g->in_channels, channel = row % g->in_channels;
+        form(j->c, j->p)->weight_gradient(n->columns, sums + row * n->width, j->s.element, taps, n->width, 0);
         for (int64_t k = 0; k < TAPS; k++) {
-            const int64_t tap = cnn_folded_tap(&p->g, pixel, k);
+            const int64_t tap = cnn_folded_tap(g, pixel, k);
             if (tap >= 0)
-                memcpy(to + (tap * p->g.in_channels + channel) * p->g.out_channels + n->begin, taps + k * n->width,
+                memcpy(to + (tap * g->in_channels + channel) * g->out_channels + n->begin, taps + k * n->width,
                        (size_t)n->columns * sizeof *to);
         }
     }
@@ -489,14 +504,15 @@ static void ask_for_taps(const float *w, int64_t columns, int64_t tap) {
         for (int64_t n = 0; n < columns; n += LINE) __builtin_prefetch(w + k * tap + n, 1);
 }
 
-/* The gradients of a panel's weights, from its sums, elements `element` floats apart: of input channels `first` and on
- * of a bundle, where they are of the same group. to: those of the bundle's first output. */
-static void weight_gradients(const cnn_call *c, const winograd_gradient *p, const float *sums, int64_t element,
-                             int64_t first, int64_t channels, const cnn_panel *n, float *to, int stream) {
+/* The gradients of a panel's weights, from its sums: of input channels `first` and on of a bundle, where they are of
+ * the same group. to: those of the bundle's first output. */
+static void weight_gradients(const job *j, const float *sums, int64_t first, int64_t channels, const cnn_panel *n,
+                             float *to) {
+    const winograd_gradient *p = j->p;
     const int64_t in = in_of(p) / p->bundled, out = out_of(p) / p->bundled,        /* of a group */
                   tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     if (folded(p)) {
-        folded_weight_gradients(c, p, sums, element, channels, n, to);
+        folded_weight_gradients(j, sums, channels, n, to);
         return;
     }
     for (int64_t row = 0; row < channels; row++) {
@@ -504,76 +520,76 @@ static void weight_gradients(const cnn_call *c, const winograd_gradient *p, cons
                       end = cnn_min(n->begin + n->columns, (group + 1) * out);
         if (begin >= end) continue;
         float *w = to + (first + row) % in * p->g.out_channels + begin;
-        if (!stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
-        form(c, p)->weight_gradient(end - begin, sums + row * n->width + begin - n->begin, element, w, tap, stream);
+        if (!j->stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
+        form(j->c, p)->weight_gradient(end - begin, sums + row * n->width + begin - n->begin, j->s.element, w, tap,
+                                       j->stream);
+    }
+}
+
+/* A unit of a stage: a part of the tiles, a bundle, a band, a range of channels. */
+static void run_unit(job *j, const stage *at, int64_t unit) {
+    const winograd_gradient *p = j->p;
+    const int64_t ranges = at->end - at->begin, range = at->begin + unit % ranges,
+                  band_number = unit / ranges % p->bands, bundle = unit / ranges / p->bands % p->bundles,
+                  part = unit / ranges / p->bands / p->bundles, base = bundle * out_of(p);
+    int64_t first, channels;
+    range_at(j->c, p, range, &first, &channels);
+    const band b = band_at(p, &j->panels, band_number, channels);
+    if (p->by_element) j->s.sums = j->all.sums + (band_number * p->ranges + range) * j->all.unit;
+    else if (p->kept) multiply_kept(j, part, first - at->first, channels, b.panel);
+    else transform_and_multiply(j, part, bundle * in_of(p) + first, channels, base, &b, range == 0);
+    float *to = (part ? j->all.partial + (part - 1) * j->all.slot : j->grad_w) + base;
+    for (int64_t i = 0; i < b.count; i++)
+        weight_gradients(j, j->s.sums + b.sums[i], first, channels, &b.panel[i], to);
+}
+
+/* Adds what the parts and blocks have summed. Parallel over weights, and over output channels; the parts in order. */
+static void add_parts(const job *j) {
+    const winograd_gradient *p = j->p;
+    const int64_t out = p->g.out_channels;
+    int64_t begin, end;
+    cnn_share_grain(j->e, weights_of(p), 256, &begin, &end);
+    if (begin < end)
+        j->c->kernels->gemm->add_parts(p->parts - 1, j->all.slot, end - begin, j->all.partial + begin,
+                                       j->grad_w + begin);
+    if (!j->grad_bias) return;
+    cnn_share_grain(j->e, out, 16, &begin, &end);
+    for (int64_t k = begin; k < end; k++) {
+        double sum = 0;
+        for (int64_t block = 0; block < (int64_t)p->parts * p->blocks; block++) sum += j->all.bias[block * out + k];
+        j->grad_bias[k] = (float)sum;
     }
 }
 
 void cnn_winograd_gradient_run(const cnn_call *c, const cnn_exec *e, const cnn_weight_gradient_operands *o) {
     const winograd_gradient *p = (const winograd_gradient *)c->plan;
-    const cnn_conv2d_geometry *g = &p->g;
-    const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
-    const gradient grad_y = {e, cnn_data(e, o->grad_y), &o->gradient};
-    float *grad_w = cnn_data(e, o->grad_w), *grad_bias = cnn_data(e, o->grad_bias);
-    const cnn_winograd_tiling tiling = cnn_winograd_tiling_of(g, p->form);
-    scratch s;
-    shared all;
-    scratch_layout(c, &s, e->thread_workspace, p, o);
-    shared_layout(c, &all, e->workspace, p, o);
-    memset(s.zeros, 0, (size_t)zeros_bytes(p));
-    const cnn_winograd_images images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, s.rescaled);
-    const int stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 &&
-        weights_of(p) * 4 >= STREAM_BYTES && g->out_channels % c->kernels->vector == 0 &&
-        (uintptr_t)grad_w % CNN_ALIGNMENT == 0;
+    job j = {.c = c,
+             .e = e,
+             .p = p,
+             .tiling = cnn_winograd_tiling_of(&p->g, p->form),
+             .panels = cnn_panels_of(c->kernels, out_of(p)),
+             .grad_y = cnn_data(e, o->grad_y),
+             .computed = &o->gradient,
+             .grad_w = cnn_data(e, o->grad_w),
+             .grad_bias = cnn_data(e, o->grad_bias)};
+    scratch_layout(c, &j.s, e->thread_workspace, p, o);
+    shared_layout(c, &j.all, e->workspace, p, o);
+    memset(j.s.zeros, 0, (size_t)zeros_bytes(p));
+    j.images = cnn_winograd_images_of(c, e, o->x, &o->norm, o->rescaling, j.s.rescaled);
+    j.stream = c->kernels->gemm->streams && p->parts == 1 && p->bundles == 1 && weights_of(p) * 4 >= STREAM_BYTES &&
+        p->g.out_channels % c->kernels->vector == 0 && (uintptr_t)j.grad_w % CNN_ALIGNMENT == 0;
 
-    for (stage at = stage_at(c, p, e, panels.count, 0);; at = stage_at(c, p, e, panels.count, at.end)) {
-        if (p->kept) transform_all(c, e, p, &tiling, &all, &images, &grad_y, &s, &at);
-        if (p->by_element) {
-            const cnn_winograd_order order = part_at(p, &tiling, 0);
-            multiply_by_element(c, e, p, &all, &s, &panels, &order);
-        }
-        /* Parallel over parts of tiles, bundles, bands, ranges of channels. */
-        const int64_t ranges = at.end - at.begin;
-        cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * p->bands * ranges);
-        for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) {
-            const int64_t range = at.begin + unit % ranges, bundle = unit / ranges / p->bands % p->bundles,
-                          part = unit / ranges / p->bands / p->bundles, base = bundle * out_of(p);
-            int64_t first, channels;
-            range_at(c, p, range, &first, &channels);
-            const int64_t band_number = unit / ranges % p->bands;
-            const band b = band_at(p, &panels, band_number, channels);
-            if (p->by_element) {
-                s.sums = all.sums + (band_number * p->ranges + range) * all.unit;
-            } else if (p->kept) {
-                transforms t = all.kept;
-                t.v += part * t.v_block.bytes / 4;
-                t.d += part * t.d_block.bytes / 4;
-                const cnn_winograd_order order = part_at(p, &tiling, part);
-                multiply_kept(c, p, &t, &s, &order, first - at.first, channels, b.panel);
-            } else {
-                transform_and_multiply(c, p, &tiling, &s, part, &images, bundle * in_of(p) + first, channels, &grad_y,
-                                       base, &panels, &b, range ? NULL : &all);
-            }
-            for (int64_t i = 0; i < b.count; i++)
-                weight_gradients(c, p, s.sums + b.sums[i], s.element, first, channels,
-                                 &b.panel[i], (part ? all.partial + (part - 1) * all.slot : grad_w) + base, stream);
-        }
-        if (at.end == p->ranges) break;
-        cnn_barrier(e);                            /* before the next stage's channels take the place of these */
+    for (int64_t range = 0; range < p->ranges;) {
+        const stage at = stage_at(c, p, e, range);
+        if (range > 0) cnn_barrier(e);             /* its channels take the place of those of the stage before */
+        if (p->kept) transform_all(&j, &at);
+        if (p->by_element) multiply_by_element(&j);
+        cnn_work work = cnn_share_work(e, (int64_t)p->parts * p->bundles * p->bands * (at.end - at.begin));
+        for (int64_t unit; (unit = cnn_work_next(&work)) >= 0;) run_unit(&j, &at, unit);       /* parallel over units */
+        range = at.end;
     }
-    if (stream) c->kernels->gemm->stream_end();
-    if (p->parts == 1 && !grad_bias) return;
-    int64_t begin, end;
+    if (j.stream) c->kernels->gemm->stream_end();
+    if (p->parts == 1 && !j.grad_bias) return;
     cnn_barrier(e);
-    cnn_share_grain(e, weights_of(p), 256, &begin, &end);      /* parallel over weights, the parts in order */
-    if (begin < end)
-        c->kernels->gemm->add_parts(p->parts - 1, all.slot, end - begin, all.partial + begin, grad_w + begin);
-    if (!grad_bias) return;
-    cnn_share_grain(e, g->out_channels, 16, &begin, &end);
-    for (int64_t k = begin; k < end; k++) {
-        double sum = 0;
-        for (int64_t block = 0; block < (int64_t)p->parts * p->blocks; block++)
-            sum += all.bias[block * g->out_channels + k];
-        grad_bias[k] = (float)sum;
-    }
+    add_parts(&j);
 }
