@@ -51,8 +51,8 @@ def get_threads():
 
 
 def set_threads(threads):
-    """Set the number of threads, 1 to 256; 0 returns to the default. Results do not depend on it, and a model whose runs
-    are short takes only one where the clock tells that this is faster.
+    """Set the number of threads, 1 to 256; 0 returns to the default. Results do not depend on it. A model whose runs
+    are short takes only one of them where the clock tells that this is faster.
     """
     _core.set_threads(threads)
 
