@@ -140,7 +140,7 @@ int cnn_program_op_info(const cnn_program *program, int index, cnn_op_info *info
 
 typedef struct cnn_run {
     void *const *bases;               /* one pointer per storage, CNN_MAX_STORAGES of them; unused ones NULL */
-    int threads;                      /* at most; 0: cnn_get_threads(). With `seconds` as many. */
+    int threads;                      /* at most; 0: cnn_get_threads() */
     int sections;                     /* CNN_PREPARE | CNN_COMPUTE | CNN_UPDATE, run in this order */
     uint64_t seed, step;              /* the key of the random operations */
     int (*cancelled)(void *context); /* NULL, or called on the calling thread between operations, every 20 ms at most:
