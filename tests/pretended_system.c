@@ -146,11 +146,17 @@ static void other_programs(void) {
     printf(", then %d\n", cnn_team_sleeps());
 }
 
-static void pace(int phases, char **phase) {
+static void default_threads(int processors) {
+    allowed = processors;
+    printf("%d\n", cnn_get_threads());
+}
+
+/* Returns 2 where a phase is not understood. */
+static int pace(int phases, char **phase) {
     cnn_pace pace = {0};
     for (int i = 0; i < phases; i++) {
         int threads, runs, all, one, alone = 0;
-        if (sscanf(phase[i], "%d,%d,%d,%d", &threads, &runs, &all, &one) != 4) return;
+        if (sscanf(phase[i], "%d,%d,%d,%d", &threads, &runs, &all, &one) != 4) return 2;
         for (int run = 0; run < runs; run++) {
             const int taken = cnn_pace_threads(&pace, threads);
             alone += taken == 1;
@@ -158,17 +164,16 @@ static void pace(int phases, char **phase) {
         }
         printf("%d\n", alone);
     }
+    return 0;
 }
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IONBF, 0);
-    if (argc == 3 && !strcmp(argv[1], "begin") && atoi(argv[2]) <= MOST_THREADS) begin(atoi(argv[2]));
-    else if (argc == 2 && !strcmp(argv[1], "fitting")) other_programs();
-    else if (argc == 3 && !strcmp(argv[1], "default")) {
-        allowed = atoi(argv[2]);
-        printf("%d\n", cnn_get_threads());
-    }
-    else if (argc > 2 && !strcmp(argv[1], "pace")) pace(argc - 2, argv + 2);
+    const char *command = argc > 1 ? argv[1] : "";
+    if (!strcmp(command, "begin") && argc == 3 && atoi(argv[2]) <= MOST_THREADS) begin(atoi(argv[2]));
+    else if (!strcmp(command, "fitting") && argc == 2) other_programs();
+    else if (!strcmp(command, "default") && argc == 3) default_threads(atoi(argv[2]));
+    else if (!strcmp(command, "pace") && argc > 2) return pace(argc - 2, argv + 2);
     else return 2;
     return 0;
 }
