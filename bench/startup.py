@@ -122,7 +122,7 @@ def installed_bytes(package):
         paths = [pathlib.Path(distribution.locate_file(file)) for file in distribution.files]
     else:
         folder = pathlib.Path(importlib.util.find_spec(package).origin).parent
-        paths = [path for path in folder.rglob("*") if path.suffix != ".pyx"]
+        paths = [path for path in folder.rglob("*") if path.suffix not in (".pyx", ".pxd", ".pxi")]
     return sum(path.stat().st_size for path in paths if path.is_file() and path.suffix != ".pyc")
 
 

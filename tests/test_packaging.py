@@ -15,7 +15,7 @@ import cnncore as cc
 from cnncore import _core
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = {".c", ".h", ".py", ".pyx", ".npz", ".png", ".jpg", ".md", ".sh"}
+SOURCES = {".c", ".h", ".py", ".pyx", ".pxd", ".pxi", ".npz", ".png", ".jpg", ".md", ".sh"}
 IMPORT_S = 0.06  # beyond NumPy's own import
 
 
