@@ -45,6 +45,9 @@ VINLINE void TILE(through_gradient)(const cnn_gemm_tile *t, const tile_place *pl
     }
 }
 
+/* The low half of a value that is in all of a vector. Where no whole vector needs it, it is read as half a one. */
+VINLINE vlow TILE(low_value)(vf value, float of) { return VECTORS > 1 ? vlow_of(value) : vlow_set(of); }
+
 /* `low`, a constant: are all channels of the last vector in its low half? */
 VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
     vf sum[ROWS][VECTORS];
@@ -110,7 +113,7 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
 #pragma GCC unroll 4
                         for (int v = 0; v < VECTORS; v++)
                             if (low && v == VECTORS - 1)
-                                half[r] = vlow_fma(vlow_of(value), vlow_of(column[k][v]), half[r]);
+                                half[r] = vlow_fma(TILE(low_value)(value, x[r][c + k]), vlow_of(column[k][v]), half[r]);
                             else sum[r][v] = vfma(value, column[k][v], sum[r][v]);
                     }
             }
@@ -122,7 +125,8 @@ VINLINE void TILE(tile_at)(const cnn_gemm_tile *t, tile_place *place, int low) {
 #pragma GCC unroll 4
                 for (int v = 0; v < VECTORS; v++) {
                     const vf column = *(const vf *)(w + c * (VECTORS * VL) + v * VL);
-                    if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_of(value), vlow_of(column), half[r]);
+                    if (low && v == VECTORS - 1)
+                        half[r] = vlow_fma(TILE(low_value)(value, x[r][c]), vlow_of(column), half[r]);
                     else sum[r][v] = vfma(value, column, sum[r][v]);
                 }
             }
@@ -303,7 +307,8 @@ VINLINE void TILE(outer_of)(const cnn_gemm_outer *t, int fetch, int low, int cop
             vf value = vset(values[r]);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++)
-                if (low && v == VECTORS - 1) half[r] = vlow_fma(vlow_of(value), vlow_of(column[v]), half[r]);
+                if (low && v == VECTORS - 1)
+                    half[r] = vlow_fma(TILE(low_value)(value, values[r]), vlow_of(column[v]), half[r]);
                 else sum[r][v] = vfma(value, column[v], sum[r][v]);
         }
     }

@@ -183,12 +183,14 @@ VINLINE void vstore_rgb(uint8_t *p, vi v) {
 #define VLOW_IS_FASTER 1
 typedef float vlow __attribute__((vector_size(VL * 2)));
 VINLINE vlow vlow_of(vf v) { return (vlow)_mm512_castps512_ps256((__m512)v); }
+VINLINE vlow vlow_set(float a) { return (vlow)_mm256_set1_ps(a); }
 VINLINE vf vwhole_of(vlow v) { return (vf)_mm512_zextps256_ps512((__m256)v); }
 VINLINE vlow vlow_fma(vlow a, vlow b, vlow c) { return (vlow)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 #else
 #define VLOW_IS_FASTER 0
 typedef vf vlow;
 VINLINE vlow vlow_of(vf v) { return v; }
+VINLINE vlow vlow_set(float a) { return vset(a); }
 VINLINE vf vwhole_of(vlow v) { return v; }
 VINLINE vlow vlow_fma(vlow a, vlow b, vlow c) { return vfma(a, b, c); }
 #endif

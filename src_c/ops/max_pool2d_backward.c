@@ -43,13 +43,15 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     return 0;
 }
 
-/* Bands hold whole strides: where windows do not overlap, none crosses a boundary. */
+/* Bands hold whole strides: where windows do not overlap, none crosses a boundary; where they do, those that cross one
+ * are visited on both sides of it, so that there are fewer bands. */
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
     (void)choice;
     const int64_t images = c->in[GRAD_Y]->dims[0];
     cnn_pool g;
     if (geometry(c, &g, error)) return -1;
-    int64_t wanted = cnn_ceil_div(CNN_POOL_UNITS, images), windows = cnn_ceil_div(g.out_h, wanted);
+    const int64_t units = g.pool_h > g.stride_h ? CNN_POOL_FEW_UNITS : CNN_POOL_UNITS;
+    int64_t wanted = cnn_ceil_div(units, images), windows = cnn_ceil_div(g.out_h, wanted);
     cnn_pool_cut cut = cnn_pool_cut_of(&g, images, cnn_ceil_div(g.out_h, windows));
     memcpy(c->plan, &cut, sizeof cut);
     return 0;

@@ -77,7 +77,8 @@ static inline int cnn_pool_infer_place(const cnn_pool *g, cnn_tensor *out, cnn_e
 
 /* The cut: images x bands of rows x blocks of channels. No sum crosses units, so it is free: it gives many threads work
  * even at batch 1. */
-#define CNN_POOL_UNITS 32              /* wanted at least */
+#define CNN_POOL_UNITS 32              /* wanted at least; ... */
+#define CNN_POOL_FEW_UNITS 16          /* ... with fewer than so many the channels are cut */
 #define CNN_POOL_CHANNELS 64           /* in a block, where the channels are cut */
 
 typedef struct cnn_pool_cut {
@@ -87,7 +88,7 @@ typedef struct cnn_pool_cut {
 
 static inline cnn_pool_cut cnn_pool_cut_of(const cnn_pool *g, int64_t images, int64_t bands) {
     cnn_pool_cut cut = {.g = *g, .images = images, .bands = bands};
-    cut.channel_block = images * bands >= CNN_POOL_UNITS ? g->c : CNN_POOL_CHANNELS;
+    cut.channel_block = images * bands >= CNN_POOL_FEW_UNITS ? g->c : CNN_POOL_CHANNELS;
     cut.channel_blocks = cnn_ceil_div(g->c, cut.channel_block);
     return cut;
 }
