@@ -121,6 +121,8 @@ LISTED = (
     convolution(64, 32, 16, 16, 3),
     convolution(64, 16, 32, 32, 3),
     convolution(1, 7, 512, 512, 3),
+    convolution(16, 28, 32, 96, 5),
+    convolution(16, 14, 64, 128, 5),
     Layer("dense", (64, 4096), (4096, 1000)),
     Layer("dense", (1, 4096), (4096, 1000)),
 )

@@ -35,10 +35,11 @@ def set_exact(exact):
     Parameters
     ----------
     exact : bool
-        True keeps to direct convolutions. False, the default, lets 3x3 convolutions with stride 1 or 2 use Winograd's
-        algorithm where it is faster. Its results differ in the last digits: errors are about twice those of a direct
-        sum in the results, four times in the weight gradients, and a NaN or infinity spreads to the tiles that it
-        touches, of 4x4 results, or 8x8 gradients with stride 2.
+        True keeps to direct convolutions. False, the default, lets 3x3 convolutions with stride 1 or 2, 5x5 ones with
+        stride 1, and first layers of 7x7 with stride 2 use Winograd's algorithm where it is faster. Its results differ
+        in the last digits: errors are about twice those of a direct sum in the results, four to five times in the
+        weight gradients, and a NaN or infinity spreads to the tiles that it touches, of up to 4x4 results, or 8x8
+        gradients with stride 2.
     """
     _core.set_exact(exact)
 

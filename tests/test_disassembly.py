@@ -57,12 +57,13 @@ def test_transforms_write_a_tile_to_the_stack_once(isa, disassembly, tmp_path):
     transform (edges, moments) that is one vector for two operations, three for five where there are three results
     along a side, and fewer operations, two for three with stride 2. The products keep all in registers."""
     loops = []
-    for source in ("winograd", "winograd_2x2", "winograd_4x4", "winograd_folded", "winograd_strided"):
+    for source in ("winograd", "winograd_2x2", "winograd_4x4", "winograd_5x5", "winograd_folded", "winograd_strided"):
         loops += disassembly.hot_loops(disassembly.object_of(isa, SOURCES / "kernels" / f"{source}.c", tmp_path))
     sizes = ("4x4", "4x3", "4x2", "3x4", "3x3", "2x4", "2x2")
     forms = {f"{name}_{form}" for name in ("input", "output") for form in ("2", "folded_3x3", *sizes)}
     strided = ("input_strided", "input_back_0", "input_back_1", "output_strided", "output_back")
     forms |= {f"{name}_{size}" for name in strided for size in sizes}
+    forms |= {f"{name}_of_5x5" for name in ("input", "output", "weights", "gradient")}
     forms |= {f"weights_{form}" for form in ("2", "4", "folded_3x3", "strided")}
     forms |= {f"gradient_{form}" for form in ("folded_3x3", *sizes, *(f"strided_{size}" for size in sizes))}
     assert {loop.function for loop in loops} >= forms | {"weight_gradient", "weight_gradient_strided"}

@@ -364,8 +364,8 @@ def test_named_geometries_are_exact(kernel, stride, pad, dilation, groups, c, o,
 @pytest.mark.parametrize(
     "kernel_size, shape, rows",
     [
-        (5, (18, 8, 8, 16), "8x16 across images"),  # an image is as large as the distance at which the first cache ...
-        (5, (18, 8, 8, 20), "16x16 across images"),
+        (7, (18, 8, 8, 16), "8x16 across images"),  # an image is as large as the distance at which the first cache ...
+        (7, (18, 8, 8, 20), "16x16 across images"),
         (1, (3, 7, 5, 1024), "8x16"),  # ... has but eight lines, or a pixel is
         (1, (3, 7, 5, 1000), "16x16"),
     ],

@@ -78,6 +78,7 @@ def strided(n=4, backwards=False, pad=0):
 FORMS = {
     "4x4": Form(*toom_cook(POINTS, 4, 3), 4),
     "2x2": Form(*toom_cook((0, 1, -1), 2, 3), 2),
+    "2x2 of 5x5": Form(*toom_cook(POINTS, 2, 5), 2),
     "4x4 strided": strided(),
     "3x3 folded": Form(*toom_cook(POINTS, 3, 4), 3),
 }

@@ -6,8 +6,8 @@ normalises what it needs when it needs it, in a cache, and so does the gradient 
 * depthwise convolutions of 3x3, whose gradients are both computed in one reading of what the normalisation read: the
   widest tensors of networks such as MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) are those between an expanding
   convolution and the depthwise one;
-* 1x1 convolutions and those of 3x3 that Winograd's algorithm computes, whose gradient in the input needs nothing of it
-  but the mask, which follows from what the normalisation read;
+* 1x1 convolutions and those of 3x3 and 5x5 that Winograd's algorithm computes, whose gradient in the input needs
+  nothing of it but the mask, which follows from what the normalisation read;
 * maximum pooling, whose gradient needs nothing of it but the places of the maxima and the mask of what it gave.
 
 Where others read it too, as at the end of a residual block, the first 1x1 convolution that reads it normalises, adds

@@ -1,5 +1,5 @@
 /* Winograd's convolution: the products, and what each form consists of; its transforms are in winograd_2x2.c,
- * winograd_4x4.c, winograd_folded.c and winograd_strided.c. The contract is in winograd.h. */
+ * winograd_4x4.c, winograd_5x5.c, winograd_folded.c and winograd_strided.c. The contract is in winograd.h. */
 #include "kernels.h"
 #include "register_tiles.h"
 #include "vec.h"
@@ -26,12 +26,13 @@ VINLINE const char *fetch(const char *from, ptrdiff_t lines) {
 #undef VECTORS
 #endif
 
-extern const cnn_winograd_form KERNEL(cnn_winograd_2x2), KERNEL(cnn_winograd_4x4), KERNEL(cnn_winograd_folded),
-    KERNEL(cnn_winograd_strided), KERNEL(cnn_winograd_back_0), KERNEL(cnn_winograd_back_1);
+extern const cnn_winograd_form KERNEL(cnn_winograd_2x2), KERNEL(cnn_winograd_4x4), KERNEL(cnn_winograd_5x5),
+    KERNEL(cnn_winograd_folded), KERNEL(cnn_winograd_strided), KERNEL(cnn_winograd_back_0), KERNEL(cnn_winograd_back_1);
 extern const cnn_winograd_kernels KERNEL(cnn_winograd);
 const cnn_winograd_kernels KERNEL(cnn_winograd) = {
     .form = {[CNN_WINOGRAD_2X2] = &KERNEL(cnn_winograd_2x2),
              [CNN_WINOGRAD_4X4] = &KERNEL(cnn_winograd_4x4),
+             [CNN_WINOGRAD_5X5] = &KERNEL(cnn_winograd_5x5),
              [CNN_WINOGRAD_FOLDED] = &KERNEL(cnn_winograd_folded),
              [CNN_WINOGRAD_STRIDED] = &KERNEL(cnn_winograd_strided),
              [CNN_WINOGRAD_BACK_0] = &KERNEL(cnn_winograd_back_0),

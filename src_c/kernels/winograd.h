@@ -1,7 +1,7 @@
-/* Leaves of Winograd's convolution, of 3x3 kernels and of first layers. Of 3x3 kernels with stride 1 in two forms:
- * F(4x4, 3x3), a tile of 4x4 results from 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2 results
- * from 4x4 pixels with 16 products in place of 36, for small maps, where larger tiles would be few or hang over the
- * edges.
+/* Leaves of Winograd's convolution, of 3x3 and 5x5 kernels and of first layers. Of 3x3 kernels with stride 1 in two
+ * forms: F(4x4, 3x3), a tile of 4x4 results from 6x6 pixels with 36 products in place of 144, and F(2x2, 3x3), 2x2
+ * results from 4x4 pixels with 16 products in place of 36, for small maps, where larger tiles would be few or hang over
+ * the edges.
  *
  *     y = A' [ (G g G') o (B' d B) ] A,   o element by element (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308)
  *
@@ -50,6 +50,9 @@
  * one of 4x4 taps with stride 1, by F(3x3, 4x4): 3x3 results from 6x6 folded pixels with 36 products of four channels
  * in place of 441 of one. It has the points and B' of F(4x4, 3x3), with A' for three results and G for four taps.
  *
+ * Of 5x5 kernels with stride 1 there is F(2x2, 5x5), with the points and B' of F(4x4, 3x3), A' for two results and G
+ * for five taps: 2x2 results from 6x6 pixels with 36 products in place of 100.
+ *
  * Element e = 6 i + j, 0 to 35 (or 4 i + j, 0 to 15), of a transformed tile or kernel is kept apart: the sum over
  * channels is a matrix product for each e.
  *
@@ -66,10 +69,11 @@
 
 enum { CNN_WINOGRAD_IN = 12 /* of the largest form */, CNN_WINOGRAD_LINE = 64 /* bytes */ };
 
-/* The forms; the last two are the strided one backwards, for a padding of 0 and of 1 before the image. */
+/* The forms, of 3x3 kernels but for 5X5 and FOLDED; the last two are the strided one backwards, for a padding of 0 and
+ * of 1 before the image. */
 typedef enum cnn_winograd_form_number {
-    CNN_WINOGRAD_2X2, CNN_WINOGRAD_4X4, CNN_WINOGRAD_FOLDED, CNN_WINOGRAD_STRIDED, CNN_WINOGRAD_BACK_0,
-    CNN_WINOGRAD_BACK_1, CNN_WINOGRAD_FORMS
+    CNN_WINOGRAD_2X2, CNN_WINOGRAD_4X4, CNN_WINOGRAD_5X5, CNN_WINOGRAD_FOLDED, CNN_WINOGRAD_STRIDED,
+    CNN_WINOGRAD_BACK_0, CNN_WINOGRAD_BACK_1, CNN_WINOGRAD_FORMS
 } cnn_winograd_form_number;
 
 /* Kinds of tiles: all are whole but the narrow ones of tiles of 4x4, which have 4 rows of n results (NARROW), n rows of
@@ -82,8 +86,8 @@ typedef enum cnn_winograd_kind {
 typedef struct cnn_winograd_shape { int out, in, step, elements, slots; } cnn_winograd_shape;
 static inline cnn_winograd_shape cnn_winograd_shape_of(int form) {
     static const cnn_winograd_shape shapes[CNN_WINOGRAD_FORMS] = {
-        {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {3, 12, 6, 36, 36}, {4, 9, 8, 36, 81}, {8, 5, 4, 36, 81},
-        {8, 5, 4, 36, 81}};
+        {2, 4, 2, 16, 16}, {4, 6, 4, 36, 36}, {2, 6, 2, 36, 36}, {3, 12, 6, 36, 36}, {4, 9, 8, 36, 81},
+        {8, 5, 4, 36, 81}, {8, 5, 4, 36, 81}};
     return shapes[form];
 }
 
@@ -175,18 +179,18 @@ typedef cnn_winograd_output_function cnn_winograd_outputs_by_kind[2][CNN_WINOGRA
 
 /* The transforms of a form. */
 typedef struct cnn_winograd_form {
-    /* u[e * stride + n] = element e of G g G', g[i][j] = w[(3 i + j) * tap + n] (4 i + j of the folded form), for
-     * `width` columns, a multiple of VL. flip: g[2 - i][2 - j]. */
+    /* u[e * stride + n] = element e of G g G', g[i][j] = w[(T i + j) * tap + n], for `width` columns, a
+     * multiple of VL, T being the taps along a side, 4 of the folded form. flip: g[T - 1 - i][T - 1 - j]. */
     void (*weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int flip, float *u, ptrdiff_t stride);
     /* Element e of B' d B, d being the tile's pixels. */
     cnn_winograd_inputs_by_kind input;
     /* clamp(A' m A + bias + added). */
     cnn_winograd_outputs_by_kind output;
-    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G, of the forms 4X4,
-     * FOLDED and STRIDED alone. Element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
+    /* The two transforms of the weight gradient G' [ sum over tiles of (B' d B) o (A dy A') ] G, of all forms
+     * but 2X2 and those backwards. Element e of A dy A', dy being the tile's results, 4x4 or fewer, so many rows of the
      * source are read; if `sum`, sum[n] += the sum of the pixels of column n. */
     cnn_winograd_gradients_by_kind gradient;
-    /* w[(3 i + j) * tap + n] (4 i + j) = row i, column j of G' u G, u having element e at u[e * stride + n], for
+    /* w[(T i + j) * tap + n] = row i, column j of G' u G, u having element e at u[e * stride + n], for
      * `columns` columns. Reads u up to a vector beyond. stream: w goes past the caches: whole vectors, aligned; end
      * with cnn_gemm_kernels' stream_end. */
     void (*weight_gradient)(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream);

@@ -1,10 +1,12 @@
 /* Transforms with the points 0, +-a, +-b and infinity, of TAPS taps: F(4x4, 3x3), its narrow tiles, which have some of
- * the points, and F(3x3, 4x4). Included by each form's file, with TAPS. The contract and the matrices are in
- * winograd.h. */
+ * the points, F(3x3, 4x4) and F(2x2, 5x5). Included by each form's file, with TAPS. The contract and the matrices are
+ * in winograd.h. */
 #include "winograd_transform.h"
 
 #define SIDE 6                        /* rows and columns of elements */
 #define OUT (SIDE + 1 - TAPS)         /* results of a whole tile along a side */
+#define FOURTH (TAPS > 3 ? 3 : 0)     /* taps that not every form has */
+#define FIFTH (TAPS > 4 ? 4 : 0)
 
 /* The points a and b, and what follows from them. */
 #define A 0.625f
@@ -58,9 +60,11 @@ VINLINE void store_input(int in, const vf *d, float *v, ptrdiff_t element) {
 /* G times a column of taps. */
 VINLINE void transform_weights(const vf g[TAPS], vf u[SIDE]) {
     const vf scale_a = vset(1 / (2 * A2 * (A2 - B2))), scale_b = vset(1 / (2 * B2 * (B2 - A2)));
-    const vf even_a = scale_a * vfma(vset(A2), g[2], g[0]), even_b = scale_b * vfma(vset(B2), g[2], g[0]);
-    const vf odd_a = scale_a * vset(A) * (TAPS == 3 ? g[1] : vfma(vset(A2), g[TAPS - 1], g[1]));
-    const vf odd_b = scale_b * vset(B) * (TAPS == 3 ? g[1] : vfma(vset(B2), g[TAPS - 1], g[1]));
+    const vf high_a = TAPS < 5 ? g[2] : vfma(vset(A2), g[FIFTH], g[2]);
+    const vf high_b = TAPS < 5 ? g[2] : vfma(vset(B2), g[FIFTH], g[2]);
+    const vf even_a = scale_a * vfma(vset(A2), high_a, g[0]), even_b = scale_b * vfma(vset(B2), high_b, g[0]);
+    const vf odd_a = scale_a * vset(A) * (TAPS == 3 ? g[1] : vfma(vset(A2), g[FOURTH], g[1]));
+    const vf odd_b = scale_b * vset(B) * (TAPS == 3 ? g[1] : vfma(vset(B2), g[FOURTH], g[1]));
     u[0] = vset(1 / (A2 * B2)) * g[0];
     u[1] = even_a + odd_a;
     u[2] = even_a - odd_a;
@@ -72,7 +76,7 @@ VINLINE void transform_weights(const vf g[TAPS], vf u[SIDE]) {
 /* A' times a column of six, or of those of them that a tile of `out` results has. */
 VINLINE void transform_output(int out, const vf m[SIDE], vf *y) {
     const vf sum_a = m[1] + m[2], difference_a = m[1] - m[2];
-    if (out == 2) {
+    if (out == 2 && TAPS == 3) {
         y[0] = m[0] + sum_a;
         y[1] = vfma(vset(A), difference_a, m[5]);
         return;
@@ -85,6 +89,10 @@ VINLINE void transform_output(int out, const vf m[SIDE], vf *y) {
     }
     const vf sum_b = m[3] + m[4], difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
+    if (TAPS == 5) {
+        y[1] = vfma(vset(B), difference_b, vfma(vset(A), difference_a, m[5]));
+        return;
+    }
     y[1] = vfma(vset(B), difference_b, vset(A) * difference_a);
     y[2] = TAPS == 4 ? vfma(vset(B2), sum_b, vfma(vset(A2), sum_a, m[5])) : vfma(vset(B2), sum_b, vset(A2) * sum_a);
     if (TAPS == 3) y[3] = vfma(vset(A * A2), difference_a, vfma(vset(B * B2), difference_b, m[5]));
@@ -129,6 +137,9 @@ VINLINE void transform_gradient(int out, const vf y[OUT], vf v[SIDE]) {
     if (out == 2) {
         v[1] = vfma(vset(A), y[1], y[0]);
         v[2] = vfnma(vset(A), y[1], y[0]);
+        if (TAPS == 3) return;
+        v[3] = vfma(vset(B), y[1], y[0]);
+        v[4] = vfnma(vset(B), y[1], y[0]);
         return;
     }
     const vf even_a = vfma(vset(A2), y[2], y[0]), odd_a = out == 3 ? y[1] : vfma(vset(A2), y[OUT - 1], y[1]);
@@ -147,7 +158,10 @@ VINLINE void transform_weight_gradient(const vf u[SIDE], vf g[TAPS]) {
     g[0] = vfma(vset(1 / (A2 * B2)), u[0], sum_a + sum_b);
     g[1] = difference_a + difference_b;
     g[2] = vfma(vset(A2), sum_a, TAPS == 3 ? vfma(vset(B2), sum_b, u[5]) : vset(B2) * sum_b);
-    if (TAPS == 4) g[TAPS - 1] = vfma(vset(A2), difference_a, vfma(vset(B2), difference_b, u[5]));
+    if (TAPS == 4) g[FOURTH] = vfma(vset(A2), difference_a, vfma(vset(B2), difference_b, u[5]));
+    if (TAPS < 5) return;
+    g[FOURTH] = vfma(vset(A2), difference_a, vset(B2) * difference_b);
+    g[FIFTH] = vfma(vset(A2 * A2), sum_a, vfma(vset(B2 * B2), sum_b, u[5]));
 }
 
 static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride, float *w, ptrdiff_t tap, int stream) {
@@ -159,13 +173,13 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
 #pragma GCC unroll 6
             for (int i = 0; i < SIDE; i++) column[i] = vload(u + (SIDE * i + j) * stride + c);
             transform_weight_gradient(column, out);
-#pragma GCC unroll 4
+#pragma GCC unroll 5
             for (int i = 0; i < TAPS; i++) half[i][j] = out[i];
         }
 #pragma GCC unroll 1
         for (int i = 0; i < TAPS; i++) {
             transform_weight_gradient(half[i], out);
-#pragma GCC unroll 4
+#pragma GCC unroll 5
             for (int j = 0; j < TAPS; j++) store_weight(w + (TAPS * i + j) * tap + c, out[j], n, stream);
         }
     }

@@ -4,7 +4,7 @@ static void FORM(weights)(ptrdiff_t width, const float *w, ptrdiff_t tap, int fl
     for (ptrdiff_t n = 0; n < width; n += VL) {
         vf half[SIDE][TAPS], column[TAPS], out[SIDE];
         for (int j = 0; j < TAPS; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 5
             for (int i = 0; i < TAPS; i++) {
                 const int at = TAPS * i + j;
                 column[i] = vload(w + (flip ? TAPS * TAPS - 1 - at : at) * tap + n);

@@ -20,13 +20,16 @@ enum {
     OWN_STRIDED_BLOCKS = 4, /* at most: each reads all of a panel of U from the last cache */
     SHARED_BYTES = 16 << 20, /* of all V at most: more does not stay in a cache, and nothing else needs such memory */
     CHANNELS_PER_TILE = 32, /* fewer tiles do not pay for reading U, four times as large as the weights, ... */
-    CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved */
+    CHANNELS_PER_STRIDED_TILE = 16, /* ... with stride 2, where less is saved, ... */
+    CHANNELS_PER_5X5_TILE = 8, /* ... of small maps, of whose kernels much lies in the padding */
     TRANSPOSED_ROWS = 8, MOST_TRANSPOSED_ROWS = 16, /* of weights, at once while packing; at least a vector */
     LEAST_CHANNELS = 8, /* read: the transform of fewer, in whole vectors, costs more than it saves */
     LEAST_STRIDED_CHANNELS = 16, /* of either side with stride 2, where less is saved, ... */
     LEAST_GROUPED_CHANNELS = 16, LEAST_GROUPED_STRIDED_CHANNELS = 32, /* ... and of a group */
     LEAST_FOLDED_OUTPUTS = 16,        /* with so many 1.4 to 1.7 times as fast as directly, with more up to twice */
     FOLDED_BLOCK_TILES = 36,          /* 36 elements of 64 channels of so many take 330 KB */
+    LEAST_5X5_PRODUCTS = 144,         /* of a kernel of 5x5: channels read times results, of a group */
+    MOST_TAPS = 25,
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -77,6 +80,12 @@ static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= channels && waste <= most_waste;
 }
 
+static int pays_5x5(const cnn_conv2d_geometry *g) {
+    const int64_t products = (int64_t)(g->in_channels / g->groups) * (g->out_channels / g->groups);
+    return g->stride_h == 1 && products >= LEAST_5X5_PRODUCTS && cnn_winograd_bundled(g) == 1
+        && (g->groups == 1 || fills_vectors(g)) && pays(g, CNN_WINOGRAD_5X5, CHANNELS_PER_5X5_TILE, 1.35);
+}
+
 /* Is it the first layer of a network for large images? Its pixels are folded (kernels/winograd.h). */
 static int is_folded(const cnn_conv2d_geometry *g) {
     const int32_t h = g->kernel_h + g->pad_top % 2, w = g->kernel_w + g->pad_left % 2;
@@ -88,10 +97,11 @@ static int is_folded(const cnn_conv2d_geometry *g) {
 int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (is_folded(g))
         return pays(g, CNN_WINOGRAD_FOLDED, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_FOLDED : CNN_NO_WINOGRAD;
-    if (g->kernel_h != 3 || g->kernel_w != 3 || g->stride_h != g->stride_w || g->dilation_h != 1 || g->dilation_w != 1
-        || g->pad_top > 2 || g->pad_left > 2)
+    const int taps = g->kernel_h;
+    if ((taps != 3 && taps != 5) || g->kernel_w != taps || g->stride_h != g->stride_w || g->dilation_h != 1
+        || g->dilation_w != 1 || g->pad_top >= taps || g->pad_left >= taps || !is_wide(g))
         return CNN_NO_WINOGRAD;
-    if (!is_wide(g)) return CNN_NO_WINOGRAD;
+    if (taps == 5) return pays_5x5(g) ? CNN_WINOGRAD_5X5 : CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
         const int form = !g->transposed ? CNN_WINOGRAD_STRIDED : g->pad_top ? CNN_WINOGRAD_BACK_1 : CNN_WINOGRAD_BACK_0;
@@ -235,7 +245,7 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
-             strided(p) ? " strided" : folded(p) ? " folded" : "",
+             cnn_winograd_form_text(p->form),
              tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->block,
              bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
@@ -280,7 +290,7 @@ static void pack_folded(const cnn_call *c, const winograd_plan *p, const float *
 static int64_t transposed_rows(const cnn_call *c) { return cnn_max(TRANSPOSED_ROWS, c->kernels->vector); }
 
 /* U of one panel of a bundle, [element][channel][width], zeros for channels beyond the last: steps begin .. end - 1 of
- * transposed_rows() channels each. w: (3, 3, in of a group, out) of the forward pass. */
+ * transposed_rows() channels each. w: (kernel_h, kernel_w, in of a group, out) of the forward pass. */
 static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w, int64_t bundle, const cnn_panel *n,
                        int64_t all, int64_t begin, int64_t end, float *u) {
     const int64_t step = transposed_rows(c), channels = in_of(p);
@@ -290,7 +300,8 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
     }
     const int64_t tap = (int64_t)p->g.in_channels * p->g.out_channels / p->g.groups;
     const float *own = w + (p->g.transposed ? bundle * channels : bundle * out_of(p));    /* of a group that is alone */
-    _Alignas(64) float gathered[9 * MOST_TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
+    const int taps = p->g.kernel_h * p->g.kernel_w;
+    _Alignas(64) float gathered[MOST_TAPS * MOST_TRANSPOSED_ROWS * CNN_GEMM_VECTORS *
                                 16]; /* [tap][row][width] of one step, zero beyond the columns */
     for (int64_t first = begin * step; first < end * step; first += step) {
         const int64_t rows = cnn_min(step, all - first), real = cnn_max(0, cnn_min(rows, channels - first));
@@ -301,7 +312,7 @@ static void pack_panel(const cnn_call *c, const winograd_plan *p, const float *w
             continue;
         }
         if (real < rows) memset(gathered, 0, sizeof gathered);
-        for (int k = 0; k < 9 && real > 0; k++) {
+        for (int k = 0; k < taps && real > 0; k++) {
             float *panel = gathered + k * step * n->width;
             if (p->bundled > 1)
                 gather_bundle(p, w + k * tap, bundle, n, first, real, panel);

@@ -1,11 +1,12 @@
 /* Convolution by Winograd's algorithm, forward and backward to the input: for 3x3 kernels with stride 1 by F(4x4, 3x3),
  * four times fewer multiply-adds, with narrow tiles where rows or columns are left over, or by F(2x2, 3x3), 2.25
  * times fewer, where the map is too small for that; with stride 2 by F(4x4, 2x2) of the pixels that meet four taps of
- * the kernel and its relatives of the others, 1.8 times fewer; and, forward, for the first layer of networks for large
- * images by F(3x3, 4x4) of folded pixels, three times fewer.
+ * the kernel and its relatives of the others, 1.8 times fewer; for 5x5 kernels with stride 1 by F(2x2, 5x5), 2.8 times
+ * fewer; and, forward, for the first layer of networks for large images by F(3x3, 4x4) of folded pixels, three times
+ * fewer.
  *
  * The output is cut into tiles, tiles into blocks. For a block: transform the input pixels of each tile into elements,
- * 36 for F(4x4, 3x3), V[36][tile][channel]; for each panel of output channels 36 matrix products M[e] = V[e] U[e]
+ * 36 but for F(2x2, 3x3), V[36][tile][channel]; for each panel of output channels 36 matrix products M[e] = V[e] U[e]
  * with the kernel's transforms U[panel][e][channel][width], which are made when the weights are packed; transform M
  * into pixels, with bias, residual and activation. V and M of a block stay in L2. Parallel over blocks, or over
  * blocks and ranges of panels where blocks are few.

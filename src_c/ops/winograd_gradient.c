@@ -182,7 +182,8 @@ static int64_t shared_layout(const cnn_call *c, shared *s, char *memory, const w
 
 int cnn_winograd_gradient_suits(const cnn_conv2d_geometry *g) {
     const int form = cnn_winograd_form_for(g);
-    return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_STRIDED || form == CNN_WINOGRAD_FOLDED;
+    return form == CNN_WINOGRAD_4X4 || form == CNN_WINOGRAD_5X5 || form == CNN_WINOGRAD_STRIDED
+        || form == CNN_WINOGRAD_FOLDED;
 }
 
 int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g,
@@ -222,7 +223,7 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d bands x %d ranges%s%s%s",
-             tiling.out, tiling.out, strided(p) ? " strided" : folded(p) ? " folded" : "",
+             tiling.out, tiling.out, cnn_winograd_form_text(p->form),
              tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
              p->bands, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              p->halves ? ", x by halves" : "", o->norm.scale ? ", normalised" : "");
@@ -497,10 +498,10 @@ static void folded_weight_gradients(const job *j, const float *sums, int64_t cha
     }
 }
 
-/* Asks for where `columns` gradients of each tap go: nine places, and memory that nothing has used for long. */
-static void ask_for_taps(const float *w, int64_t columns, int64_t tap) {
+/* Asks for where `columns` gradients of each tap go: as many places, and memory that nothing has used for long. */
+static void ask_for_taps(const float *w, int taps, int64_t columns, int64_t tap) {
     enum { LINE = CNN_WINOGRAD_LINE / sizeof(float) };
-    for (int k = 0; k < 9; k++)
+    for (int k = 0; k < taps; k++)
         for (int64_t n = 0; n < columns; n += LINE) __builtin_prefetch(w + k * tap + n, 1);
 }
 
@@ -520,7 +521,8 @@ static void weight_gradients(const job *j, const float *sums, int64_t first, int
                       end = cnn_min(n->begin + n->columns, (group + 1) * out);
         if (begin >= end) continue;
         float *w = to + (first + row) % in * p->g.out_channels + begin;
-        if (!j->stream) ask_for_taps(w + p->g.out_channels, end - begin, tap);     /* of the next row */
+        if (!j->stream)                                                             /* of the next row */
+            ask_for_taps(w + p->g.out_channels, p->g.kernel_h * p->g.kernel_w, end - begin, tap);
         form(j->c, p)->weight_gradient(end - begin, sums + row * n->width + begin - n->begin, j->s.element, w, tap,
                                        j->stream);
     }

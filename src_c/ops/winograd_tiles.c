@@ -2,12 +2,12 @@
 
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form) {
     const cnn_winograd_shape shape = cnn_winograd_shape_of(form);
-    /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and two pixels before it,
-     * with stride 2, where two taps do, from itself and one before it. */
-    const int32_t behind = shape.step == shape.out ? 2 : 1;
+    /* Backwards the kernel reaches a pixel from the other side: with stride 1 from itself and the pixels before it that
+     * the other taps meet, with stride 2, where two taps do, from itself and one before it. */
+    const int32_t behind = shape.step == shape.out ? g->kernel_h - 1 : 1;
     /* What is left for the last tiles of a column and a row, in results of a tile of 4x4: backwards there are two for
      * each of them. */
-    const int32_t every = cnn_max(1, shape.out / 4), mixed = form != CNN_WINOGRAD_2X2 && form != CNN_WINOGRAD_FOLDED;
+    const int32_t every = cnn_max(1, shape.out / 4), mixed = form == CNN_WINOGRAD_4X4 || form >= CNN_WINOGRAD_STRIDED;
     const int32_t down = (int32_t)cnn_ceil_div(g->out_h % shape.out, every),
                   across = (int32_t)cnn_ceil_div(g->out_w % shape.out, every);
     const int32_t small = down == 1 || down == 2 || across == 1 || across == 2, short_side = small ? 2 : 3;

@@ -26,6 +26,12 @@ typedef struct cnn_winograd_tiling {
 /* Are so many floats too many to lie in a second cache of 1 MB? */
 static inline int cnn_winograd_far(int64_t floats) { return floats > (1 << 20) / (int64_t)sizeof(float); }
 
+/* What tells forms with tiles of the same size apart, for reports. */
+static inline const char *cnn_winograd_form_text(int form) {
+    return form >= CNN_WINOGRAD_STRIDED ? " strided" : form == CNN_WINOGRAD_FOLDED ? " folded"
+        : form == CNN_WINOGRAD_5X5 ? " of 5x5" : "";
+}
+
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
 static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
 
