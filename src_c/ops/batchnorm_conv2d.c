@@ -40,8 +40,8 @@ static int expect_normalising(const cnn_call *c, const cnn_tensor *y, cnn_error 
     const cnn_conv2d_geometry g = cnn_conv2d_geometry_of(c, c->in[X], y);
     if (cnn_convolution_normalises(&g)) return 0;
     return cnn_fail(error, "the kernel must be 1x1 with stride 1 and no padding, or 3x3 or 5x5 with channels and "
-                    "pixels enough for Winograd's algorithm, got %dx%d from %d to %d channels, with %dx%d results of %d "
-                    "images; use batchnorm and conv2d", g.kernel_h, g.kernel_w, g.in_channels, g.out_channels,
+                    "pixels enough for Winograd's algorithm, got %dx%d from %d to %d channels, with %dx%d results of "
+                    "%d images; use batchnorm and conv2d", g.kernel_h, g.kernel_w, g.in_channels, g.out_channels,
                     g.out_h, g.out_w, g.images);
 }
 
