@@ -106,7 +106,7 @@ OF_5X5 = [  # kernels of 5x5
     (12, 8, 7, 8, 20, (2, 2, 2, 2)),  # fewer channels than a vector has
     (6, 10, 9, 48, 9, (2, 2, 2, 2)),
     (20, 8, 8, 130, 144, (2, 2, 2, 2)),
-    (5, 10, 9, 170, 180, (2, 2, 2, 2)),  # tiles transformed once for all weight gradients
+    (5, 10, 9, 170, 180, (2, 2, 2, 2)),  # many channels of both sides
 ]
 EVERY = (
     [(shape, "4x4") for shape in SHAPES]

@@ -203,7 +203,8 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     /* Per product, a transform that is kept costs 1 / channels of the other side; hence their harmonic mean. */
     const int64_t least = v_bytes + d_bytes <= NEAR_BYTES ? KEPT_CHANNELS_NEAR
         : strided(p) ? KEPT_CHANNELS_STRIDED : KEPT_CHANNELS;
-    p->kept = p->bundles == 1 && !folded(p) &&
+    /* Tiles of 5x5 kernels are four times as many: where keeping their transforms would pay they are far away. */
+    p->kept = p->bundles == 1 && !folded(p) && p->form != CNN_WINOGRAD_5X5 &&
         2 * (int64_t)g->in_channels * g->out_channels >= least * ((int64_t)g->in_channels + g->out_channels) &&
         v_bytes + d_bytes <= KEPT_BYTES;
     const cnn_panels panels = cnn_panels_of(c->kernels, out_of(p));
