@@ -29,7 +29,7 @@ enum {
     LEAST_FOLDED_OUTPUTS = 16,        /* with so many 1.4 to 1.7 times as fast as directly, with more up to twice */
     FOLDED_BLOCK_TILES = 36,          /* 36 elements of 64 channels of so many take 330 KB */
     LEAST_5X5_PRODUCTS = 144,         /* of a kernel of 5x5: channels read times results, of a group */
-    MOST_TAPS = 25,
+    MOST_TAPS = 25,                   /* of a kernel, but of the folded form's */
     MOST_BUNDLED = 8,    /* groups in a bundle: beyond, the products with zeros take what is saved */
 };
 
@@ -80,6 +80,7 @@ static int pays(const cnn_conv2d_geometry *g, int form, double channels_per_tile
     return tiles >= SMALLEST_TILES && (double)tiles * channels_per_tile >= channels && waste <= most_waste;
 }
 
+/* Do those of a kernel of 5x5? */
 static int pays_5x5(const cnn_conv2d_geometry *g) {
     const int64_t products = (int64_t)(g->in_channels / g->groups) * (g->out_channels / g->groups);
     return g->stride_h == 1 && products >= LEAST_5X5_PRODUCTS && cnn_winograd_bundled(g) == 1
