@@ -185,6 +185,10 @@ static void weight_gradient(ptrdiff_t columns, const float *u, ptrdiff_t stride,
     }
 }
 
+VINLINE vf sum_of(int rows, const vf *y) {
+    return rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[3]);
+}
+
 VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff_t step, float *v, ptrdiff_t element,
                          int sum) {
     vf half[SIDE][OUT], out[SIDE], total = vzero();
@@ -194,7 +198,7 @@ VINLINE vf gradient_tile(int rows, int columns, const float *const *row, ptrdiff
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) y[i] = vload(row[i] + j * step);
         transform_gradient(rows, y, out);
-        if (sum) total += rows == 2 ? y[0] + y[1] : (y[0] + y[1]) + (rows == 3 ? y[2] : y[2] + y[OUT - 1]);
+        if (sum) total += sum_of(rows, y);
 #pragma GCC unroll 6
         for (int i = 0; i < SIDE; i++) if (has(SIDE, rows + TAPS - 1, i)) half[i][j] = out[i];
     }
