@@ -36,6 +36,28 @@ def test_special_values(values, expected):
         assert np.array_equal(y, image(*expected), equal_nan=True), f"{isa}: {y[0, 0, :, 0]}"
 
 
+@pytest.mark.parametrize("shape", [(1, 23, 9, 20), (3, 13, 13, 33), (20, 8, 7, 5)])
+@pytest.mark.parametrize("pool, stride, pad", [(5, 1, 2), (4, 2, 1), (7, 3, 0), (3, 1, 1)])
+def test_overlapping_windows_give_the_same_to_places_as_to_pixels(shape, pool, stride, pad):
+    """Bit for bit, where windows cross the bands that a few images are cut into; to no pixel for a place that a window
+    does not have."""
+    generator = np.random.default_rng(pool)
+    x = np.round(4 * generator.standard_normal(shape)).astype(np.float32)  # many ties
+    attributes = dict(pool_h=pool, pool_w=pool, stride_h=stride, stride_w=stride)
+    attributes |= {f"pad_{side}": pad for side in ("top", "left", "bottom", "right")}
+    y, place = _core.run_op("max_pool2d", [x], attributes)
+    grad_y = generator.standard_normal(y.shape).astype(np.float32)
+    size = dict(in_h=shape[1], in_w=shape[2])
+    for isa in _core.available_isas():
+        (expected,) = _core.run_op("max_pool2d_backward", [x, y, grad_y], attributes, isa=isa)
+        for threads in (1, 3):
+            run = dict(attributes=attributes | size, isa=isa, threads=threads)
+            (grad_x,) = _core.run_op("max_pool2d_backward", [None, y, grad_y, place], **run)
+            assert grad_x.tobytes() == expected.tobytes(), f"{isa} {threads}"
+            (grad_x,) = _core.run_op("max_pool2d_backward", [None, y, grad_y, np.full_like(place, 255)], **run)
+            assert not grad_x.any(), f"{isa} {threads}"
+
+
 def test_places_of_the_maxima():
     for index in range(count(100)):
         case = op_cases.case("max_pool2d", index)

@@ -208,19 +208,22 @@ VINLINE void max_backward_channels(int alone, ptrdiff_t channels, const float *x
                             write_from, rows, columns, row_step, step, grad_x + c);
 }
 
-/* Where the pixels of a window lie, in floats from its first one on; below 0: in rows that belong to other calls. */
-typedef struct pool_places { ptrdiff_t first, end, columns, at[CNN_POOL_PLACES]; } pool_places;
+/* Where the pixels of a window lie, in floats from its first one on; below 0: in rows that belong to other calls, or
+ * nowhere, where the window has no such place. */
+typedef struct pool_places { ptrdiff_t first, end, columns, filled, at[CNN_POOL_PLACES]; } pool_places;
 
-/* Of windows of at most so many rows of so many columns, of which the rows first .. end - 1 are written. */
-static void fill_places(pool_places *t, ptrdiff_t first, ptrdiff_t end, ptrdiff_t rows, ptrdiff_t columns,
-                        ptrdiff_t row_step, ptrdiff_t step) {
+/* Of windows of so many columns, of which the rows first .. end - 1 are written. */
+static void fill_places(pool_places *t, ptrdiff_t first, ptrdiff_t end, ptrdiff_t columns, ptrdiff_t row_step,
+                        ptrdiff_t step) {
     if (t->first == first && t->end == end && t->columns == columns) return;
     t->first = first;
     t->end = end;
     t->columns = columns;
-    for (ptrdiff_t i = 0, number = 0; i < rows; i++)
-        for (ptrdiff_t j = 0; j < columns; j++)
-            t->at[number++] = i < first || i >= end ? -1 : i * row_step + j * step;
+    ptrdiff_t number = 0;
+    for (ptrdiff_t i = 0; i < end; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) t->at[number++] = i < first ? -1 : i * row_step + j * step;
+    for (; number < t->filled; number++) t->at[number] = -1;
+    t->filled = end * columns;
 }
 
 /* The same as max_backward_channels() of windows that overlap, by going to the place alone: with many pixels that is
@@ -256,7 +259,8 @@ VINLINE void max_backward(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end,
     ptrdiff_t cleared = h_begin, row_step = g->w * g->c;
     int alone = g->stride_h == g->pool_h && g->stride_w == g->pool_w && g->out_w * g->stride_w - g->pad_left >= g->w;
     relu_slopes slopes = relu_slopes_of(mask);
-    pool_places table = {.columns = 0};
+    pool_places table;
+    memset(&table, -1, sizeof table);             /* filled for no window, with no place */
     for (ptrdiff_t p = windows.begin; p < windows.end; p++) {
         range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
         if (r.end > h_end) r.end = h_end;
@@ -278,8 +282,7 @@ VINLINE void max_backward(const cnn_pool *g, ptrdiff_t h_begin, ptrdiff_t h_end,
                 max_backward_channels(1, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, write_from, rows,
                                       columns, row_step, g->c, grad_x + from);
             else if (places && g->pool_h * g->pool_w > SCATTERED) {
-                fill_places(&table, write_from > 0 ? write_from : 0, rows, g->pool_h, columns, row_step,
-                            g->c);
+                fill_places(&table, write_from > 0 ? write_from : 0, rows, columns, row_step, g->c);
                 max_backward_scatter(c_end - c_begin, &table, places, y + to, grad_y + to, slopes, grad_x + from);
             } else
                 max_backward_channels(0, c_end - c_begin, pixels, places, y + to, grad_y + to, slopes, write_from, rows,
