@@ -33,7 +33,7 @@ class Layer:
     stride : int
     pads : tuple of int
         Top, left, bottom and right.
-    groups : int
+    groups, dilation : int
     first : bool
         It reads the images of the network, whose gradient nobody needs.
     """
@@ -45,6 +45,7 @@ class Layer:
     pads: tuple = (0, 0, 0, 0)
     groups: int = 1
     first: bool = False
+    dilation: int = 1
 
     @property
     def name(self):
@@ -54,9 +55,10 @@ class Layer:
             return f"dense {channels}{batch}"
         size, window = (f"{a}x{b}" for a, b in (self.x[1:3], self.kernel[:2]))
         stride = f" stride {self.stride}" if self.stride > 1 else ""
+        dilation = f" dilation {self.dilation}" if self.dilation > 1 else ""
         groups = f", {self.groups} groups" if self.groups > 1 else ""
         kind = "depthwise " if self.kind == "depthwise_conv2d" else ""
-        return f"{size}, {channels}, {kind}{window}{stride}{groups}{batch}"
+        return f"{size}, {channels}, {kind}{window}{stride}{dilation}{groups}{batch}"
 
     @property
     def outputs(self):
@@ -68,7 +70,8 @@ class Layer:
         """Shape of the result."""
         if self.kind == "dense":
             return self.x[0], self.outputs
-        size = ((self.x[1 + i] + self.pads[i] + self.pads[2 + i] - self.kernel[i]) // self.stride + 1 for i in (0, 1))
+        reach = [(taps - 1) * self.dilation for taps in self.kernel]
+        size = ((self.x[1 + i] + self.pads[i] + self.pads[2 + i] - reach[i] - 1) // self.stride + 1 for i in (0, 1))
         return self.x[0], *size, self.outputs
 
     @property
@@ -79,6 +82,7 @@ class Layer:
         found = {f"pad_{side}": pad for side, pad in zip(("top", "left", "bottom", "right"), self.pads)}
         for i, side in enumerate("hw"):
             found |= {f"kernel_{side}": self.kernel[i], f"stride_{side}": self.stride}
+            found[f"dilation_{side}"] = self.dilation
         return found | ({"groups": self.groups} if self.kind == "conv2d" else {})
 
     @property
@@ -91,12 +95,17 @@ class Layer:
         return networks.products(self.kind, self.kernel, self.y)
 
 
-def convolution(batch, size, channels, filters, kernel, stride=1):
+def convolution(batch, size, channels, filters, kernel, stride=1, dilation=1):
     """A layer with Keras' "same" padding; fewer than four channels are those of images."""
-    pad = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-    pads = pad // 2, pad // 2, pad - pad // 2, pad - pad // 2
+    pad = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
     return Layer(
-        "conv2d", (batch, size, size, channels), (kernel, kernel, channels, filters), stride, pads, first=channels < 4
+        "conv2d",
+        (batch, size, size, channels),
+        (kernel, kernel, channels, filters),
+        stride,
+        (pad // 2, pad // 2, pad - pad // 2, pad - pad // 2),
+        first=channels < 4,
+        dilation=dilation,
     )
 
 
@@ -123,6 +132,8 @@ LISTED = (
     convolution(1, 7, 512, 512, 3),
     convolution(16, 28, 32, 96, 5),
     convolution(16, 14, 64, 128, 5),
+    convolution(16, 64, 64, 64, 3, dilation=2),
+    convolution(4, 33, 256, 256, 3, dilation=6),
     Layer("dense", (64, 4096), (4096, 1000)),
     Layer("dense", (1, 4096), (4096, 1000)),
 )
@@ -146,6 +157,7 @@ def of_network(network, batch):
                     pads,
                     int(groups),
                     first=x is images,
+                    dilation=int(operation.attribute("dilation_h")),
                 )
             )
     return list(dict.fromkeys(found))
@@ -294,7 +306,8 @@ def terms(layer, x, w, at):
         x[n, h, v, inputs].astype(np.float64) * column[i, j]
         for i in range(w.shape[0])
         for j in range(w.shape[1])
-        for h, v in [(p * layer.stride - layer.pads[0] + i, q * layer.stride - layer.pads[1] + j)]
+        for h in [p * layer.stride - layer.pads[0] + i * layer.dilation]
+        for v in [q * layer.stride - layer.pads[1] + j * layer.dilation]
         if 0 <= h < x.shape[1] and 0 <= v < x.shape[2]
     ]
     return np.concatenate(found)

@@ -36,10 +36,10 @@ def set_exact(exact):
     ----------
     exact : bool
         True keeps to direct convolutions. False, the default, lets 3x3 convolutions with stride 1 or 2, 5x5 ones with
-        stride 1, and first layers of 7x7 with stride 2 use Winograd's algorithm where it is faster. Its results differ
-        in the last digits: errors are about twice those of a direct sum in the results, four to five times in the
-        weight gradients, and a NaN or infinity spreads to the tiles that it touches, of up to 4x4 results, or 8x8
-        gradients with stride 2.
+        stride 1, either with any dilation where the stride is 1, and first layers of 7x7 with stride 2 use Winograd's
+        algorithm where it is faster. Its results differ in the last digits: errors are about twice those of a direct
+        sum in the results, four to five times in the weight gradients, and a NaN or infinity spreads to the tiles that
+        it touches, of up to 4x4 results (a dilation apart), or 8x8 gradients with stride 2.
     """
     _core.set_exact(exact)
 

@@ -9,9 +9,14 @@ static int takes(const cnn_conv2d_geometry *g, const cnn_tensor *x, const cnn_te
     return (x->dtype == CNN_F32 && !out) || cnn_winograd_form_for(g) == CNN_WINOGRAD_FOLDED;
 }
 
+/* And the residual: one of every other row and column has other rows and columns than the phases that dilation makes. */
+static int takes_residual(const cnn_conv2d_geometry *g, const cnn_indirect_gemm_operands *t) {
+    return !t->residual || cnn_same_shape(t->residual, t->y) || (g->dilation_h == 1 && g->dilation_w == 1);
+}
+
 int cnn_convolution_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry *g, cnn_act act,
                          const cnn_indirect_gemm_operands *t, cnn_error *error) {
-    if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD && takes(g, t->x, NULL))
+    if (!c->exact && cnn_winograd_form_for(g) != CNN_NO_WINOGRAD && takes(g, t->x, NULL) && takes_residual(g, t))
         return cnn_winograd_plan(c, choice, g, act, t, error);
     return cnn_indirect_gemm_plan(c, choice, g, act, t, error);
 }

@@ -99,9 +99,12 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     if (is_folded(g))
         return pays(g, CNN_WINOGRAD_FOLDED, CHANNELS_PER_TILE, 1.5) ? CNN_WINOGRAD_FOLDED : CNN_NO_WINOGRAD;
     const int taps = g->kernel_h;
-    if ((taps != 3 && taps != 5) || g->kernel_w != taps || g->stride_h != g->stride_w || g->dilation_h != 1
-        || g->dilation_w != 1 || g->pad_top >= taps || g->pad_left >= taps || !is_wide(g))
+    if ((taps != 3 && taps != 5) || g->kernel_w != taps || g->stride_h != g->stride_w
+        || g->pad_top > (taps - 1) * (int64_t)g->dilation_h || g->pad_left > (taps - 1) * (int64_t)g->dilation_w
+        || !is_wide(g))
         return CNN_NO_WINOGRAD;
+    const int dilated = g->dilation_h > 1 || g->dilation_w > 1;
+    if (dilated && (g->stride_h > 1 || g->dilation_h > g->out_h || g->dilation_w > g->out_w)) return CNN_NO_WINOGRAD;
     if (taps == 5) return pays_5x5(g) ? CNN_WINOGRAD_5X5 : CNN_NO_WINOGRAD;
     if (g->stride_h == 2) {
         if (g->transposed && (g->pad_top != g->pad_left || g->pad_top > 1)) return CNN_NO_WINOGRAD;
@@ -113,7 +116,7 @@ int cnn_winograd_form_for(const cnn_conv2d_geometry *g) {
     }
     if (g->stride_h != 1) return CNN_NO_WINOGRAD;
     /* A narrow tile alone has the products of F(2x2, 3x3), and a larger U. */
-    const int small = g->out_h <= 2 && g->out_w <= 2;
+    const int small = g->out_h <= 2 * (int64_t)g->dilation_h && g->out_w <= 2 * (int64_t)g->dilation_w;
     return !small && pays(g, CNN_WINOGRAD_4X4, CHANNELS_PER_TILE, 1.8) ? CNN_WINOGRAD_4X4
         : pays(g, CNN_WINOGRAD_2X2, CHANNELS_PER_TILE, 1.5) && (g->groups == 1 || fills_vectors(g))
         ? CNN_WINOGRAD_2X2 : CNN_NO_WINOGRAD;
@@ -164,10 +167,9 @@ typedef struct scratch {
     float *rescaled;                  /* see cnn_winograd_images */
 } scratch;
 
-/* A row of pixels that a row of tiles reads above or below the image. */
 static int64_t zeros_bytes(const winograd_plan *p) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
-    return ((t.w - 1) * t.step + t.in) * (int64_t)p->g.in_channels * (int64_t)sizeof(float);
+    return cnn_winograd_zeros_bytes(&t, p->g.in_channels);
 }
 
 /* Where one panel is all output channels the product overwrites V, tile by tile. */
@@ -245,8 +247,8 @@ int cnn_winograd_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geometry
     if (!p->own) choice->packed_bytes = p->bundles * u_bundle(&panels, p) * (int64_t)sizeof(float);
     char bundled[32] = "";
     if (p->bundled > 1) snprintf(bundled, sizeof bundled, ", %d groups at once", p->bundled);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
-             cnn_winograd_form_text(p->form),
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s%s, %dx%d, %d-tile blocks%s%s", tiling.out, tiling.out,
+             cnn_winograd_form_text(p->form), cnn_winograd_phases(&tiling) > 1 ? ", in phases" : "",
              tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->block,
              bundled, t->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
@@ -482,14 +484,16 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
     result.far = cnn_winograd_far((int64_t)g->images * g->out_h * g->out_w * g->out_channels);
     result.sparse = p->sparse;
     result.sparse_row = cnn_ceil_div(g->out_w, 2) * g->out_channels;
-    result.step = g->out_channels;
-    result.row = (int64_t)g->out_w * g->out_channels;
+    result.step = (int64_t)g->dilation_w * g->out_channels;
+    result.row = (int64_t)g->dilation_h * g->out_w * g->out_channels;
+    result.start = 1;
     for (int64_t t = order->begin; t < order->end; t += result.tiles) {
         const cnn_winograd_strip strip = cnn_winograd_strip_at(tiling, t, order->end);
         const int64_t at = ((strip.image * g->out_h + strip.y) * g->out_w + strip.x) * g->out_channels;
         const int64_t sparse_at = (strip.image * cnn_ceil_div(g->out_h, 2) + strip.y / 2) * result.sparse_row
             + strip.x / 2 * g->out_channels;
         result.tiles = strip.tiles;
+        if (!strip.rows || !strip.columns) continue;
         result.m = s->m + cnn_winograd_place(tiling, order, &strip) * c->kernels->vector;
         result.y = y + at;
         result.added = added ? added + (p->sparse ? sparse_at : at) : NULL;
@@ -499,10 +503,10 @@ static void scatter(const cnn_call *c, const winograd_plan *p, const cnn_winogra
             if (gradient.x) gradient.x += at;
             result.gradient = &gradient;
         }
-        result.rows = cnn_min(strip.out_h, g->out_h - strip.y);
-        result.columns = cnn_min(strip.out_w * strip.tiles, g->out_w - strip.x);
-        result.start = t == order->begin;
+        result.rows = strip.rows;
+        result.columns = strip.columns;
         form(c, p)->output[strip.size][strip.kind](&result);
+        result.start = 0;
     }
 }
 
@@ -512,13 +516,12 @@ static int64_t finish(const cnn_call *c, const winograd_plan *p, const cnn_winog
     int64_t pixels = 0;
     for (int64_t t = first; t < end;) {
         const cnn_winograd_strip s = cnn_winograd_strip_at(tiling, t, end);
-        const int64_t rows = cnn_min(s.out_h, tiling->out_h - s.y);
-        const int64_t width = cnn_min(s.out_w * s.tiles, tiling->out_w - s.x);
-        for (int64_t i = 0; activate && i < rows; i++)
-            cnn_activate_pixels(c, p->act, width, columns, tiling->out_channels,
-                                y + ((s.image * tiling->out_h + s.y + i) * tiling->out_w + s.x) * tiling->out_channels
-                                    + from);
-        pixels += rows * width;
+        const int64_t step = (int64_t)tiling->dilation_w * tiling->out_channels;
+        for (int64_t i = 0; activate && i < s.rows; i++)
+            cnn_activate_pixels(c, p->act, s.columns, columns, step,
+                                y + ((s.image * tiling->out_h + s.y + i * tiling->dilation_h) * tiling->out_w + s.x)
+                                    * tiling->out_channels + from);
+        pixels += s.rows * s.columns;
         t += s.tiles;
     }
     return pixels;
@@ -607,10 +610,11 @@ void cnn_winograd_run(const cnn_call *c, const cnn_exec *e, const cnn_indirect_g
                       pixels = finish(c, p, &tiling, first, last, base + from, columns, y, !epilogue.in_tile);
         if (!moments) continue;
         const cnn_moment_sums sums = {s.moments.shift + from, s.moments.sum + from, s.moments.square + from};
+        double *mean = slots.mean + block * slots.channels + base + from,
+               *squares = slots.squares + block * slots.channels + base + from;
         slots.counts[block] = (double)pixels;
-        c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums,
-                                               slots.mean + block * slots.channels + base + from,
-                                      slots.squares + block * slots.channels + base + from);
+        if (pixels) c->kernels->batchnorm->moments_of_sums(pixels, columns, &sums, mean, squares);
+        for (int64_t k = 0; !pixels && k < columns; k++) mean[k] = squares[k] = 0;
     }
     if (moments) cnn_moments_combine(c, e, &slots, cnn_data(e, o->mean), cnn_data(e, o->var));
     if (cnn_gradient_epilogue_sums(&o->gradient))

@@ -11,6 +11,8 @@
  * into pixels, with bias, residual and activation. V and M of a block stay in L2. Parallel over blocks, or over
  * blocks and ranges of panels where blocks are few.
  *
+ * A dilated kernel with stride 1 is done so in phases, see winograd_tiles.h.
+ *
  * With groups, and stride 1, each is done so by itself; or, where their channels fill a vector together, a bundle of 2,
  * 4 or 8 groups, with zeros for the kernel between groups: one and a half to four times as fast as direct sums. (What
  * is not finite in one group makes NaN of the same pixels in the others of its bundle.)

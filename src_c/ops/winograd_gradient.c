@@ -136,10 +136,9 @@ typedef struct shared {
     int64_t unit;
 } shared;
 
-/* A row of pixels that a row of tiles reads outside the image. */
 static int64_t zeros_bytes(const winograd_gradient *p) {
     const cnn_winograd_tiling t = cnn_winograd_tiling_of(&p->g, p->form);
-    return ((t.w - 1) * t.step + t.in) * (int64_t)cnn_max(p->g.in_channels, p->g.out_channels) * (int64_t)sizeof(float);
+    return cnn_winograd_zeros_bytes(&t, cnn_max(p->g.in_channels, p->g.out_channels));
 }
 
 static int64_t scratch_layout(const cnn_call *c, scratch *s, char *memory, const winograd_gradient *p,
@@ -223,9 +222,9 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     shared all_threads;
     choice->thread_workspace_bytes = scratch_layout(c, &s, NULL, p, o);
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
-    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s, %dx%d, %d parts x %d bands x %d ranges%s%s%s",
+    snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s%s, %dx%d, %d parts x %d bands x %d ranges%s%s%s",
              tiling.out, tiling.out, cnn_winograd_form_text(p->form),
-             tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
+             cnn_winograd_phases(&tiling) > 1 ? ", in phases" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
              p->bands, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              p->halves ? ", x by halves" : "", o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;
@@ -272,8 +271,7 @@ static void transform_x(const job *j, const cnn_winograd_order *order, int64_t f
 /* Computes the pixels of a strip of grad_y, and lets their source read those. */
 static void compute(const job *j, const cnn_winograd_strip *strip, int64_t column, cnn_winograd_source *source) {
     const cnn_winograd_tiling *tiling = &j->tiling;
-    const int64_t columns = source->channels,
-                  width = cnn_min(strip->tiles * strip->out_w, tiling->out_w - strip->x);
+    const int64_t columns = source->channels, width = strip->columns;
     for (int64_t i = 0; i < strip->out_h; i++) {
         float *to = i < source->bottom ? j->s.d + i * width * columns : j->s.zeros;
         if (i < source->bottom)

@@ -1,6 +1,11 @@
 /* What the passes of Winograd's convolution share: how an image is cut into tiles of results, and how
  * blocks of transformed tiles lie in memory (see kernels/winograd.h). Tiles are numbered along the rows of tiles of
- * an image, then down, then from image to image; in a block they lie by kinds. */
+ * an image, then down, then from image to image; in a block they lie by kinds.
+ *
+ * With dilation an image is taken apart into PHASES, dilation_h x dilation_w of them: phase (i, j) has rows i, i +
+ * dilation_h, ... and columns j, j + dilation_w, ... of the results, and reads pixels that lie as far apart, so that it
+ * is a convolution of its own without dilation. Tiles are those of phases, one phase after the other, each cut as the
+ * largest one is: in the others some of the last may have no results. */
 #ifndef CNN_OPS_WINOGRAD_TILES_H
 #define CNN_OPS_WINOGRAD_TILES_H
 
@@ -13,7 +18,8 @@ enum {
 
 typedef struct cnn_winograd_tiling {
     int32_t out, in, step;            /* of the form, see kernels/winograd.h */
-    int32_t images, h, w;             /* rows and columns of tiles of an image */
+    int32_t images, h, w;             /* rows and columns of tiles of a phase */
+    int32_t dilation_h, dilation_w;
     int32_t strided;                  /* is it one of the forms with stride 2? */
     int32_t low, narrow;              /* is the last row of tiles low, the last column narrow? ... */
     int32_t short_side;               /* ... the n of kernels/winograd.h ... */
@@ -33,18 +39,23 @@ static inline const char *cnn_winograd_form_text(int form) {
 }
 
 cnn_winograd_tiling cnn_winograd_tiling_of(const cnn_conv2d_geometry *g, int form);
-static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) { return (int64_t)t->images * t->h * t->w; }
+static inline int64_t cnn_winograd_phases(const cnn_winograd_tiling *t) {
+    return (int64_t)t->dilation_h * t->dilation_w;
+}
+static inline int64_t cnn_winograd_tiles(const cnn_winograd_tiling *t) {
+    return t->images * cnn_winograd_phases(t) * t->h * t->w;
+}
 
 /* The share of a whole tile's products along an axis that a narrow one is spared. */
 static inline double cnn_winograd_spared(const cnn_winograd_tiling *t) {
     return (4 - t->short_side) * (t->strided ? 2 / 9.0 : 1 / 6.0);
 }
-/* Of so many whole tiles a row and column of tiles of an image have the products. */
+/* Of so many whole tiles the rows and the columns of tiles of an image have the products. */
 static inline double cnn_winograd_whole_h(const cnn_winograd_tiling *t) {
-    return t->h - t->low * cnn_winograd_spared(t);
+    return t->dilation_h * (t->h - t->low * cnn_winograd_spared(t));
 }
 static inline double cnn_winograd_whole_w(const cnn_winograd_tiling *t) {
-    return t->w - t->narrow * cnn_winograd_spared(t);
+    return t->dilation_w * (t->w - t->narrow * cnn_winograd_spared(t));
 }
 
 /* Where pixels are folded: which of the kernel's taps, row by row, tap k of the 4x4 is for pixel 2 dy + dx; negative:
@@ -62,7 +73,8 @@ typedef struct cnn_winograd_strip {
     cnn_winograd_kind kind;
     int32_t size;                     /* which of the two narrow sizes, see kernels/winograd.h */
     int32_t out_h, out_w;             /* results of a tile */
-    int64_t image, y, x;              /* of the first result */
+    int64_t image, y, x;              /* of the first result; the next is dilation_h rows, dilation_w columns on */
+    int64_t rows, columns;            /* of results, that exist: with dilation maybe none */
 } cnn_winograd_strip;
 cnn_winograd_strip cnn_winograd_strip_at(const cnn_winograd_tiling *t, int64_t first, int64_t end);
 
@@ -116,8 +128,13 @@ static inline int64_t cnn_winograd_rescaled_floats(const cnn_winograd_tiling *t)
     return t->in * ((t->w - 1) * (int64_t)t->step + t->in) * t->in_channels;
 }
 
+/* Of a row of pixels that a row of tiles reads outside the image, with so many channels. */
+static inline int64_t cnn_winograd_zeros_bytes(const cnn_winograd_tiling *t, int64_t channels) {
+    return ((t->w - 1) * (int64_t)t->step + t->in) * t->dilation_w * channels * (int64_t)sizeof(float);
+}
+
 /* The pixels that a strip reads, and those of its results in an image of results; channels from `channel` on. zeros:
- * a row of pixels of a tile, with all channels. The caller adds where they go, v, element and plane. */
+ * cnn_winograd_zeros_bytes() of them. The caller adds where they go, v, element and plane. */
 cnn_winograd_source cnn_winograd_inputs(const cnn_winograd_tiling *t, const cnn_winograd_strip *s,
                                         const cnn_winograd_images *images, int64_t channel, int64_t channels,
                                         const float *zeros);
@@ -125,7 +142,7 @@ cnn_winograd_source cnn_winograd_results(const cnn_winograd_tiling *t, const cnn
                                          int64_t channel, int64_t channels, const float *zeros);
 
 /* How many bytes of images have been used when tile number `end - 1` is done, in whole rows: what lies between two such
- * positions can be fetched ahead. */
+ * positions can be fetched ahead. With dilation nothing can, what a phase uses is not adjacent: 0. */
 int64_t cnn_winograd_input_bytes(const cnn_winograd_tiling *t, const cnn_winograd_images *images, int64_t end);
 int64_t cnn_winograd_result_bytes(const cnn_winograd_tiling *t, int64_t end);
 
