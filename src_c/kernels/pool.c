@@ -26,10 +26,16 @@ VINLINE range windows_at(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t stride, ptrdi
     return (range){before > 0 ? (before + stride - 1) / stride : 0, last < count ? last : count};
 }
 
-/* The divisor of window (rows, columns). */
-VINLINE float pixels(const cnn_pool *g, range rows, range columns) {
-    return (float)(g->count_include_pad ? g->pool_h * g->pool_w
-                                        : (rows.end - rows.begin) * (columns.end - columns.begin));
+/* What averages are multiplied by. It is the last window's mostly, and with few channels a division takes as long as all
+ * else of a window. */
+typedef struct divisor { ptrdiff_t pixels; vf reciprocal; } divisor;
+
+/* That of window (rows, columns). */
+VINLINE vf reciprocal(const cnn_pool *g, range rows, range columns, divisor *last) {
+    const ptrdiff_t pixels = g->count_include_pad ? g->pool_h * g->pool_w
+                                                  : (rows.end - rows.begin) * (columns.end - columns.begin);
+    if (pixels != last->pixels) *last = (divisor){pixels, vset(1 / (float)pixels)};
+    return last->reciprocal;
 }
 
 /* ---- forward ---- */
@@ -157,12 +163,13 @@ VINLINE void average_window(int vectors, ptrdiff_t n, const float *x, ptrdiff_t 
 static void average_row(const cnn_pool *g, ptrdiff_t p, ptrdiff_t c_begin, ptrdiff_t c_end, const float *x, float *y) {
     range r = window(p, g->stride_h, g->pad_top, g->pool_h, g->h);
     ptrdiff_t rows = r.end - r.begin, row_step = g->w * g->c;
+    divisor last = {0};
     for (ptrdiff_t q = 0; q < g->out_w; q++) {
         range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
         ptrdiff_t columns = s.end - s.begin, c = c_begin;
         const float *from = x + (r.begin * g->w + s.begin) * g->c;
         float *to = y + (p * g->out_w + q) * g->c;
-        vf scale = vset(1 / pixels(g, r, s));
+        vf scale = reciprocal(g, r, s, &last);
         for (; c + GROUP * VL <= c_end; c += GROUP * VL)
             average_window(GROUP, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
         for (; c + VL <= c_end; c += VL) average_window(1, VL, from + c, rows, columns, row_step, g->c, scale, to + c);
@@ -370,32 +377,67 @@ static void look_up(ptrdiff_t n, ptrdiff_t step, const uint8_t *place, const flo
 #endif
 
 VINLINE void average_backward_pixel(int vectors, ptrdiff_t n, const cnn_pool *g, range p, range q, const float *grad_y,
-                                    float *grad_x) {
+                                    divisor *last, float *grad_x) {
     vf sum[GROUP];
     for (int v = 0; v < vectors; v++) sum[v] = vzero();
     for (ptrdiff_t i = p.begin; i < p.end; i++)
         for (ptrdiff_t j = q.begin; j < q.end; j++) {
-            vf scale = vset(1 / pixels(g, window(i, g->stride_h, g->pad_top, g->pool_h, g->h),
-                                       window(j, g->stride_w, g->pad_left, g->pool_w, g->w)));
+            const vf scale = reciprocal(g, window(i, g->stride_h, g->pad_top, g->pool_h, g->h),
+                                        window(j, g->stride_w, g->pad_left, g->pool_w, g->w), last);
             for (int v = 0; v < vectors; v++)
                 sum[v] = vfma(vload_upto(grad_y + (i * g->out_w + j) * g->c + v * VL, n), scale, sum[v]);
         }
     for (int v = 0; v < vectors; v++) vstore_upto(grad_x + v * VL, sum[v], n);
 }
 
-static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,
-                                 const float *grad_y, float *grad_x) {
+/* Windows that share pixels. */
+static void average_backward_overlapping(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,
+                                         const float *grad_y, float *grad_x) {
     range p = windows_at(h, h + 1, g->stride_h, g->pad_top, g->pool_h, g->out_h);
     range q = {0, 0};                  /* moves with w */
+    divisor last = {0};
     for (ptrdiff_t w = 0; w < g->w; w++) {
         while (q.end < g->out_w && q.end * g->stride_w - g->pad_left <= w) q.end++;
         while (q.begin < q.end && q.begin * g->stride_w - g->pad_left + g->pool_w <= w) q.begin++;
         ptrdiff_t c = c_begin;
         float *to = grad_x + (h * g->w + w) * g->c;
-        for (; c + GROUP * VL <= c_end; c += GROUP * VL) average_backward_pixel(GROUP, VL, g, p, q, grad_y + c, to + c);
-        for (; c + VL <= c_end; c += VL) average_backward_pixel(1, VL, g, p, q, grad_y + c, to + c);
-        if (c < c_end) average_backward_pixel(1, c_end - c, g, p, q, grad_y + c, to + c);
+        for (; c + GROUP * VL <= c_end; c += GROUP * VL)
+            average_backward_pixel(GROUP, VL, g, p, q, grad_y + c, &last, to + c);
+        for (; c + VL <= c_end; c += VL) average_backward_pixel(1, VL, g, p, q, grad_y + c, &last, to + c);
+        if (c < c_end) average_backward_pixel(1, c_end - c, g, p, q, grad_y + c, &last, to + c);
     }
+}
+
+/* grad_y scale to each of `columns` pixels, a vector of n channels. */
+VINLINE void spread(ptrdiff_t n, const float *grad_y, vf scale, ptrdiff_t columns, ptrdiff_t step, float *grad_x) {
+    const vf share = vload_upto(grad_y, n) * scale;
+    for (ptrdiff_t j = 0; j < columns; j++) vstore_upto(grad_x + j * step, share, n);
+}
+
+/* Where every pixel is in one window at most its share is computed once and written to all of them. */
+static void average_backward_row(const cnn_pool *g, ptrdiff_t h, ptrdiff_t c_begin, ptrdiff_t c_end,
+                                 const float *grad_y, float *grad_x) {
+    const range p = windows_at(h, h + 1, g->stride_h, g->pad_top, g->pool_h, g->out_h);
+    if (p.end - p.begin != 1 || g->stride_w < g->pool_w) {
+        average_backward_overlapping(g, h, c_begin, c_end, grad_y, grad_x);
+        return;
+    }
+    const range rows = window(p.begin, g->stride_h, g->pad_top, g->pool_h, g->h);
+    const ptrdiff_t channels = c_end - c_begin, row = h * g->w * g->c + c_begin;
+    ptrdiff_t w = 0;                   /* pixels that are written */
+    divisor last = {0};
+    for (ptrdiff_t q = 0; q < g->out_w; q++) {
+        const range s = window(q, g->stride_w, g->pad_left, g->pool_w, g->w);
+        const vf scale = reciprocal(g, rows, s, &last);
+        const float *from = grad_y + (p.begin * g->out_w + q) * g->c + c_begin;
+        for (; w < s.begin; w++) memset(grad_x + row + w * g->c, 0, (size_t)channels * sizeof *grad_x);
+        float *to = grad_x + row + w * g->c;
+        ptrdiff_t c = 0;
+        for (; c + VL <= channels; c += VL) spread(VL, from + c, scale, s.end - w, g->c, to + c);
+        if (c < channels) spread(channels - c, from + c, scale, s.end - w, g->c, to + c);
+        w = s.end;
+    }
+    for (; w < g->w; w++) memset(grad_x + row + w * g->c, 0, (size_t)channels * sizeof *grad_x);
 }
 
 extern const cnn_pool_kernels KERNEL(cnn_pool);
