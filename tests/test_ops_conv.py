@@ -321,6 +321,31 @@ def test_dense_of_few_rows_is_exact_on_integers(rows, inner, columns):
             assert "few rows" not in kernel(case.op, case.inputs, case.attributes, isa)
 
 
+# Panels whose last one ends within a vector, several blocks of channels; all pixels are one chunk up to 144 of them.
+@pytest.mark.parametrize("rows", (17, 128, 144, 145))
+def test_weights_that_are_packed_on_the_way_give_the_same_bits(rows):
+    rng = np.random.default_rng([2028, rows])
+    draw = (lambda rng, *size: rng.standard_normal(size).astype(np.float32)), integers
+    for index, numbers in enumerate(draw):
+        x, w, residual = numbers(rng, rows, 1100), numbers(rng, 1100, 300), numbers(rng, rows, 300)
+        turned, masked, relu = np.ascontiguousarray(w.T), [None, residual, residual], {"activation": 1}
+        pixels, taps = x.reshape(rows, 1, 1, 1100), w.reshape(1, 1, 1100, 300)
+        cases = [
+            Case("dense", index, [x, w, numbers(rng, 300), residual], relu),
+            Case("dense_backward_input", index, [x, turned, residual]),
+            Case("dense_backward_input", index, [x, turned, *masked, numbers(rng, 300)], relu, (True,) * 3),
+            Case("conv2d", index, [pixels, taps], {"kernel_h": 1, "kernel_w": 1}),
+        ]
+        for case in cases:
+            if numbers is integers:
+                check_exact(case, trains=True)
+            for isa, results in on_every_path(case, trains=True):
+                assert same_bits(results[0], engine(case, isa, 1)[0]), f"{case} {isa}"
+                chosen = kernel(case.op, case.inputs, case.attributes, isa, trains=True)
+                assert ("packed on the way" in chosen) == (rows <= 144), f"{case} {isa}: {chosen}"
+                assert "packed on the way" not in kernel(case.op, case.inputs, case.attributes, isa)
+
+
 @pytest.mark.parametrize(
     "kernel, stride, pad, dilation, groups, c, o, h, w",
     [

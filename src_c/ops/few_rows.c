@@ -5,8 +5,9 @@
 enum {
     PIECES = 16,                      /* wanted, for so many threads */
     LEAST_PIECE_BYTES = 32 << 10,     /* of the matrix: reading it takes longer than to wait for others */
-    /* Of x, up to which it is faster in training: at 1 row three to four times, at these 1.3 to 1.5 times. Packing is
-     * as fast from some 32 rows on, backward from some 12. */
+    /* Of x, up to which it is faster in training than packing beforehand: at 1 row three to four times, at these 1.3 to
+     * 1.5 times, from some 32 rows on, backward from some 12, no more. Large matrices, which are packed on the way
+     * (indirect_gemm.c), are as fast that way from some 8 rows on. */
     MOST_ROWS = 16, MOST_ROWS_BACKWARD = 8,
     GRAIN = 16,                       /* of the rows of a piece: whole vectors and lines of what is made of them */
 };

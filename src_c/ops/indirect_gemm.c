@@ -104,6 +104,10 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
     const cnn_panels panels = panels_of(c, g);
     const int64_t channels = g->in_channels / g->groups;
     p->images_first = g->images >= panels.rows && may_be_across_images(g);
+    /* In training, where all pixels are one chunk, a panel serves that alone: packed when it is used it is read from
+     * memory once, not written there and read again. */
+    p->own = c->trains && p->linear && p->source == CNN_IN_PLACE && g->groups == 1 && cnn_one_chunk_does(p, &panels)
+        && channels * g->out_channels * (int64_t)sizeof(float) >= CNN_WEIGHTS_FROM_MEMORY;
 
     int64_t most_taps = 1, chunks = 0, pieces = 0;
     cnn_table layout;
@@ -130,10 +134,12 @@ int cnn_indirect_gemm_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d_geo
                 cnn_table_layout(&layout, NULL, p, p->max_pixels, cnn_phase_of(p, &panels, i, j).taps));
     choice->workspace_bytes = t->mean || t->var ? cnn_moments_slots_bytes(g->out_channels, chunks)
                                                 : cnn_gradient_epilogue_bytes(&t->gradient, g->out_channels, pieces);
-    choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
-    snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks", panels.rows, panels.widest
+    if (!p->own)
+        choice->packed_bytes = (int64_t)g->kernel_h * g->kernel_w * g->in_channels * panels.vectors * panels.vl * 4;
+    snprintf(p->text, sizeof p->text, "direct %dx%d%s%s, %d channels, %d-pixel chunks%s", panels.rows, panels.widest
              * panels.vl,
-             cnn_conv2d_source_text(p->source), p->images_first ? " across images" : "", p->block, p->max_pixels);
+             cnn_conv2d_source_text(p->source), p->images_first ? " across images" : "", p->block, p->max_pixels,
+             p->own ? ", packed on the way" : "");
     choice->kernel = p->text;
     return 0;
 }
@@ -205,9 +211,29 @@ static cnn_coming coming_of(const cnn_indirect_plan *p, const cnn_exec *e, const
     return next;
 }
 
-/* All of one chunk for one panel: blocks of channels outside, tiles inside. w: its weights; w_after: those that are
- * used next. at: where the pixels' results go, from tile.y on; added_at: where what is added lies, from tile.added
- * on. */
+/* Channels `first` and on of a panel, `rows` of them, of weights as they lie, to the thread's memory. */
+static const float *pack_own(const cnn_kernels *kernels, const cnn_indirect_plan *p, const cnn_panel *n, const float *w,
+                             int64_t first, int64_t rows, float *to) {
+    const cnn_conv2d_geometry *g = &p->g;
+    if (g->transposed)
+        kernels->gemm->pack_transposed(rows, n->columns, n->width, w + n->begin * g->in_channels + first,
+                                       g->in_channels, to);
+    else
+        kernels->gemm->pack(rows, n->columns, n->width, w + first * g->out_channels + n->begin, g->out_channels, to);
+    return to;
+}
+
+/* Where the rows begin that are packed after this: channels `first` and on, or, where that is 0, those of the next
+ * panel. NULL backwards, where the processor sees them coming, row after row. */
+static const float *packed_next(const cnn_indirect_plan *p, const cnn_panel *n, const float *w, int64_t first) {
+    const int64_t columns = p->g.out_channels, after = n->begin + n->columns;
+    if (p->g.transposed) return NULL;
+    return first ? w + first * columns + n->begin : w + (after < columns ? after : 0);
+}
+
+/* All of one chunk for one panel: blocks of channels outside, tiles inside. w: its weights, or with p->own all weights,
+ * as they lie; w_after: those that are used next. at: where the pixels' results go, from tile.y on; added_at: where
+ * what is added lies, from tile.added on. */
 static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, const cnn_table *t, int64_t taps,
                      int64_t channels, int64_t first_channel, const cnn_panel *n, const float *w, const float *w_after,
                      cnn_gemm_tile tile, const ptrdiff_t *at, const ptrdiff_t *added_at, const cnn_coming *next) {
@@ -223,16 +249,17 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
         tile.high = final ? high : INFINITY;
         tile.moments = final ? moments : NULL;
         tile.gradient = final ? gradient : NULL;
-        tile.w = w + first * taps * n->width;
+        tile.w = p->own ? pack_own(kernels, p, n, w, first, tile.channels, t->own) : w + first * taps * n->width;
         /* while the tiles use this block, the next one comes to L2 */
         const int64_t floats = tile.channels * taps * n->width, far = floats / t->tiles;
         const float *coming = final ? w_after : tile.w + floats;
+        const float *next_rows = p->own ? packed_next(p, n, w, final ? 0 : first + tile.channels) : NULL;
         const int64_t near_step = cnn_ceil_div(next->share, cnn_max(1, tile.channels * taps));
         const int64_t step = cnn_ceil_div(n->width, t->tiles), half_step = cnn_ceil_div(n->width, 2 * t->tiles);
         for (int64_t i = 0, strip; i < t->tiles; i += strip) {
             const int64_t begin = cnn_table_tile_begin(t, i), rows = cnn_table_tile_begin(t, i + 1) - begin;
             strip = 1;
-            if (p->linear) {
+            if (p->linear && !next_rows) {
                 const int64_t most = cnn_min(CNN_GEMM_STRIP, (i < t->larger ? t->larger : t->tiles) - i);
                 while (strip < most && t->apart[i + strip] == t->apart[i]) strip++;
             }
@@ -247,6 +274,10 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             tile.start = i == 0;
             tile.far = coming + far * i;
             tile.far_step = step;
+            if (next_rows) {                      /* a line of each */
+                tile.far = next_rows + i % cnn_ceil_div(n->width, LINE) * LINE;
+                tile.far_step = p->g.out_channels;
+            }
             if (p->linear && p->source == CNN_IN_PLACE) {   /* a tile is rows * channels floats, for so many terms */
                 tile.near = tile.x[0] + TILES_AHEAD * rows * p->g.in_channels;
                 tile.near_step = rows;
@@ -330,9 +361,9 @@ void cnn_indirect_gemm_run(const cnn_call *c, const cnn_exec *e, const cnn_indir
                 const int64_t group = panel / panels.count;
                 const cnn_panel n = cnn_panel_at(&panels, panel % panels.count);
                 const int64_t column = column_of(&panels, group_out, panel);
-                const float *w = packed + weights_offset(&panels, panel, f.taps, channels);
-                const float *w_after = packed
-                    + weights_offset(&panels, panel + 1 < end_panel ? panel + 1 : first_panel, f.taps, channels);
+                const int64_t after = panel + 1 < end_panel ? panel + 1 : first_panel;
+                const float *w = p->own ? cnn_data(e, o->w) : packed + weights_offset(&panels, panel, f.taps, channels);
+                const float *w_after = p->own ? w : packed + weights_offset(&panels, after, f.taps, channels);
                 cnn_gradient_epilogue through;
                 if (gradient)
                     through = cnn_gradient_epilogue_in_registers(e, &o->gradient, g->out_channels, piece, column,

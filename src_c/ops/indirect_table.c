@@ -3,7 +3,7 @@
 
 enum {
     CHUNK_PIXELS = 144,               /* a chunk's pixels of x stay in L1 or L2 while a panel of weights passes */
-    UNITS = 16,                       /* pieces of work wanted, for so many threads */
+    UNITS = 16, LEAST_RANGES = 4,     /* pieces of work wanted, for so many threads; of panels alone at least */
     /* from so many on each thread has pixels of its own, that it finds in its cache, and reads all weights; with fewer
      * it has weights of its own and reads all pixels */
     MANY_PIXELS = 128,
@@ -11,6 +11,10 @@ enum {
 };
 
 /* ---- how the work is cut, by shapes alone ---- */
+
+int cnn_one_chunk_does(const cnn_indirect_plan *p, const cnn_panels *panels) {
+    return (int64_t)p->g.images * p->g.out_h * p->g.out_w <= CHUNK_PIXELS && panels->count >= LEAST_RANGES;
+}
 
 cnn_phase cnn_phase_of(const cnn_indirect_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w) {
     const cnn_conv2d_geometry *g = &p->g;
@@ -25,14 +29,14 @@ cnn_phase cnn_phase_of(const cnn_indirect_plan *p, const cnn_panels *panels, int
     f.grain = f.w.count % panels->rows == 0 ? panels->rows : 1;
     f.image_groups = p->images_first ? cnn_ceil_div(g->images, panels->rows) : 1;
     int64_t chunks = cnn_ceil_div(pixels, most);
-    f.by_chunks = pixels >= MANY_PIXELS;
+    f.by_chunks = pixels >= MANY_PIXELS && !p->own;
     if (f.by_chunks) {
         chunks = chunks < 4 * UNITS ? cnn_round_up(chunks, 2) : chunks;
         f.ranges = cnn_min(all_panels, cnn_ceil_div(UNITS, chunks));
         chunks = cnn_max(chunks, cnn_ceil_div(UNITS, f.ranges));
     } else {
         f.ranges = cnn_min(all_panels, UNITS);
-        if (f.ranges < UNITS / 4) chunks = cnn_round_up(cnn_ceil_div(UNITS, f.ranges), 2);
+        if (f.ranges < LEAST_RANGES) chunks = cnn_round_up(cnn_ceil_div(UNITS, f.ranges), 2);
     }
     chunks = cnn_max(1, cnn_min(chunks, cnn_ceil_div(pixels, panels->rows)));
     f.map_chunks = cnn_min(largest_map, cnn_ceil_div(chunks, f.image_groups));
@@ -74,6 +78,7 @@ int64_t cnn_table_layout(cnn_table *t, char *memory, const cnn_indirect_plan *p,
     t->moments.sum = cnn_take(&l, PANEL_BYTES);
     t->moments.square = cnn_take(&l, PANEL_BYTES);
     t->sparse_at = cnn_take(&l, p->sparse ? positions : 0);
+    t->own = cnn_take(&l, p->own ? p->block * PANEL_BYTES : 0);
     return l.bytes;
 }
 

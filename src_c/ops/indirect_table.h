@@ -17,9 +17,10 @@ typedef struct cnn_indirect_plan {
     int32_t block;                    /* input channels of a block */
     int32_t max_pixels;               /* of a chunk, over all phases */
     int32_t linear;                   /* pixels are one long row, read in the order of memory */
+    int32_t own;                      /* each thread packs the weights that it uses, a block at a time */
     int32_t sparse;                   /* is the residual of some pixels alone, all of the first phase? ... */
     cnn_sparse_residual some;         /* ... of these */
-    char text[108];
+    char text[104];
 } cnn_indirect_plan;
 _Static_assert(sizeof(cnn_indirect_plan) <= CNN_PLAN_BYTES, "the plan must fit");
 
@@ -34,6 +35,8 @@ typedef struct cnn_phase {
     int64_t image_groups, map_chunks;       /* with images_first: chunks = image_groups * map_chunks */
     int64_t grain;                          /* else chunks are multiples of it: of tiles, where they fill a row */
 } cnn_phase;
+/* Are all pixels no more than a chunk has, with panels enough for all threads? */
+int cnn_one_chunk_does(const cnn_indirect_plan *p, const cnn_panels *panels);
 cnn_phase cnn_phase_of(const cnn_indirect_plan *p, const cnn_panels *panels, int32_t phase_h, int32_t phase_w);
 
 /* Pixels of all images; with images_first those of the map, for some images. */
@@ -53,6 +56,7 @@ typedef struct cnn_table {
     ptrdiff_t *apart;
     float *zeros, *copy;              /* what taps in the padding read; a source that is a copy */
     cnn_moment_sums moments;          /* [widest panel]; or the sums of a gradient */
+    float *own;                       /* [channels of a block][widest panel], where the plan says so */
 } cnn_table;
 
 static inline int64_t cnn_table_tile_begin(const cnn_table *t, int64_t tile) {
