@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import layers
+from cnncore import _core, layers
 from cnncore.compiler import expansions, normalise_on_load, normalised_gradients
 from cnncore.compiler.programs import passes
 from random_graphs import assert_equal_but_for_rounding, assert_same_bits, one_step, operations
@@ -308,3 +308,60 @@ def test_the_gradients_of_a_strided_shortcut_stay_apart(monkeypatch):
     model = cc.models.ResNet20()
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert "pointwise_conv2d_backward" not in {name for name, _ in operations(model)}
+
+
+def _dense_block(depth=3):
+    """Each layer reads what all before it have given."""
+    inputs = layers.Input((12, 11, 5))
+    x = layers.Conv2D(10, 3, padding="same", use_bias=False)(inputs)
+    for i in range(depth):
+        y = layers.ReLU()(layers.BatchNormalization(name=f"norm{i}")(x))
+        y = layers.Conv2D(6, 3, padding="same", use_bias=False, name=f"conv{i}")(y)
+        x = layers.Concatenate(name=f"concat{i}")([y, x] if i == 1 else [x, y])
+    x = layers.ReLU()(layers.BatchNormalization(name="last")(x))
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile(cc.optimizers.SGD(0.1), cc.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_a_dense_block_takes_no_moments_twice_and_adds_gradients_where_they_lie():
+    x, y = np.random.default_rng(3).normal(size=(4, 12, 11, 5)).astype(np.float32), np.arange(4) % 3
+    results = {}
+    for fused in (True, False):
+        with passes(fuse=fused):
+            cc.utils.set_random_seed(1)
+            model = _dense_block()
+            results[fused] = one_step(model, x, y)
+            names = [name for name, _ in operations(model)]
+        assert names.count("batchnorm_moments") == (0 if fused else 4)
+        assert names.count("add") == (0 if fused else 3)
+        assert names.count("slice") == (3 if fused else 6)  # of what a convolution gave, which reads its gradient
+        assert names.count("concat") == (3 + 2 * 3 if fused else 3)
+    assert_equal_but_for_rounding(results[True], results[False])
+
+
+def test_moments_of_a_concatenation_of_which_nothing_is_known_take_one_pass():
+    inputs = layers.Input((12, 11, 5))
+    x = [layers.ReLU()(layers.Conv2D(6, 3, padding="same", name=f"conv{i}")(inputs)) for i in range(2)]
+    x = layers.BatchNormalization()(layers.Concatenate()(x))
+    model = cc.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    names = [name for name, _ in operations(model)]
+    assert names.count("batchnorm_moments") == names.count("concat") == 1
+
+
+def test_a_gradient_that_is_added_must_have_the_channels():
+    c, x = np.ones(3, np.float32), np.ones((2, 5, 3), np.float32)
+
+    def run(added, begin=0, sums=c, outputs=(True,)):
+        inputs = [x, x, None, c, c, None, None, None, sums, sums, added]
+        return _core.run_op("batchnorm_backward", inputs, {"added_begin": begin}, outputs=outputs)
+
+    assert np.array_equal(run(np.tile(x, 2), 3)[0], run(x)[0])
+    for added, begin in ((x, 1), (x[:1], 0), (np.tile(x, 2), 4)):
+        with pytest.raises(ValueError, match="added must be float32 with the shape of x"):
+            run(added, begin)
+    with pytest.raises(ValueError, match="added must be given in training and with sum_g and sum_gx"):
+        run(x, sums=None)
+    with pytest.raises(ValueError, match="added must be given without grad_residual"):
+        run(x, outputs=(True,) * 4)

@@ -11,7 +11,8 @@ reads it
 
 `fuse_backward` runs after it:
 
-* a gradient that is added to what a backward convolution or a penalty gives is added there
+* a gradient that is added to what a backward convolution or a penalty gives is added there, and so is one to what is
+left of a batch normalisation's gradient, also where it is a part of a concatenation's
 * the derivative of a rectifier is applied by the operation that gives the gradient, and so are the sums of the batch
 normalisation below taken there, so that one pass is left of its gradient
 * the sign of what a batch normalisation gave is computed again from what it read, instead of being read
@@ -41,7 +42,7 @@ GRADIENT_EPILOGUE = {
     "depthwise_conv2d_backward_input": 2,
     "max_pool2d_backward": None,
 }
-Y, MEAN, SCALE, SHIFT, SUM_G = 2, 3, 6, 7, 8  # inputs of batchnorm_backward
+Y, MEAN, SCALE, SHIFT, SUM_G, SUM_GX, ADDED = 2, 3, 6, 7, 8, 9, 10  # inputs of batchnorm_backward
 LARGE_INNER_BYTES = 500_000  # of an image, from which a 1x1 convolution is done within the depthwise one after it
 BACKWARD_RESIDUAL = {"conv2d_backward_input": 2, "dense_backward_input": 2, "l1_l2_backward": 2}
 
@@ -117,16 +118,20 @@ def fuse_forward(graph, differentiated):
     fuser.finish()
 
 
+def may_take_moments(convolution):
+    """Can an operation (or None) give the batch moments of its result, which it does not give yet?"""
+    return (
+        convolution is not None
+        and convolution.name in ("conv2d", "depthwise_conv2d")
+        and convolution.attribute("activation") == LINEAR
+        and len(convolution.outputs) == 1
+        and convolution.input(3) is None
+    )
+
+
 def _moments_into_convolution(fuser, moments):
-    x = moments.inputs[0]
-    convolution = x.producer
-    if (
-        convolution is None
-        or convolution.name not in ("conv2d", "depthwise_conv2d")
-        or convolution.attribute("activation") != LINEAR
-        or len(convolution.outputs) > 1
-        or convolution.input(3) is not None
-    ):
+    convolution = moments.inputs[0].producer
+    if not may_take_moments(convolution):
         return
     convolution.outputs += moments.outputs
     for value in moments.outputs:
@@ -268,6 +273,9 @@ def fuse_backward(graph):
             _activation_into_gradient(fuser, operation)
         elif operation.name == "batchnorm_backward":
             _normalisation_into_gradient(fuser, operation)
+    for add in list(graph.operations):
+        if add.name == "add" and add not in fuser.gone:
+            _add_into_normalisation(fuser, add)
     fuser.finish()
 
 
@@ -307,6 +315,39 @@ def _without_zeros(fuser, reader, residual):
     n, h, w, _ = shortcut.inputs[0].shape
     residual.shape = (n, h, w, residual.shape[3])
     shortcut.attributes = {**shortcut.attributes, "stride_h": 1, "stride_w": 1, "in_h": h, "in_w": w}
+
+
+def _add_into_normalisation(fuser, add):
+    """add(a, b) into the gradient of a batch normalisation that gives a or b, where one pass is left of that. The other
+    may be channels of a concatenation's gradient, which are read where they lie.
+    """
+    if add.inputs[0].shape != add.inputs[1].shape or add.inputs[0] is add.inputs[1]:
+        return
+    for value, other in (add.inputs[::-1], add.inputs):
+        backward = value.producer
+        if (
+            backward is None
+            or backward.name != "batchnorm_backward"
+            or backward.input(SUM_G) is None
+            or backward.input(ADDED) is not None
+            or any(result is not None for result in backward.outputs[3:])
+            or fuser.only_reader(value) is not add
+        ):
+            continue
+        part = other.producer
+        if (
+            part is not None
+            and part.name == "slice"
+            and part.attribute("axis") == len(other.shape) - 1
+            and fuser.only_reader(other) is add
+        ):
+            fuser.attach(backward, ADDED, part.inputs[0], instead_of=part)
+            backward.attributes = {**backward.attributes, "added_begin": part.attribute("begin")}
+            fuser.gone.add(part)
+        else:
+            fuser.attach(backward, ADDED, other, instead_of=add)
+        fuser.take_over(backward, add)
+        return
 
 
 def _mask_from_input(backward):

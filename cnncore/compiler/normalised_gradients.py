@@ -17,8 +17,8 @@ from .. import _core
 from .ir import Operation, Value, accepts, is_pointwise
 from .kinds import LINEAR
 
-# Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx].
-GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX = 0, 1, 3, 4, 5, 8, 9
+# Inputs and outputs of batchnorm_backward: grad_y x [y] mean var [gamma] ... [sum_g] [sum_gx] [added].
+GRAD_Y, X, MEAN, VAR, GAMMA, SUM_G, SUM_GX, ADDED = 0, 1, 3, 4, 5, 8, 9, 10
 RESIDUAL, EPILOGUE = 2, 3  # of conv2d_backward_input: grad_y w [residual] [y] [x] [mean] [scale] [shift]
 EPILOGUE_INPUTS = 5
 ACTIVATION = ("activation", "alpha", "max_value")
@@ -44,6 +44,7 @@ def _fuse(graph, norm, readers):
         or norm.attribute("activation") != LINEAR  # a mask of its own
         or norm.attribute("max_value") != math.inf
         or not norm.attribute("training")
+        or norm.input(ADDED) is not None
         or any(value is not None for value in norm.outputs[3:])
     ):
         return

@@ -19,7 +19,7 @@ from .rescale_on_load import rescale_on_load
 differentiate, recompute = LazyModule("compiler.differentiate"), LazyModule("compiler.recompute")
 normalise_on_load = LazyModule("compiler.normalise_on_load")
 normalised_gradients = LazyModule("compiler.normalised_gradients")
-expansions = LazyModule("compiler.expansions")
+concatenations, expansions = LazyModule("compiler.concatenations"), LazyModule("compiler.expansions")
 
 PASSES = {"fuse": True, "expansions": True, "recompute": True, "shorten_lives": True, "reuse_memory": True}
 
@@ -311,6 +311,7 @@ class LossProgram:
         kept = len(graph.results)
         large, self._gradient_bytes = _place_gradients(graph, store, gradients)
         if PASSES["fuse"]:
+            concatenations.moments_of_concatenations(graph)
             fuse_backward(graph)
             normalise_on_load.normalise_on_load(graph)
             pool_with_convolution(graph)

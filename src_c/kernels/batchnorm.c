@@ -409,6 +409,27 @@ static void gradient(ptrdiff_t rows, ptrdiff_t channels, ptrdiff_t fold, const f
     }
 }
 
+VINLINE void gradient_added_vector(ptrdiff_t n, const float *p, const float *q, const float *s, const float *grad_y,
+                                   const float *x, const float *added, float *grad_x) {
+    const vf part = vfma(vload_upto(q, n), vload_upto(x, n), vload_upto(s, n));
+    vstore_upto(grad_x, vfma(vload_upto(p, n), vload_upto(grad_y, n), part) + vload_upto(added, n), n);
+}
+
+/* Row after row, as all of it lies in memory. */
+static void gradient_added(ptrdiff_t rows, ptrdiff_t channels, const float *p, const float *q, const float *s,
+                           const float *grad_y, const float *x, const float *added, ptrdiff_t added_stride,
+                           float *grad_x) {
+    for (ptrdiff_t r = 0; r < rows; r++, added += added_stride) {
+        const ptrdiff_t at = r * channels;
+        ptrdiff_t c = 0;
+        for (; c + VL <= channels; c += VL)
+            gradient_added_vector(VL, p + c, q + c, s + c, grad_y + at + c, x + at + c, added + c, grad_x + at + c);
+        if (c < channels)
+            gradient_added_vector(channels - c, p + c, q + c, s + c, grad_y + at + c, x + at + c, added + c,
+                                  grad_x + at + c);
+    }
+}
+
 /* `vectors`, a constant, of channels, whose constants stay in registers; n: channels of the last one. */
 VINLINE void gradient_of_vectors(int vectors, ptrdiff_t n, ptrdiff_t rows, const float *p, const float *q,
                                  const float *s, const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x,
@@ -446,5 +467,5 @@ static void moving_average(ptrdiff_t n, double momentum, float *state, const flo
 extern const cnn_batchnorm_kernels KERNEL(cnn_batchnorm);
 const cnn_batchnorm_kernels KERNEL(cnn_batchnorm) = {
     moments,      moments_of_sums,    combine_moments,    constants, apply,          gradient_sums, gradient_epilogue,
-    combine_sums, gradient_constants, gradient,  gradient_columns,   moving_average,
+    combine_sums, gradient_constants, gradient,  gradient_added, gradient_columns,   moving_average,
 };

@@ -93,6 +93,11 @@ typedef struct cnn_batchnorm_kernels {
                      cnn_relu_mask mask, const float *x, const float *scale, const float *shift, const float *p,
                      const float *q, const float *s, float *grad_x, float *grad_residual);
 
+    /* grad_x = p grad_y + q x + s + added, whose rows are added_stride floats apart. */
+    void (*gradient_added)(ptrdiff_t rows, ptrdiff_t channels, const float *p, const float *q, const float *s,
+                           const float *grad_y, const float *x, const float *added, ptrdiff_t added_stride,
+                           float *grad_x);
+
     /* grad_x = p grad_y + q x + s of `columns` channels, of rows that are `stride` floats apart, in grad_x `pitch`. */
     void (*gradient_columns)(ptrdiff_t rows, ptrdiff_t columns, const float *p, const float *q, const float *s,
                              const float *grad_y, const float *x, ptrdiff_t stride, float *grad_x, ptrdiff_t pitch);

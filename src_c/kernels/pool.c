@@ -26,8 +26,8 @@ VINLINE range windows_at(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t stride, ptrdi
     return (range){before > 0 ? (before + stride - 1) / stride : 0, last < count ? last : count};
 }
 
-/* What averages are multiplied by. It is the last window's mostly, and with few channels a division takes as long as all
- * else of a window. */
+/* What averages are multiplied by: the last window's mostly, and with few channels a division takes as long as all else
+ * of a window. */
 typedef struct divisor { ptrdiff_t pixels; vf reciprocal; } divisor;
 
 /* That of window (rows, columns). */

@@ -8,17 +8,36 @@
  * double; barrier; pass 2: grad_x. Where no sums are needed, or they come with the gradient (sum_g, sum_gx: see
  * gradient_epilogue.h), there is one pass. Parallel over the same blocks in both passes.
  *
- * act'(y) follows from y, or from scale and shift, with which act(x scale + shift) is y. */
+ * act'(y) follows from y, or from scale and shift, with which act(x scale + shift) is y.
+ *
+ * Where there is one pass without an activation, `added` is added to grad_x: what other readers of x have given, as a
+ * tensor of x's shape, or channels added_begin and on of a wider one, the gradient of a concatenation. */
 #include "batchnorm.h"
 
-enum { GRAD_Y, X, Y, MEAN, VAR, GAMMA, SCALE, SHIFT, SUM_G, SUM_GX };
+enum { GRAD_Y, X, Y, MEAN, VAR, GAMMA, SCALE, SHIFT, SUM_G, SUM_GX, ADDED };
 enum { GRAD_X, GRAD_GAMMA, GRAD_BETA, GRAD_RESIDUAL };
-enum { EPSILON, ACTIVATION, ALPHA, MAX_VALUE, TRAINING };
+enum { EPSILON, ACTIVATION, ALPHA, MAX_VALUE, TRAINING, ADDED_BEGIN };
 static const cnn_attr_def attrs[] = {CNN_EPSILON_ATTR, CNN_ACT_ATTRS, CNN_INT_ATTR("training", 1, 0, 1),
-                                     CNN_END_OF_ATTRS};
+                                     CNN_INT_ATTR("added_begin", 0, 0, 2147483647), CNN_END_OF_ATTRS};
 
 static const cnn_tensor *operand(const cnn_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }
 static const cnn_tensor *result(const cnn_call *c, int i) { return i < c->n_out ? c->out[i] : NULL; }
+
+static int check_added(const cnn_call *c, cnn_error *error) {
+    const cnn_tensor *added = operand(c, ADDED), *x = c->in[X];
+    char shape[64], want[64];
+    if (!added) return 0;
+    if (!operand(c, SUM_G) || !cnn_int(c, TRAINING))
+        return cnn_fail(error, "added must be given in training and with sum_g and sum_gx; use add for others");
+    cnn_tensor expected = *x;
+    if (added->rank == x->rank) expected.dims[x->rank - 1] = cnn_last(added);
+    if (added->dtype != CNN_F32 || !cnn_same_shape(added, &expected)
+        || cnn_int(c, ADDED_BEGIN) + cnn_last(x) > cnn_last(added))
+        return cnn_fail(error, "added must be float32 with the shape of x, %s, but for its channels, of which those of "
+                               "x begin with added_begin, %lld, got %s", cnn_shape_text(x, want),
+                        (long long)cnn_int(c, ADDED_BEGIN), cnn_shape_text(added, shape));
+    return 0;
+}
 
 static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     static const char *const names[] = {"grad_y", "x", "y"};
@@ -43,7 +62,7 @@ static int infer(const cnn_call *c, cnn_tensor *out, cnn_error *error) {
     }
     for (int i = MEAN; i <= SUM_GX; i++)
         if (cnn_expect_vector(operand(c, i), vectors[i - MEAN], n, error)) return -1;
-    if (cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error)) return -1;
+    if (cnn_expect_mask(c->attr[ACTIVATION], c->attr[ALPHA], error) || check_added(c, error)) return -1;
     for (int i = 0; i < c->n_out; i++) {
         if (i == GRAD_X || i == GRAD_RESIDUAL) cnn_like(&out[i], x);
         else cnn_set_shape(&out[i], 1, n, 1, 1, 1);
@@ -60,7 +79,8 @@ static int needs_sums(const cnn_call *c) {
 static int64_t slots_of(const cnn_call *c, const cnn_batchnorm_cut *cut) { return operand(c, SUM_G) ? 0 : cut->blocks; }
 
 static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
-    (void)error;
+    if (operand(c, ADDED) && result(c, GRAD_RESIDUAL))
+        return cnn_fail(error, "added must be given without grad_residual, whose gradient it is no part of; use add");
     cnn_batchnorm_cut cut = cnn_batchnorm_cut_of(c->in[X]);
     memcpy(c->plan, &cut, sizeof cut);
     choice->kernel = needs_sums(c) && !operand(c, SUM_G) ? "two passes" : "one pass";
@@ -71,7 +91,7 @@ static int plan(cnn_call *c, cnn_choice *choice, cnn_error *error) {
 }
 
 static double flops(const cnn_call *c) {
-    return (!needs_sums(c) ? 2.0 : operand(c, SUM_G) ? 4.0 : 9.0) * (double)cnn_count(c->in[X]);
+    return ((!needs_sums(c) ? 2.0 : operand(c, SUM_G) ? 4.0 : 9.0) + !!operand(c, ADDED)) * (double)cnn_count(c->in[X]);
 }
 
 static void run(const cnn_call *c, const cnn_exec *e) {
@@ -126,9 +146,17 @@ static void run(const cnn_call *c, const cnn_exec *e) {
     cnn_batchnorm_widen(cut, s, begin, end);
     cnn_barrier(e);
     if (!grad_x) return;
+    const cnn_tensor *added = operand(c, ADDED);
+    const int64_t added_step = added ? cnn_last(added) : 0;
     cnn_work work = cnn_share_work(e, cut->blocks);
     for (int64_t b; (b = cnn_work_next(&work)) >= 0;) {
         int64_t at = b * cut->block * n;
+        if (added) {
+            k->gradient_added(cnn_batchnorm_rows(cut, b), n, p, q, s, grad_y + at, x + at,
+                              (const float *)cnn_data(e, added) + b * cut->block * added_step + cnn_int(c, ADDED_BEGIN),
+                              added_step, grad_x + at);
+            continue;
+        }
         k->gradient(cnn_batchnorm_rows(cut, b), n, cut->fold, grad_y + at, y ? y + at : NULL, mask, x + at, scale,
                     shift, p, training ? q : NULL, s, grad_x + at, grad_residual ? grad_residual + at : NULL);
     }
@@ -136,8 +164,8 @@ static void run(const cnn_call *c, const cnn_exec *e) {
 
 const cnn_op cnn_op_batchnorm_backward = {
     .name = "batchnorm_backward",
-    .summary = "gradients of batchnorm; grad_x = p g + q x + s with g = grad_y act'(y)",
-    .inputs = "grad_y x [y] mean var [gamma] [scale] [shift] [sum_g] [sum_gx]",
+    .summary = "gradients of batchnorm; grad_x = p g + q x + s + added with g = grad_y act'(y)",
+    .inputs = "grad_y x [y] mean var [gamma] [scale] [shift] [sum_g] [sum_gx] [added]",
     .outputs = "grad_x [grad_gamma] [grad_beta] [grad_residual]",
     .attrs = attrs,
     .infer = infer,

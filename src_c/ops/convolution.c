@@ -9,7 +9,7 @@ static int takes(const cnn_conv2d_geometry *g, const cnn_tensor *x, const cnn_te
     return (x->dtype == CNN_F32 && !out) || cnn_winograd_form_for(g) == CNN_WINOGRAD_FOLDED;
 }
 
-/* And the residual: one of every other row and column has other rows and columns than the phases that dilation makes. */
+/* And the residual: one of every other row and column has other ones than the phases that dilation makes. */
 static int takes_residual(const cnn_conv2d_geometry *g, const cnn_indirect_gemm_operands *t) {
     return !t->residual || cnn_same_shape(t->residual, t->y) || (g->dilation_h == 1 && g->dilation_w == 1);
 }

@@ -224,7 +224,8 @@ int cnn_winograd_gradient_plan(cnn_call *c, cnn_choice *choice, const cnn_conv2d
     choice->workspace_bytes = shared_layout(c, &all_threads, NULL, p, o);
     snprintf(p->text, sizeof p->text, "Winograd %dx%d%s%s%s, %dx%d, %d parts x %d bands x %d ranges%s%s%s",
              tiling.out, tiling.out, cnn_winograd_form_text(p->form),
-             cnn_winograd_phases(&tiling) > 1 ? ", in phases" : "", tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
+             cnn_winograd_phases(&tiling) > 1 ? ", in phases" : "",
+             tiling.low || tiling.narrow ? ", narrow edges" : "", panels.rows, panels.widest * panels.vl, p->parts,
              p->bands, p->ranges, p->by_element ? ", element by element" : p->kept ? ", transformed once" : "",
              p->halves ? ", x by halves" : "", o->norm.scale ? ", normalised" : "");
     choice->kernel = p->text;

@@ -62,8 +62,9 @@ def _batchnorm_backward(inputs, attributes, outputs):
     axes, n = tuple(range(np.ndim(x) - 1)), np.size(x) // np.shape(x)[-1]
     inner = d + d.mean(axis=axes) + xhat * (d * xhat).mean(axis=axes) if attributes["training"] else d
     scale = s if gamma is None else s * np.abs(gamma)
+    added = U * np.abs(outputs[0]) if inputs[10:] and inputs[10] is not None else 0
     return [
-        reduction(n + 10, scale * inner),
+        reduction(n + 10, scale * inner) + added,
         reduction(n + 10, (d * xhat).sum(axis=axes)),
         reduction(n, d.sum(axis=axes)),
         U * d,

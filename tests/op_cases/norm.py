@@ -67,6 +67,10 @@ def _batchnorm_backward(rng, op):
             v.astype(np.float32) for v in reference.activations.gradient_epilogue(grad_y, None, x, mean)[1:]
         )
     inputs = [grad_y, x, y, mean, var, gamma, scale, shift, sum_g, sum_gx]
+    if sum_g is not None and training and rng.random() < 0.6:  # what other readers of x have given
+        before, after = (int(n) for n in rng.integers(0, 20, 2) * (rng.random() < 0.7))
+        inputs.append(normal(rng, *shape[:-1], before + c + after))
+        act, outputs = {"added_begin": before}, (*outputs[:3], False)
     return inputs, {"epsilon": 1e-3, **act, "training": training}, outputs
 
 

@@ -61,19 +61,23 @@ def batchnorm_backward(
     shift=None,
     sum_g=None,
     sum_gx=None,
+    added=None,
     *,
     epsilon,
     activation=0,
     alpha=0.0,
     max_value=np.inf,
     training=1,
+    added_begin=0,
 ):
     """Gradients of `normalise`, with d = grad_y act'(y) and xhat = (x - mean) / sqrt(var + epsilon):
 
     grad_gamma = sum d xhat;  grad_beta = sum d;  grad_residual = d;
     grad_x = gamma / sqrt(var + epsilon) (d - mean(d) - xhat mean(d xhat)) in training, without the two means otherwise.
     act(x scale + shift) stands for y where y is None. sum_g and sum_gx are the sums of d and d (x - mean) where they
-    were taken elsewhere. Returns (grad_x, grad_gamma, grad_beta, grad_residual).
+    were taken elsewhere; channels added_begin and on of `added` are added to grad_x.
+
+    Returns (grad_x, grad_gamma, grad_beta, grad_residual).
     """
     act = {"activation": activation, "alpha": alpha, "max_value": max_value}
     x, mean, inverse_std = f64(x), f64(mean), 1.0 / np.sqrt(f64(var) + epsilon)
@@ -87,7 +91,10 @@ def batchnorm_backward(
     grad_gamma = (d * xhat).sum(axis=axes) if sum_gx is None else f64(sum_gx) * inverse_std
     n = x.size // x.shape[-1]
     grad_x = d - grad_beta / n - xhat * grad_gamma / n if training else d
-    return inverse_std * (1.0 if gamma is None else f64(gamma)) * grad_x, grad_gamma, grad_beta, d
+    grad_x = inverse_std * (1.0 if gamma is None else f64(gamma)) * grad_x
+    if added is not None:
+        grad_x = grad_x + f64(added)[..., added_begin : added_begin + x.shape[-1]]
+    return grad_x, grad_gamma, grad_beta, d
 
 
 def batchnorm_backward_constants(mean, var, sum_g, sum_gx, gamma=None, g=None, x=None, *, epsilon, rows):
