@@ -42,7 +42,7 @@ GRADIENT_EPILOGUE = {
     "depthwise_conv2d_backward_input": 2,
     "max_pool2d_backward": None,
 }
-Y, MEAN, SCALE, SHIFT, SUM_G, SUM_GX, ADDED = 2, 3, 6, 7, 8, 9, 10  # inputs of batchnorm_backward
+Y, MEAN, SCALE, SHIFT, SUM_G, ADDED = 2, 3, 6, 7, 8, 10  # inputs of batchnorm_backward
 LARGE_INNER_BYTES = 500_000  # of an image, from which a 1x1 convolution is done within the depthwise one after it
 BACKWARD_RESIDUAL = {"conv2d_backward_input": 2, "dense_backward_input": 2, "l1_l2_backward": 2}
 

@@ -274,9 +274,9 @@ static void multiply(const cnn_kernels *kernels, const cnn_indirect_plan *p, con
             tile.start = i == 0;
             tile.far = coming + far * i;
             tile.far_step = step;
-            if (next_rows) {                      /* a line of each */
-                tile.far = next_rows + i % cnn_ceil_div(n->width, LINE) * LINE;
-                tile.far_step = p->g.out_channels;
+            if (p->own) {                         /* a line of each row that is packed next, or nothing */
+                tile.far = next_rows ? next_rows + i % cnn_ceil_div(n->width, LINE) * LINE : tile.w;
+                tile.far_step = next_rows ? p->g.out_channels : 0;
             }
             if (p->linear && p->source == CNN_IN_PLACE) {   /* a tile is rows * channels floats, for so many terms */
                 tile.near = tile.x[0] + TILES_AHEAD * rows * p->g.in_channels;
